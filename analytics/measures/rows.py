@@ -1,0 +1,180 @@
+"""The values that folding a batch amounts to: what the store is asked to keep.
+
+One `Outcome` is written in one transaction with the offset it reaches, so a replay changes nothing.
+A cell is absolute: it replaces what the same key held. Cells of late and imported events never
+touch a closed window's cell; they are rows of their own, told apart by the offset of the batch that
+brought them, and whoever reads adds the rows of one series up.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from analytics.contracts.ids import SessionId, TenantId
+
+WIDTHS_MS: Final = (10_000, 60_000, 3_600_000)
+"""The window widths that the stream folds; wider ones are rolled up from these."""
+
+ON_TIME: Final = -1
+"""The `batch_offset` of a cell that its window's own fold wrote."""
+
+
+class Grain(StrEnum):
+    """Which dimensions a cell keeps apart."""
+
+    FLEET = "fleet"
+    """project, agent, model, tool, skill and query source, over all sessions."""
+    SESSION = "session"
+    """project, agent, session and model."""
+
+
+class CellKey(Struct, frozen=True):
+    """The series a cell belongs to; a dimension that does not apply is empty."""
+
+    tenant: TenantId
+    grain: Grain
+    project: str = ""
+    session_id: str = ""
+    agent: str = ""
+    model: str = ""
+    tool: str = ""
+    skill: str = ""
+    query_source: str = ""
+
+
+class Measures(Struct):
+    """What is counted; every field but `latency` is a sum, and sums may shrink when reports merge.
+
+    `cost_nanousd` holds all cost, of which `cost_estimated_nanousd` comes from a price table. The
+    fields that begin with `usage_` are the second book: the sender's own metrics.
+    """
+
+    sessions: int = 0
+    prompts: int = 0
+    calls: int = 0
+    call_errors: int = 0
+    rate_limits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    cost_nanousd: int = 0
+    cost_estimated_nanousd: int = 0
+    latency_sum_ms: int = 0
+    latency_count: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    tool_refusals: int = 0
+    lines_added: int = 0
+    lines_removed: int = 0
+    active_ms: int = 0
+    usage_input_tokens: int = 0
+    usage_output_tokens: int = 0
+    usage_cache_read_tokens: int = 0
+    usage_cache_write_tokens: int = 0
+    usage_cost_nanousd: int = 0
+    usage_lines_added: int = 0
+    usage_lines_removed: int = 0
+    usage_active_ms: int = 0
+    events: int = 0
+
+
+MEASURES: Final = Measures.__struct_fields__
+"""The names of all sums, in the order in which the store has its columns."""
+
+
+class SessionState(StrEnum):
+    """What a session is doing, as far as its events tell."""
+
+    RUNNING = "running"
+    WAITING = "waiting"
+    IDLE = "idle"
+    STUCK = "stuck"
+    RATE_LIMITED = "rate_limited"
+    ENDED = "ended"
+
+
+class RawRow(Struct, frozen=True, kw_only=True):
+    """One event as it came, with the columns that queries filter by."""
+
+    id: str
+    tenant: TenantId
+    session_id: str
+    at_ms: int
+    type: str
+    source: str
+    project: str
+    agent: str
+    agent_id: str
+    model: str
+    tool: str
+    duration_ms: int | None
+    cost_nanousd: int | None
+    failed: bool
+    offset: int
+    payload: bytes
+
+
+class CellRow(Struct, frozen=True, kw_only=True):
+    """One series' measures over one window, from one partition: absolute, replacing."""
+
+    key: CellKey
+    width_ms: int
+    start_ms: int
+    batch_offset: int
+    measures: Measures
+    latency: bytes
+    closed: bool
+
+
+class SessionRow(Struct, frozen=True, kw_only=True):
+    """All that is known of a session by now: absolute, replacing."""
+
+    tenant: TenantId
+    session_id: SessionId
+    project: str
+    agent: str
+    version: str
+    user: str
+    team: str
+    model: str
+    state: SessionState
+    state_since_ms: int
+    attention: str
+    started_ms: int
+    last_ms: int
+    ended_ms: int | None
+    first_prompt: str
+    totals: Measures
+    latency: bytes
+
+
+class SeenRow(Struct, frozen=True, kw_only=True):
+    """What one batch adds to a session's memory of ids seen and of facts still to be merged.
+
+    `memory` is the core's own encoding: concatenating the rows of a session in `batch_offset`
+    order gives back the whole. Rows are only ever added.
+    """
+
+    tenant: TenantId
+    session_id: SessionId
+    batch_offset: int
+    memory: bytes
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What one batch of one partition amounts to."""
+
+    first_offset: int
+    next_offset: int
+    watermark_ms: int
+    raw: tuple[RawRow, ...]
+    cells: tuple[CellRow, ...]
+    closed: tuple[CellRow, ...]
+    """Those cells whose window the batch closed, to be published; each is among `cells` too."""
+    sessions: tuple[SessionRow, ...]
+    seen: tuple[SeenRow, ...]
+    late_count: int
+    duplicate_count: int
+    backfill_count: int

@@ -1,0 +1,1 @@
+"""Event time: tumbling windows, watermarks and lateness."""

@@ -1,0 +1,1 @@
+"""Programs people run; the only place where parts are wired together."""

@@ -1,0 +1,1 @@
+"""Sockets in, Kafka out: WebSocket, OTLP, hooks and batches become events."""

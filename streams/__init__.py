@@ -1,0 +1,1 @@
+"""Kafka in; the store and result topics out."""

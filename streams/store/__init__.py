@@ -1,0 +1,1 @@
+"""The store: migrations, the offset ledger, batch writes and named queries."""

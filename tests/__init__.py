@@ -1,0 +1,1 @@
+"""What Mainstem promises, one sentence a test."""
