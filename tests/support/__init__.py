@@ -1,0 +1,1 @@
+"""Builders, fakes and fixtures that tests of several rooms share."""
