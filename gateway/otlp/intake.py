@@ -1,0 +1,112 @@
+"""From the body of an OTLP/HTTP request to events, and the answers that OTLP wants back.
+
+`read` loses no record: each becomes at least one event, or a `Refusal` that the caller buries and
+counts in the partial success. Only a body that cannot be read at all raises `BadBody`. The same
+body gives the same event ids whenever it comes again.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+from analytics.contracts.agent_events import AgentEvent
+from analytics.contracts.errors import BadBody
+from analytics.contracts.ids import TenantId
+
+
+class Signal(StrEnum):
+    """What an OTLP request carries; the last part of its path."""
+
+    METRICS = "metrics"
+    LOGS = "logs"
+    TRACES = "traces"
+
+
+class Refusal(Struct, frozen=True):
+    """One record that could not be read, as it came, and why."""
+
+    reason: str
+    payload: bytes
+
+
+class Intake(Struct, frozen=True):
+    """What a request held: its events, what was refused, and how many records it had in all."""
+
+    events: tuple[AgentEvent, ...]
+    refused: tuple[Refusal, ...]
+    total: int
+
+
+_REJECTED_JSON: Final = {
+    Signal.METRICS: "rejectedDataPoints",
+    Signal.LOGS: "rejectedLogRecords",
+    Signal.TRACES: "rejectedSpans",
+}
+
+
+def read(
+    signal: Signal,
+    body: bytes,
+    *,
+    as_json: bool,
+    tenant: TenantId,
+    received_ms: int,
+    keep_content: bool = False,
+) -> Intake:
+    """Return the events in `body`; raise `BadBody` if it is no OTLP request of this signal.
+
+    Prompts, answers and what tools were given are left out unless `keep_content`.
+    """
+    raise BadBody(f"{signal} of {len(body)} bytes cannot be read")
+
+
+def answer(signal: Signal, *, as_json: bool, rejected: int = 0, message: str = "") -> bytes:
+    """Return the body of a 200: empty when all was taken, else the partial success."""
+    if as_json:
+        if not rejected and not message:
+            return b"{}"
+        partial = {_REJECTED_JSON[signal]: str(rejected), "errorMessage": message}
+        return msgspec.json.encode({"partialSuccess": partial})
+    if not rejected and not message:
+        return b""
+    match signal:
+        case Signal.METRICS:
+            metrics = ExportMetricsServiceResponse()
+            metrics.partial_success.rejected_data_points = rejected
+            metrics.partial_success.error_message = message
+            return metrics.SerializeToString()
+        case Signal.LOGS:
+            logs = ExportLogsServiceResponse()
+            logs.partial_success.rejected_log_records = rejected
+            logs.partial_success.error_message = message
+            return logs.SerializeToString()
+        case Signal.TRACES:
+            traces = ExportTraceServiceResponse()
+            traces.partial_success.rejected_spans = rejected
+            traces.partial_success.error_message = message
+            return traces.SerializeToString()
+
+
+def status(message: str, *, code: int, as_json: bool) -> bytes:
+    """Return a `google.rpc.Status` (code, message), the body of every answer that is no 200."""
+    if as_json:
+        return msgspec.json.encode({"code": code, "message": message})
+    text = message.encode("utf-8", "replace")
+    return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
+
+
+def _varint(number: int) -> bytes:
+    """Return a non-negative number as protobuf writes it: seven bits a byte, lowest first."""
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    parts.append(number)
+    return bytes(parts)

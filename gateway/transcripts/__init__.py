@@ -1,0 +1,1 @@
+"""Transcripts that a coding agent wrote to disk, read line by line into events."""
