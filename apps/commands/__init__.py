@@ -1,0 +1,1 @@
+"""One command a module: `command` holds its options; heavy imports are inside it."""
