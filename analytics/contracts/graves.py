@@ -1,0 +1,35 @@
+"""Records of `graveyard.v1`: what could not be read, as it came, with the reason in its headers.
+
+The value is the payload byte for byte, cut at `PAYLOAD_BYTES_MAX`; the header `bytes` always holds
+its whole length. Header values are UTF-8 text.
+"""
+
+from typing import Final
+
+from analytics.contracts import topics
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.ids import TenantId
+
+PAYLOAD_BYTES_MAX: Final = 262_144
+"""Bytes of a payload that are kept."""
+REASON_LENGTH_MAX: Final = 1_000
+
+REASON: Final = "reason"
+ORIGIN: Final = "origin"
+TENANT: Final = "tenant"
+BYTES: Final = "bytes"
+
+
+def record(payload: bytes, *, reason: str, origin: str, tenant: TenantId) -> Record:
+    """Return the graveyard record for `payload`; `origin` is the road by which it came."""
+    return Record(
+        topic=topics.GRAVEYARD.address,
+        key=tenant.encode(),
+        value=payload[:PAYLOAD_BYTES_MAX],
+        headers=(
+            (REASON, reason[:REASON_LENGTH_MAX].encode("utf-8", "replace")),
+            (ORIGIN, origin.encode("utf-8", "replace")),
+            (TENANT, tenant.encode("utf-8", "replace")),
+            (BYTES, str(len(payload)).encode()),
+        ),
+    )

@@ -1,0 +1,153 @@
+"""What a gateway can be told: typed, bounded and explained; a wrong setting stops it at start.
+
+Every field reads `MAINSTEM_GATEWAY_<FIELD>` from the environment.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from analytics.contracts.errors import BadSetting
+
+KEY_BYTES_MIN: Final = 32
+"""HS256 wants a key as long as its digest (RFC 7518, section 3.2)."""
+PREFIX: Final = "MAINSTEM_GATEWAY_"
+
+
+class Home(BaseSettings):
+    """Where this machine keeps its own data: `MAINSTEM_HOME`, else the user's data folder."""
+
+    model_config = SettingsConfigDict(env_prefix="MAINSTEM_", frozen=True)
+
+    home: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_data_dir("mainstem")),
+        description="The folder with this machine's key, token and run state.",
+    )
+
+
+class GatewaySettings(BaseSettings):
+    """One gateway process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(4318, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    broker: str = Field(
+        "127.0.0.1:9092",
+        pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$",
+        description="Kafka bootstrap servers, HOST:PORT, comma separated.",
+    )
+    partitions: int | None = Field(
+        None, ge=1, le=1_000, description="Width of topics made here; unset takes the declared one."
+    )
+    replication: int = Field(1, ge=1, le=9, description="Replicas of topics made here.")
+    node: str = Field(
+        "", max_length=100, description="Name of this process; empty takes a new one."
+    )
+
+    token_key: SecretStr | None = Field(
+        None, description="Secret that signs tokens (HS256), at least 32 bytes of text."
+    )
+    token_key_file: Path | None = Field(
+        None, description="File with that secret; unset takes `token.key` in the data folder."
+    )
+    tokens_cached_max: int = Field(
+        10_000, ge=1, description="Verified tokens remembered until they expire."
+    )
+    origins: tuple[str, ...] = Field(
+        (),
+        description="Browser origins that may call, as JSON list; requests without one always may.",
+    )
+
+    body_bytes_max: int = Field(
+        8_388_608, ge=1_024, description="Bytes of a request body, also after decompression."
+    )
+    body_seconds_max: float = Field(
+        30, gt=0, description="Seconds a request body may take to come."
+    )
+    hook_bytes_max: int = Field(2_097_152, ge=1_024, description="Bytes of a hook's body.")
+    batch_events_max: int = Field(10_000, ge=1, description="Events in one publish.")
+
+    connections_max: int = Field(10_000, ge=1, description="Sockets held before new ones get 503.")
+    frame_bytes_max: int = Field(65_536, ge=1_024, le=1_048_576, description="Bytes of a frame.")
+    frame_commands_max: int = Field(1_000, ge=1, description="Commands joined in one frame.")
+    calls_max: int = Field(64, ge=1, description="Calls of a socket answered at the same time.")
+    outbound_bytes_max: int = Field(
+        1_048_576, ge=1_024, description="Bytes waiting for a socket before it is closed as slow."
+    )
+    write_seconds_max: float = Field(
+        10, gt=0, description="Seconds one write to a socket may take."
+    )
+    ping_seconds: int = Field(25, ge=1, le=3_600, description="Seconds between pings to a socket.")
+    pong_seconds: float = Field(10, gt=0, description="Seconds a socket has to answer a ping.")
+    stale_seconds: float = Field(15, gt=0, description="Seconds a socket may stay without a token.")
+    drain_rate: int = Field(500, ge=1, description="Sockets closed a second when stopping.")
+    drain_seconds_max: float = Field(
+        10, gt=0, description="Seconds that stopping waits for calls and for the broker, each."
+    )
+
+    ack_seconds_max: float = Field(
+        10, gt=0, description="Seconds the broker has to acknowledge an event before it is refused."
+    )
+    linger_ms: int = Field(5, ge=0, le=1_000, description="How long a batch waits to be filled.")
+    inflight_records_max: int = Field(
+        50_000, ge=1, description="Records waiting for the broker before more are refused."
+    )
+    inflight_bytes_max: int = Field(
+        67_108_864, ge=65_536, description="Bytes waiting for the broker before more are refused."
+    )
+    event_bytes_max: int = Field(
+        1_000_000, ge=1_024, le=1_048_000, description="Bytes of one event on the broker."
+    )
+    recent_ids_max: int = Field(
+        100_000, ge=1, description="Event ids remembered to answer a repeat as a duplicate."
+    )
+    loop_lag_ms_max: int = Field(
+        500, ge=1, description="Event loop lag above which the gateway is not ready."
+    )
+
+
+def load(**given: object) -> GatewaySettings:
+    """Return the settings of the environment, `given` first; raise `BadSetting` if one is wrong."""
+    named = {name: value for name, value in given.items() if value is not None}
+    try:
+        return GatewaySettings(**named)  # type: ignore[arg-type]  # pydantic checks what is given
+    except ValidationError as error:
+        raise BadSetting(_explain(error)) from error
+    except SettingsError as error:
+        raise BadSetting(
+            f'{error}; lists are written as JSON, such as ["https://a.example"]'
+        ) from error
+
+
+def signing_key(settings: GatewaySettings) -> bytes:
+    """Return the secret that signs tokens; raise `BadSetting` if there is none or it is short."""
+    if settings.token_key is not None:
+        return _long_enough(settings.token_key.get_secret_value().encode(), PREFIX + "TOKEN_KEY")
+    path = settings.token_key_file or Home().home / "token.key"
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise BadSetting(
+            f"no signing key in {str(path)!r} ({error.strerror}); "
+            f"run `mainstem token` to make one, or set {PREFIX}TOKEN_KEY"
+        ) from error
+    return _long_enough(key, str(path))
+
+
+def _long_enough(key: bytes, where: str) -> bytes:
+    if len(key) < KEY_BYTES_MIN:
+        raise BadSetting(
+            f"the signing key in {where!r} has {len(key)} bytes; use at least {KEY_BYTES_MIN}"
+        )
+    return key
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    shown = "" if "key" in field else f" (it is {first['input']!r})"
+    return f"{PREFIX}{field.upper()}: {first['msg'][:1].lower()}{first['msg'][1:]}{shown}"
