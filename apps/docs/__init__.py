@@ -1,0 +1,1 @@
+"""The documents that are generated from code: events, AsyncAPI, settings and metrics."""

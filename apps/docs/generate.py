@@ -1,0 +1,43 @@
+"""Write the generated documents: `python -m apps.docs.generate`, or `make docs`.
+
+Everything is made in memory first (`documents`), so a test compares it with what lies in `docs/`
+without writing. A schema of an event that is no more is removed.
+"""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from apps.docs import asyncapi, events_page, metrics_page, schemas, settings_page
+
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+SCHEMAS: Final = "schemas"
+
+
+def documents() -> dict[str, str]:
+    """Return every generated document by its path below `docs/`."""
+    made = {
+        "EVENTS.md": events_page.page(),
+        "SETTINGS.md": settings_page.page(),
+        "METRICS.md": metrics_page.page(),
+        "asyncapi.yaml": asyncapi.page(),
+    }
+    for name, schema in schemas.all_schemas():
+        text = json.dumps(schema, indent=2, ensure_ascii=False)
+        made[f"{SCHEMAS}/{name}.json"] = text + "\n"
+    return made
+
+
+def write(folder: Path) -> None:
+    """Write every document below `folder`, and remove schemas of events that are no more."""
+    made = documents()
+    (folder / SCHEMAS).mkdir(parents=True, exist_ok=True)
+    for old in (folder / SCHEMAS).glob("*.json"):
+        if f"{SCHEMAS}/{old.name}" not in made:
+            old.unlink()
+    for path, text in made.items():
+        (folder / path).write_text(text)
+
+
+if __name__ == "__main__":
+    write(DOCS)
