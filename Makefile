@@ -1,0 +1,75 @@
+# make check   format, lint, imports, types, tidy, unit, property, contract: under a minute
+# make test    everything, cheapest first; a lane whose parts are missing says what to install
+# make bench   measure (see docs/requirements.toml for the goals)   make docs   write what is generated
+
+UV ?= uv
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+COVERED := $(BIN)/python -m coverage run -m pytest
+QUICK := tests/tidy tests/unit tests/property tests/contract tests/simulation
+PARTS := embedded or kafka or timescaledb or browser or wheel
+BENCHMARKS := first_run latency hooks page
+
+.PHONY: check style types quick test lanes coverage bench docs build clean sync \
+        test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel
+
+check: sync
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target style types quick
+
+style:
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+types:
+	$(BIN)/mypy
+
+quick:
+	$(PYTEST) -q $(QUICK) -m "not ($(PARTS))"
+
+test: sync
+	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory lanes
+	@$(MAKE) --no-print-directory coverage
+
+lanes: test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel
+
+test-quick:
+	$(COVERED) -q $(QUICK) -m "not ($(PARTS))"
+
+test-embedded:
+	$(COVERED) -q tests -m "embedded and not (kafka or timescaledb or browser or wheel)"
+
+test-kafka:
+	$(COVERED) -q tests -m "kafka and not browser"
+
+test-timescaledb:
+	$(COVERED) -q tests -m "timescaledb and not browser"
+
+test-browser:
+	$(COVERED) -q tests -m "browser"
+
+test-wheel:
+	$(PYTEST) -q tests -m "wheel"
+
+# Of what all lanes ran, in the processes they started too.
+coverage:
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --include='analytics/*' --fail-under=95
+	@$(BIN)/coverage report --fail-under=85
+
+bench: sync
+	@for name in $(BENCHMARKS); do $(BIN)/mainstem bench $$name || exit 1; done
+
+docs: sync
+	$(BIN)/python -m apps.docs.generate
+
+build: sync
+	$(UV) build --quiet --wheel --out-dir dist
+
+sync:
+	@$(UV) sync --quiet --frozen --all-groups
+
+clean:
+	rm -rf artifacts build dist htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache \
+	       .hypothesis .import_linter_cache
