@@ -22,7 +22,16 @@ from analytics.contracts.errors import MainstemError
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:mainstem:problem:"
+
+
+class BodyTooSlow(errors.Refused):
+    """A request body that did not come within its time."""
+
+    code = "body-too-slow"
+
+
 STATUSES: Final[tuple[tuple[type[MainstemError], int, str], ...]] = (
+    (BodyTooSlow, 408, "Too slow"),
     (errors.TooLarge, 413, "Too large"),
     (errors.UnsupportedMediaType, 415, "Unsupported media type"),
     (errors.Unauthenticated, 401, "Not authenticated"),
@@ -33,12 +42,6 @@ STATUSES: Final[tuple[tuple[type[MainstemError], int, str], ...]] = (
 """The first row that fits an error decides; what fits none is a 500."""
 
 log = logging.getLogger(__name__)
-
-
-class BodyTooSlow(errors.Refused):
-    """A request body that did not come within its time."""
-
-    code = "body-too-slow"
 
 
 def status_of(error: MainstemError) -> int:
@@ -86,8 +89,6 @@ def install(app: FastAPI) -> None:
 
 
 def _row(error: MainstemError) -> tuple[int, str]:
-    if isinstance(error, BodyTooSlow):
-        return 408, "Too slow"
     for kind, status, title in STATUSES:
         if isinstance(error, kind):
             return status, title

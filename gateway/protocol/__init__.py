@@ -1,0 +1,1 @@
+"""The Centrifuge client protocol without a socket: frames in, effects out."""
