@@ -1,0 +1,140 @@
+"""The ledger in memory: the same contract as the store's, for tests that need no database.
+
+A commit is all or nothing, a later claim fences the earlier one, and what is handed out is a copy,
+as it would be from a database. `rows`, `cells`, `sessions`, `graves` and `outbox` are there to be
+looked at; a session's rows of memory keep the order in which they were committed.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import Fenced
+from analytics.measures.rows import ON_TIME, CellKey, CellRow, Outcome, RawRow, SessionRow
+from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+
+Part = tuple[int, int]
+"""A log's number and a partition."""
+CellId = tuple[CellKey, int, int, int]
+"""Series, width, start and batch offset."""
+
+
+class Position(msgspec.Struct):
+    """What the ledger holds for one partition of one log."""
+
+    epoch: int = 0
+    next_offset: int = 0
+    watermark_ms: int = 0
+    late_count: int = 0
+    duplicate_count: int = 0
+    backfill_count: int = 0
+
+
+class MemoryLedger:
+    """A `Ledger` that forgets when it goes."""
+
+    def __init__(self) -> None:
+        self.logs: dict[tuple[str, str], int] = {}
+        self.positions: dict[Part, Position] = {}
+        self.rows: dict[Part, list[RawRow]] = {}
+        self.cells: dict[Part, dict[CellId, CellRow]] = {}
+        self.sessions: dict[SessionKey, SessionRow] = {}
+        self.memories: dict[SessionKey, list[bytes]] = {}
+        self.graves: list[Burial] = []
+        self.outbox: dict[int, Record] = {}
+        self._numbers = 0
+
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+        """Take the partition over, fencing whoever had it."""
+        log_id = self.logs.setdefault((cluster_id, topic), len(self.logs) + 1)
+        part = (log_id, partition)
+        position = self.positions.setdefault(part, Position())
+        position.epoch += 1
+        return Claim(
+            log_id=log_id,
+            topic=topic,
+            partition=partition,
+            epoch=position.epoch,
+            next_offset=position.next_offset,
+            watermark_ms=position.watermark_ms,
+            open_cells=tuple(
+                _copied(cell)
+                for cell in self.cells.get(part, {}).values()
+                if cell.batch_offset == ON_TIME and not cell.closed
+            ),
+        )
+
+    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
+        """Return what is known of these sessions; one that is new is not in the answer."""
+        known = {}
+        for key in sessions:
+            row, memories = self.sessions.get(key), tuple(self.memories.get(key, ()))
+            if row is not None or memories:
+                kept = None if row is None else copy.deepcopy(row)
+                known[key] = Remembered(row=kept, memories=memories)
+        return known
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Write everything and the offset it reaches; raise `Fenced`."""
+        position = self._held(claim)
+        self._write(claim, outcome)
+        self._send(outbox)
+        self.graves.extend(burials)
+        self._move(position, outcome)
+
+    async def pending(self, *, limit: int) -> Sequence[Pending]:
+        """Return the oldest unsent records of the outbox."""
+        oldest = sorted(self.outbox)[:limit]
+        return [Pending(number=number, record=self.outbox[number]) for number in oldest]
+
+    async def sent(self, numbers: Sequence[int]) -> None:
+        """Forget records of the outbox that the broker has acknowledged."""
+        for number in numbers:
+            self.outbox.pop(number, None)
+
+    def _held(self, claim: Claim) -> Position:
+        position = self.positions.get((claim.log_id, claim.partition))
+        if position is None or position.epoch != claim.epoch:
+            raise Fenced(
+                f"partition {claim.partition} of {claim.topic!r} was claimed by another worker"
+            )
+        return position
+
+    def _write(self, claim: Claim, outcome: Outcome) -> None:
+        part = (claim.log_id, claim.partition)
+        self.rows.setdefault(part, []).extend(outcome.raw)
+        cells = self.cells.setdefault(part, {})
+        for cell in outcome.cells:
+            self._put(cells, _copied(cell))
+        for session in outcome.sessions:
+            self.sessions[session.tenant, session.session_id] = copy.deepcopy(session)
+        for seen in outcome.seen:
+            self.memories.setdefault((seen.tenant, seen.session_id), []).append(seen.memory)
+
+    def _put(self, cells: dict[CellId, CellRow], cell: CellRow) -> None:
+        cells[cell.key, cell.width_ms, cell.start_ms, cell.batch_offset] = cell
+
+    def _send(self, outbox: Sequence[Record]) -> None:
+        for record in outbox:
+            self._numbers += 1
+            self.outbox[self._numbers] = record
+
+    def _move(self, position: Position, outcome: Outcome) -> None:
+        position.next_offset = outcome.next_offset
+        position.watermark_ms = outcome.watermark_ms
+        position.late_count += outcome.late_count
+        position.duplicate_count += outcome.duplicate_count
+        position.backfill_count += outcome.backfill_count
+
+
+def _copied(cell: CellRow) -> CellRow:
+    return msgspec.structs.replace(cell, measures=copy.copy(cell.measures))
