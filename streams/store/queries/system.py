@@ -1,0 +1,244 @@
+"""How the stream itself is doing: progress, windows, graves, storage and jobs.
+
+Progress, storage and jobs belong to the installation, not to a tenant; they hold no tenant's data.
+Graves show their payload only to the tenant that sent them; what had no readable tenant is counted.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+from psycopg import sql
+from psycopg.rows import class_row
+
+from streams.store.queries.measured import Db
+
+PARTITIONS_MAX: Final = 500
+TABLES: Final = (
+    "events", "window_10s", "window_1m", "window_1h", "series", "sessions", "seen", "outbox",
+    "graveyard", "ledger",
+)  # fmt: skip
+"""The tables whose size is told."""
+
+SHOWN_PAYLOAD_MAX: Final = 200
+"""Bytes of a buried payload that an answer holds."""
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far one partition of a log has been folded."""
+
+    cluster_id: str
+    topic: str
+    partition: int
+    next_offset: int
+    watermark_ms: int
+    event_count: int
+    late_count: int
+    duplicate_count: int
+    backfill_count: int
+    updated_ms: int
+
+
+class Grave(Struct, frozen=True, kw_only=True):
+    """One thing that could not be read."""
+
+    at_ms: int
+    topic: str
+    partition: int
+    log_offset: int
+    origin: str
+    reason: str
+    payload: bytes
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """Why things were buried, and how often."""
+
+    reason: str
+    number: int
+    last_ms: int
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """One of the worker's own jobs, and how it went last time."""
+
+    name: str
+    started_ms: int | None
+    finished_ms: int | None
+    error: str
+    due_ms: int | None
+
+
+class Windows(Struct, frozen=True, kw_only=True):
+    """How many windows of one width were touched lately, and how many are still open."""
+
+    table: str
+    cells: int
+    open_cells: int
+    late_cells: int
+
+
+class Size(Struct, frozen=True, kw_only=True):
+    """How much room a table takes, with its indexes and partitions."""
+
+    table: str
+    size_bytes: int
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """What kind of database it is and how full."""
+
+    level: str
+    version: str
+    size_bytes: int
+    outbox: int
+    migration: str
+    sizes: tuple[Size, ...]
+
+
+def progress(db: Db, *, limit: int = PARTITIONS_MAX) -> tuple[Progress, ...]:
+    """Return how far each partition got, those of the newest logs first."""
+    with db.cursor(row_factory=class_row(Progress)) as cursor:
+        return tuple(cursor.execute(_PROGRESS, {"limit": min(limit, PARTITIONS_MAX)}).fetchall())
+
+
+def graves(db: Db, tenant: str, *, since_ms: int, limit: int = 20) -> tuple[Grave, ...]:
+    """Return the newest things of this tenant that could not be read."""
+    bound = {"tenant": tenant, "since_ms": since_ms, "limit": limit, "most": SHOWN_PAYLOAD_MAX}
+    with db.cursor(row_factory=class_row(Grave)) as cursor:
+        return tuple(cursor.execute(_GRAVES, bound).fetchall())
+
+
+def reasons(db: Db, tenant: str, *, since_ms: int, limit: int = 20) -> tuple[Reason, ...]:
+    """Return why things were buried for this tenant, or for none that could be read."""
+    bound = {"tenant": tenant, "since_ms": since_ms, "limit": limit}
+    with db.cursor(row_factory=class_row(Reason)) as cursor:
+        return tuple(cursor.execute(_REASONS, bound).fetchall())
+
+
+def jobs(db: Db, *, limit: int = 50) -> tuple[Job, ...]:
+    """Return the worker's jobs by name."""
+    with db.cursor(row_factory=class_row(Job)) as cursor:
+        return tuple(cursor.execute(_JOBS, {"limit": limit}).fetchall())
+
+
+def windows(db: Db, tenant: str, *, since_ms: int, limit: int = 200_000) -> tuple[Windows, ...]:
+    """Return how the windows since `since_ms` stand, one answer a width."""
+    bound = {"tenant": tenant, "since_ms": since_ms, "limit": limit}
+    found = []
+    for table in ("window_10s", "window_1m", "window_1h"):
+        row = db.execute(_WINDOWS.format(table=sql.Identifier(table)), bound).fetchone()
+        cells, open_cells, late_cells = row or (0, 0, 0)
+        found.append(
+            Windows(table=table, cells=cells, open_cells=open_cells, late_cells=late_cells)
+        )
+    return tuple(found)
+
+
+def store(db: Db, *, limit: int = 100_000) -> Store:
+    """Return the level, version and size of the database."""
+    row = db.execute(_STORE, {"limit": limit}).fetchone()
+    if row is None:
+        raise AssertionError("a query of one row returned none")
+    version, size_bytes, timescaledb, licence, outbox, migration = row
+    return Store(
+        level=_level(timescaledb, licence),
+        version=f"PostgreSQL {version}" + (f", TimescaleDB {timescaledb}" if timescaledb else ""),
+        size_bytes=size_bytes,
+        outbox=outbox,
+        migration=migration or "",
+        sizes=_sizes(db, hypertables=bool(timescaledb)),
+    )
+
+
+def _level(timescaledb: str | None, licence: str | None) -> str:
+    if not timescaledb:
+        return "postgresql"
+    return "timescaledb-apache" if licence == "apache" else "timescaledb-community"
+
+
+def _sizes(db: Db, *, hypertables: bool) -> tuple[Size, ...]:
+    query = _HYPERTABLE_SIZES if hypertables else _SIZES
+    with db.cursor(row_factory=class_row(Size)) as cursor:
+        bound = {"tables": list(TABLES), "limit": len(TABLES)}
+        return tuple(cursor.execute(query, bound).fetchall())
+
+
+_PROGRESS: Final = """
+select l.cluster_id, l.topic, g.partition, g.next_offset, g.watermark_ms, g.event_count,
+       g.late_count, g.duplicate_count, g.backfill_count,
+       (extract(epoch from g.updated_at) * 1000)::bigint as updated_ms
+  from ledger g
+  join logs l on l.log_id = g.log_id
+ order by l.first_seen desc, l.topic, g.partition
+ limit %(limit)s
+"""
+
+_GRAVES: Final = """
+select (extract(epoch from at) * 1000)::bigint as at_ms, topic, partition, log_offset, origin,
+       reason, substring(payload from 1 for %(most)s) as payload
+  from graveyard
+ where tenant = %(tenant)s and at >= to_timestamp(%(since_ms)s / 1000.0)
+ order by at desc
+ limit %(limit)s
+"""
+
+_REASONS: Final = """
+select case when tenant = '' then 'not readable far enough to tell whose it is' else reason end
+         as reason,
+       count(*) as number,
+       (extract(epoch from max(at)) * 1000)::bigint as last_ms
+  from graveyard
+ where tenant in (%(tenant)s, '') and at >= to_timestamp(%(since_ms)s / 1000.0)
+ group by 1
+ order by 2 desc, 1
+ limit %(limit)s
+"""
+
+_JOBS: Final = """
+select name, (extract(epoch from last_started) * 1000)::bigint as started_ms,
+       (extract(epoch from last_finished) * 1000)::bigint as finished_ms,
+       coalesce(last_error, '') as error,
+       (extract(epoch from next_due) * 1000)::bigint as due_ms
+  from jobs
+ order by name
+ limit %(limit)s
+"""
+
+_WINDOWS: Final = sql.SQL("""
+select count(*), count(*) filter (where not closed and batch_offset < 0),
+       count(*) filter (where batch_offset >= 0)
+  from (select w.closed, w.batch_offset
+          from {table} w
+          join series s on s.series_id = w.series_id
+         where s.tenant = %(tenant)s and w.start_at >= to_timestamp(%(since_ms)s / 1000.0)
+         limit %(limit)s) found
+""")
+
+_STORE: Final = """
+select current_setting('server_version'), pg_database_size(current_database()),
+       (select extversion from pg_extension where extname = 'timescaledb'),
+       current_setting('timescaledb.license', true),
+       (select count(*) from (select 1 from outbox limit %(limit)s) waiting),
+       (select version || ' ' || name from schema_migrations order by version desc limit 1)
+"""
+
+_SIZES: Final = """
+select named.name as table,
+       coalesce((select sum(pg_total_relation_size(relid))
+                   from pg_partition_tree(named.name::regclass)),
+                pg_total_relation_size(named.name::regclass))::bigint as size_bytes
+  from unnest(%(tables)s::text[]) as named (name)
+ where to_regclass(named.name) is not null
+ order by 2 desc
+ limit %(limit)s
+"""
+
+_HYPERTABLE_SIZES: Final = """
+select named.name as table,
+       coalesce(hypertable_size(named.name::regclass),
+                pg_total_relation_size(named.name::regclass))::bigint as size_bytes
+  from unnest(%(tables)s::text[]) as named (name)
+ where to_regclass(named.name) is not null
+ order by 2 desc
+ limit %(limit)s
+"""

@@ -1,0 +1,84 @@
+"""How measures move over time: one row a point, and the quantiles of request durations.
+
+A point without events is a row of zeros for counts and a gap for quantiles: nothing took no time.
+"""
+
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from psycopg import sql
+
+from streams.store.queries import sketches
+from streams.store.queries.measured import FIRST_BOOK, Db, bound, rows_of, sums
+from streams.store.queries.span import Span
+
+SKETCHES_MAX: Final = 30_000
+"""Sketches that one answer merges; the span's resolution keeps well below it."""
+
+_POINT = sql.SQL(
+    "(extract(epoch from w.start_at) * 1000)::bigint / %(step_ms)s * %(step_ms)s as at_ms"
+)
+
+
+class Trend(Struct, frozen=True):
+    """Points of equal distance, oldest first, and one column of values a measure."""
+
+    at_ms: NDArray[np.int64]
+    columns: dict[str, NDArray[np.int64]]
+
+    def total(self, name: str) -> int:
+        """Return the sum of one measure over the whole span."""
+        return int(self.columns[name].sum())
+
+
+class Latency(Struct, frozen=True):
+    """Quantiles of request durations a point, and over the whole span; NaN where none was."""
+
+    at_ms: NDArray[np.int64]
+    quantiles: dict[float, NDArray[np.float64]]
+    overall: dict[float, float]
+    complete: bool
+    """False where there were more sketches than one answer merges."""
+
+
+def measures(db: Db, tenant: str, span: Span, *, second: tuple[str, ...] = ()) -> Trend:
+    """Return every measure at each point of the span."""
+    query = sql.SQL("select {point}, {sums} {rows} group by 1 order by 1 limit %(limit)s").format(
+        point=_POINT, sums=sums(), rows=rows_of(span)
+    )
+    found = db.execute(query, {**bound(tenant, span, second), "limit": span.points}).fetchall()
+    points = _points(span)
+    columns = {name: np.zeros(len(points), dtype=np.int64) for name in FIRST_BOOK}
+    for at_ms, *values in found:
+        place = (at_ms - span.from_ms) // span.step_ms
+        for name, value in zip(FIRST_BOOK, values, strict=True):
+            columns[name][place] = value
+    return Trend(points, columns)
+
+
+def latency(
+    db: Db, tenant: str, span: Span, *, wanted: tuple[float, ...], limit: int = SKETCHES_MAX
+) -> Latency:
+    """Return quantiles of request durations in ms at each point of the span."""
+    query = sql.SQL(
+        "select {point}, w.latency {rows} and s.grain = 'fleet' and w.latency_count > 0 "
+        "order by w.start_at desc limit %(limit)s"
+    ).format(point=_POINT, rows=rows_of(span))
+    most = min(limit, SKETCHES_MAX)
+    found = db.execute(query, {**bound(tenant, span, ()), "limit": most}).fetchall()
+    points = _points(span)
+    places = [(at_ms - span.from_ms) // span.step_ms for at_ms, _ in found]
+    merged = sketches.merge([bytes(data) for _, data in found], places, groups=len(points))
+    whole = sketches.together(merged)
+    return Latency(
+        at_ms=points,
+        quantiles={q: sketches.quantile(merged, q) for q in wanted},
+        overall={q: float(sketches.quantile(whole, q)[0]) for q in wanted},
+        complete=len(found) < most,
+    )
+
+
+def _points(span: Span) -> NDArray[np.int64]:
+    return np.arange(span.from_ms, span.until_ms, span.step_ms, dtype=np.int64)
