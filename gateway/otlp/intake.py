@@ -5,7 +5,9 @@ counts in the partial success. Only a body that cannot be read at all raises `Ba
 body gives the same event ids whenever it comes again.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
+from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -17,8 +19,12 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from analytics.contracts.agent_events import AgentEvent
-from analytics.contracts.errors import BadBody
 from analytics.contracts.ids import TenantId
+from gateway.otlp import decode_json, decode_protobuf, mapping
+from gateway.otlp.reading import Request
+from gateway.otlp.records import Batch, LogRecord, Point, RecordT, Refusal, Span
+
+__all__ = ["Intake", "Refusal", "Signal", "answer", "read", "status"]
 
 
 class Signal(StrEnum):
@@ -27,13 +33,6 @@ class Signal(StrEnum):
     METRICS = "metrics"
     LOGS = "logs"
     TRACES = "traces"
-
-
-class Refusal(Struct, frozen=True):
-    """One record that could not be read, as it came, and why."""
-
-    reason: str
-    payload: bytes
 
 
 class Intake(Struct, frozen=True):
@@ -64,7 +63,18 @@ def read(
 
     Prompts, answers and what tools were given are left out unless `keep_content`.
     """
-    raise BadBody(f"{signal} of {len(body)} bytes cannot be read")
+    request = Request(tenant=tenant, received_ms=received_ms, keep_content=keep_content)
+    decode: ModuleType = decode_json if as_json else decode_protobuf
+    match signal:
+        case Signal.LOGS:
+            logs: Batch[LogRecord] = decode.logs(body)
+            return _intake(logs, mapping.log_events(logs.records, request))
+        case Signal.TRACES:
+            spans: Batch[Span] = decode.spans(body)
+            return _intake(spans, mapping.span_events(spans.records, request))
+        case Signal.METRICS:
+            points: Batch[Point] = decode.points(body)
+            return _intake(points, mapping.point_events(points.records, request))
 
 
 def answer(signal: Signal, *, as_json: bool, rejected: int = 0, message: str = "") -> bytes:
@@ -100,6 +110,10 @@ def status(message: str, *, code: int, as_json: bool) -> bytes:
         return msgspec.json.encode({"code": code, "message": message})
     text = message.encode("utf-8", "replace")
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
+
+
+def _intake(batch: Batch[RecordT], events: Iterator[AgentEvent]) -> Intake:
+    return Intake(events=tuple(events), refused=tuple(batch.refused), total=batch.total)
 
 
 def _varint(number: int) -> bytes:

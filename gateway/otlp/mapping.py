@@ -1,0 +1,201 @@
+"""Which sender a record is from, and what its records become.
+
+A name with a sender's prefix decides, else the resource does. Every record becomes at least one
+event: what a sender's own mapping does not know is kept as it came.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from analytics.contracts.agent_events import AgentEvent
+from analytics.contracts.ids import EventId, SessionId, derived
+from gateway import values
+from gateway.otlp import claude_code, codex, gemini, genai, generic, points
+from gateway.otlp.reading import Program, Reading, Request, Sender, first, sender_of
+from gateway.otlp.records import LogRecord, Origin, Point, Span
+
+UNNAMED_LOG: Final = "log"
+UNNAMED_SPAN: Final = "span"
+PREFIXES: Final = (
+    (claude_code.PREFIX, claude_code.PROGRAM),
+    (codex.PREFIX, codex.PROGRAM),
+    (gemini.PREFIX, gemini.PROGRAM),
+)
+
+
+class Senders(Struct):
+    """The senders of one request, each found once."""
+
+    request: Request
+    found: dict[tuple[int, str], Sender] = field(default_factory=dict)
+
+    def of(self, origin: Origin, name: str) -> Sender:
+        """Return who sent a record of this name."""
+        program = program_of(origin, name)
+        key = (id(origin), program.source)
+        sender = self.found.get(key)
+        if sender is None:
+            sender = sender_of(program, origin, self.request.tenant)
+            self.found[key] = sender
+        return sender
+
+
+def program_of(origin: Origin, name: str) -> Program:
+    """Return the kind of sender that a record is from."""
+    for prefix, program in PREFIXES:
+        if name.startswith(prefix):
+            return program
+    service = values.written(origin.resource.get("service.name"))
+    if service in claude_code.SERVICES or origin.scope.startswith(claude_code.SCOPE):
+        return claude_code.PROGRAM
+    if service.startswith(codex.SERVICE_PREFIX):
+        return codex.PROGRAM
+    return gemini.PROGRAM if service == gemini.SERVICE else genai.PROGRAM
+
+
+def log_events(
+    records: Sequence[tuple[Origin, LogRecord]], request: Request
+) -> Iterator[AgentEvent]:
+    """Yield the events of log records, at least one each."""
+    senders = Senders(request)
+    for origin, record in records:
+        name = _log_name(record)
+        sender = senders.of(origin, name)
+        if sender.program is claude_code.PROGRAM and not name.startswith(claude_code.PREFIX):
+            name = claude_code.PREFIX + name
+        reading = _log_reading(request, sender, record, name)
+        yield _log_event(reading) or generic.observed_log(
+            reading, record, bare=bool(sender.program.agent)
+        )
+
+
+def span_events(records: Sequence[tuple[Origin, Span]], request: Request) -> Iterator[AgentEvent]:
+    """Yield the events of spans, one each; a span without a session has its trace's."""
+    senders = Senders(request)
+    children: dict[str, list[Span]] = {}
+    sessions: dict[str, SessionId] = {}
+    for origin, span in records:
+        if span.parent_span_id:
+            children.setdefault(span.parent_span_id, []).append(span)
+        keys = senders.of(origin, span.name).program.keys
+        named = values.session_id(first(span.attributes, keys.session))
+        if named:
+            sessions.setdefault(span.trace_id, named)
+    for origin, span in records:
+        sender = senders.of(origin, span.name)
+        reading = _span_reading(request, sender, span, sessions)
+        yield _span_event(reading, span, children) or generic.observed_span(
+            reading, span, bare=bool(sender.program.agent)
+        )
+
+
+def point_events(records: Sequence[tuple[Origin, Point]], request: Request) -> Iterator[AgentEvent]:
+    """Yield the events of metric points, at least one each."""
+    senders = Senders(request)
+    for origin, point in records:
+        sender = senders.of(origin, point.metric.name)
+        series = points.series_of(sender.digest, point)
+        time_ns = point.time_ns or request.received_ms * 1_000_000
+        reading = Reading(
+            request=request,
+            sender=sender,
+            name=values.name(point.metric.name),
+            attributes=point.attributes,
+            at_ms=values.epoch_ms(time_ns),
+            event_id=derived(request.tenant, "point", series, point.start_ns, time_ns),
+            session_id=_session(sender, point.attributes),
+        )
+        yield from points.events(reading, point, series)
+
+
+def _log_name(record: LogRecord) -> str:
+    named = record.event_name or values.written(record.attributes.get("event.name"))
+    if not named and isinstance(record.body, str):
+        named = next((record.body for prefix, _ in PREFIXES if record.body.startswith(prefix)), "")
+    return values.name(named) or UNNAMED_LOG
+
+
+def _log_reading(request: Request, sender: Sender, record: LogRecord, name: str) -> Reading:
+    session_id = _session(sender, record.attributes)
+    time_ns = record.time_ns or record.observed_ns
+    at_ms = values.epoch_ms(time_ns) if time_ns else None
+    if at_ms is None:
+        at_ms = values.moment_ms(record.attributes.get("event.timestamp"))
+    return Reading(
+        request=request,
+        sender=sender,
+        name=name,
+        attributes=record.attributes,
+        at_ms=request.received_ms if at_ms is None else at_ms,
+        event_id=_log_id(request, sender, record, name),
+        session_id=session_id,
+    )
+
+
+def _log_id(request: Request, sender: Sender, record: LogRecord, name: str) -> EventId:
+    """Return the id of a log record: its place in its session, else all that it says.
+
+    A record that says the same as another of its request is told from it by how often it came;
+    one without any time is told by its receipt, since nothing else tells it from a later one.
+    """
+    given = record.attributes
+    session = first(given, sender.program.keys.session)
+    sequence = given.get("event.sequence")
+    stamp = given.get("event.timestamp") or record.time_ns
+    if session is not None and sequence is not None and stamp:
+        place = (values.written(session), values.written(stamp), values.written(sequence))
+        return derived(request.tenant, "log", *place, name)
+    natural = derived(
+        request.tenant,
+        "log",
+        sender.digest,
+        record.time_ns or record.observed_ns or values.written(stamp or request.received_ms),
+        name,
+        values.json_of([record.body, given, record.severity]),
+        record.trace_id,
+        record.span_id,
+    )
+    number = request.once_more(natural)
+    return derived(natural, number) if number else natural
+
+
+def _log_event(reading: Reading) -> AgentEvent | None:
+    program = reading.sender.program
+    if program is claude_code.PROGRAM:
+        return claude_code.log_event(reading)
+    if program is codex.PROGRAM:
+        return codex.log_event(reading)
+    if program is gemini.PROGRAM:
+        return gemini.log_event(reading)
+    return genai.log_event(reading)
+
+
+def _span_reading(
+    request: Request, sender: Sender, span: Span, sessions: dict[str, SessionId]
+) -> Reading:
+    ended_ns = span.end_ns or span.start_ns
+    own = values.session_id(first(span.attributes, sender.program.keys.session))
+    return Reading(
+        request=request,
+        sender=sender,
+        name=values.name(span.name) or UNNAMED_SPAN,
+        attributes=span.attributes,
+        at_ms=values.epoch_ms(ended_ns) if ended_ns else request.received_ms,
+        event_id=derived(request.tenant, "span", span.trace_id, span.span_id),
+        session_id=own or sessions.get(span.trace_id) or sender.session_id,
+    )
+
+
+def _span_event(reading: Reading, span: Span, children: dict[str, list[Span]]) -> AgentEvent | None:
+    program = reading.sender.program
+    if program is claude_code.PROGRAM:
+        return claude_code.span_event(reading, span, children)
+    if program is genai.PROGRAM:
+        return genai.span_event(reading, span)
+    return None
+
+
+def _session(sender: Sender, attributes: dict[str, values.Value]) -> SessionId:
+    return values.session_id(first(attributes, sender.program.keys.session)) or sender.session_id
