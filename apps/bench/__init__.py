@@ -1,0 +1,1 @@
+"""How figures are reported: by `mainstem bench`, whose benchmarks live beside the tests."""

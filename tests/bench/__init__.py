@@ -1,0 +1,1 @@
+"""Benchmarks: numbers with a goal, run by `mainstem bench`."""

@@ -1,0 +1,1 @@
+"""Laws, with inputs that shrink."""

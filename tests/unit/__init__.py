@@ -1,0 +1,1 @@
+"""Tests without input or output, laid out as the source is."""
