@@ -43,7 +43,7 @@ def _first_chart() -> Sequence[Figure]:
     ):
         page = chromium.new_page()
         began = time.perf_counter()
-        with started_stack(Path(home), options=("--demo",)) as stack:
+        with started_stack(Path(home), options=("--demo", "--no-open", "--no-import")) as stack:
             up_seconds = time.perf_counter() - began
             page.goto(stack.dashboard_url)
             charted(page)
@@ -61,7 +61,7 @@ def _first_chart() -> Sequence[Figure]:
 def _idle() -> Sequence[Figure]:
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,
-        started_stack(Path(home)) as stack,
+        started_stack(Path(home), options=("--no-open", "--no-import")) as stack,
     ):
         time.sleep(SETTLE_SECONDS)
         before, began = _cpu_seconds(stack), time.perf_counter()

@@ -35,7 +35,7 @@ def run() -> Report:
     """Measure hook answers beside bare answers."""
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,
-        started_stack(Path(home), options=("--no-browser",)) as stack,
+        started_stack(Path(home), options=("--no-open", "--no-import")) as stack,
         _bare() as bare_url,
     ):
         hooks, bare, failed = asyncio.run(_load(stack, bare_url))

@@ -48,7 +48,7 @@ def run() -> Report:
     session = f"bench-{uuid.uuid4().hex[:12]}"
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,
-        started_stack(Path(home)) as stack,
+        started_stack(Path(home), options=("--no-open", "--no-import")) as stack,
         browser() as chromium,
     ):
         _publish(stack, session, numbers=range(-WARM_EVENTS, 0))

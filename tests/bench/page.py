@@ -38,7 +38,7 @@ def run() -> Report:
     """Open every page and the empty one in turn."""
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,
-        started_stack(Path(home), options=("--demo",)) as stack,
+        started_stack(Path(home), options=("--demo", "--no-open", "--no-import")) as stack,
         _empty(Path(home)) as empty_url,
         browser() as chromium,
     ):
@@ -97,7 +97,8 @@ def _address(stack: Stack, page: str) -> str:
 
 def _some_session(stack: Stack) -> str:
     event = {
-        "type": "session.started", "id": "bench-page", "tenant": "local", "session_id": "bench-page",
+        "type": "session.started", "id": "bench-page", "tenant": "local",
+        "session_id": "bench-page",
         "at_ms": int(time.time() * 1_000), "agent": "bench",
     }  # fmt: skip
     [verdict] = stack.publish([event])
