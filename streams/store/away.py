@@ -15,6 +15,13 @@ from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from analytics.contracts.errors import BadSetting, Refused, StoreAway
 
+
+class Unstorable(Refused):
+    """A value that PostgreSQL cannot hold, such as a NUL character in a text."""
+
+    code = "unstorable"
+
+
 _AWAY: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -38,8 +45,8 @@ def mapped(doing: str) -> Iterator[None]:
         ) from error
     except _AWAY as error:
         raise StoreAway(f"the store did not do {doing}: {first_line(error)}") from error
-    except psycopg.DataError as error:
-        raise Refused(f"the store refused a value in {doing}: {first_line(error)}") from error
+    except (psycopg.DataError, UnicodeEncodeError) as error:
+        raise Unstorable(f"the store refused a value in {doing}: {first_line(error)}") from error
 
 
 def checked_url(url: str) -> str:

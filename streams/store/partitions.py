@@ -78,6 +78,12 @@ def drop_before(db: Connection[TupleRow], table: TimeTable, cutoff: datetime) ->
     return dropped
 
 
+def oldest(db: Connection[TupleRow], table: TimeTable) -> tuple[datetime, datetime] | None:
+    """Return the span of the oldest partition, if the table has any of its own."""
+    start = min(_existing(db, table), default=None)
+    return None if start is None else (start, _next(table.period, start))
+
+
 def _wanted(db: Connection[TupleRow], table: TimeTable, now: datetime) -> set[datetime]:
     start = _floor(table, now)
     wanted = {_floor(table, start - timedelta(days=1)), start}

@@ -1,0 +1,271 @@
+"""The ledger in PostgreSQL: claims, recalled sessions and atomic commits.
+
+A commit is one transaction on one connection. First the offset moves, guarded by the claim's epoch
+and the offset it expects, so that a fenced worker or a replayed batch ends there with `Fenced` and
+nothing written; then everything else goes in. A commit that failed half way may have happened or
+not: its claim is spent, and only a new claim tells.
+"""
+
+import asyncio
+from base64 import b64decode
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Final
+
+from psycopg.rows import TupleRow
+from psycopg.sql import SQL, Identifier, Literal
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import Fenced
+from analytics.measures.rows import ON_TIME, CellRow, Outcome, SessionRow
+from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+from streams.store import batch, columns, storable
+from streams.store.away import Unstorable, mapped
+from streams.store.pool import Db, Pool, opened
+from streams.store.series import FIELDS, KnownSeries, key_of
+
+COMMIT_TIMEOUT_S: Final = 60.0
+QUERY_TIMEOUT_S: Final = 30.0
+RECALLED_MAX: Final = 1_000
+"""Sessions that one query recalls; more take several."""
+
+_FIND_LOG: Final = "select log_id from logs where cluster_id = %s and topic = %s"
+_ADD_LOG: Final = """
+insert into logs (cluster_id, topic) values (%s, %s) on conflict do nothing
+"""
+_CLAIM: Final = """
+insert into ledger (log_id, partition, epoch, next_offset, watermark_ms)
+values (%s, %s, 1, 0, 0)
+on conflict (log_id, partition) do update
+   set epoch = ledger.epoch + 1, updated_at = now()
+returning epoch, next_offset, watermark_ms
+"""
+_OPEN_CELLS: Final = {
+    width_ms: SQL("""
+select {series}, {cells}
+  from {table} cell join series using (series_id)
+ where cell.start_at > to_timestamp((%s - {width_ms}) / 1000.0)
+   and cell.log_id = %s and cell.partition = %s and cell.batch_offset = {on_time}
+   and not cell.closed
+""")
+    .format(
+        series=SQL(", ").join(Identifier("series", field) for field in FIELDS),
+        cells=columns.read(columns.CELLS, of="cell"),
+        table=Identifier(table),
+        width_ms=Literal(width_ms),
+        on_time=Literal(ON_TIME),
+    )
+    .as_bytes()
+    for width_ms, table in batch.WINDOWS.items()
+}
+_RECALL_SESSIONS: Final = (
+    SQL("""
+select {kept}
+  from unnest(%s::text[], %s::text[]) as wanted (tenant, session_id)
+  join sessions kept using (tenant, session_id)
+""")
+    .format(kept=columns.read(columns.SESSIONS, of="kept"))
+    .as_bytes()
+)
+_RECALL_MEMORIES: Final = """
+select kept.tenant, kept.session_id, kept.memory
+  from unnest(%s::text[], %s::text[]) as wanted (tenant, session_id)
+  join seen kept using (tenant, session_id)
+ order by kept.number
+"""
+_PENDING: Final = """
+select number, topic, key, value, headers from outbox order by number limit %s
+"""
+
+Claimed = tuple[int, int]
+
+
+class PostgresLedger:
+    """A `streams.ledger.Ledger` over a pool of connections."""
+
+    def __init__(self, connections: Pool, *, clock: Callable[[], int]) -> None:
+        self._pool = connections
+        self._clock = clock
+        self._series = KnownSeries()
+        self._held: dict[Claimed, tuple[int, int | None]] = {}
+
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+        """Take the partition over, fencing whoever had it."""
+        async with self._connection("a claim", timeout_s=QUERY_TIMEOUT_S) as db:
+            log_id = await _number_log(db, cluster_id, topic)
+            row = await (await db.execute(_CLAIM, [log_id, partition])).fetchone()
+            assert row is not None
+            epoch, next_offset, watermark_ms = row
+            cells = await _open_cells(db, log_id, partition, watermark_ms) if next_offset else ()
+        self._held[log_id, partition] = (epoch, next_offset)
+        return Claim(
+            log_id=log_id,
+            topic=topic,
+            partition=partition,
+            epoch=epoch,
+            next_offset=next_offset,
+            watermark_ms=watermark_ms,
+            open_cells=cells,
+        )
+
+    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
+        """Return what is known of these sessions; one that is new is not in the answer."""
+        wanted = iter(dict.fromkeys(sessions))
+        found: dict[SessionKey, Remembered] = {}
+        while some := list(islice(wanted, RECALLED_MAX)):
+            async with self._connection("a recall", timeout_s=QUERY_TIMEOUT_S) as db:
+                found.update(await _recall(db, some))
+        return found
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Write everything and the offset it reaches in one transaction; raise `Fenced`."""
+        expected = self._expected(claim)
+        place = (claim.log_id, claim.partition)
+        self._held[place] = (claim.epoch, None)
+        try:
+            await self._write(claim, outcome, expected, outbox, burials)
+        except Unstorable:
+            await self._write(
+                claim,
+                storable.outcome(outcome),
+                expected,
+                storable.records(outbox),
+                storable.burials(burials),
+            )
+        if self._held[place] == (claim.epoch, None):
+            self._held[place] = (claim.epoch, outcome.next_offset)
+
+    async def pending(self, *, limit: int) -> Sequence[Pending]:
+        """Return the oldest unsent records of the outbox."""
+        async with self._connection("a look at the outbox", timeout_s=QUERY_TIMEOUT_S) as db:
+            rows = await (await db.execute(_PENDING, [limit])).fetchall()
+        return [
+            Pending(
+                number=number,
+                record=Record(
+                    topic=topic,
+                    key=key,
+                    value=value,
+                    headers=tuple((name, b64decode(text)) for name, text in headers),
+                ),
+            )
+            for number, topic, key, value, headers in rows
+        ]
+
+    async def sent(self, numbers: Sequence[int]) -> None:
+        """Forget records of the outbox that the broker has acknowledged."""
+        if numbers:
+            async with self._connection("tidying the outbox", timeout_s=QUERY_TIMEOUT_S) as db:
+                await db.execute("delete from outbox where number = any(%s)", [list(numbers)])
+
+    def _expected(self, claim: Claim) -> int:
+        """Return the offset a commit must start from; a spent claim has none."""
+        epoch, expected = self._held.get(
+            (claim.log_id, claim.partition), (claim.epoch, claim.next_offset)
+        )
+        if epoch == claim.epoch and expected is not None:
+            return expected
+        raise Fenced(
+            f"the claim on {claim.topic}/{claim.partition} is spent, by a later one or by a commit "
+            "that failed: claim the partition again"
+        )
+
+    async def _write(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        expected: int,
+        outbox: Sequence[Record],
+        burials: Sequence[Burial],
+    ) -> None:
+        ids, new = self._series.split(cell.key for cell in outcome.cells)
+        async with self._connection("a commit", timeout_s=COMMIT_TIMEOUT_S) as db:
+            await batch.move(db, claim, outcome, expected=expected)
+            await batch.add_events(db, claim, outcome, received_ms=self._clock())
+            await batch.add_series(db, new)
+            await batch.put_cells(db, claim, outcome.cells, ids=ids)
+            await batch.put_sessions(db, outcome)
+            await batch.add_rest(db, claim, outcome, outbox=outbox, burials=burials)
+        self._series.stored(new)
+
+    @asynccontextmanager
+    async def _connection(self, doing: str, *, timeout_s: float) -> AsyncIterator[Db]:
+        """Give a connection in a transaction that commits in the end, within a time limit."""
+        with mapped(doing):
+            async with asyncio.timeout(timeout_s), self._pool.connection() as db:
+                yield db
+
+
+@asynccontextmanager
+async def open_ledger(
+    url: str, *, clock: Callable[[], int], size_max: int = 4
+) -> AsyncIterator[PostgresLedger]:
+    """Open a ledger on a migrated store; it may be away now and then."""
+    async with opened(url, configure=batch.prepare, size_max=size_max) as connections:
+        yield PostgresLedger(connections, clock=clock)
+
+
+async def _number_log(db: Db, cluster_id: str, topic: str) -> int:
+    """Return the number of a log, giving it one when it is new; numbers are not wasted."""
+    named = [cluster_id, topic]
+    row = await (await db.execute(_FIND_LOG, named)).fetchone()
+    if row is None:
+        await db.execute(_ADD_LOG, named)
+        row = await (await db.execute(_FIND_LOG, named)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def _open_cells(
+    db: Db, log_id: int, partition: int, watermark_ms: int
+) -> tuple[CellRow, ...]:
+    """Return what was folded into windows that the watermark has not closed."""
+    cells: list[CellRow] = []
+    for width_ms, query in _OPEN_CELLS.items():
+        rows = await db.execute(query, [watermark_ms, log_id, partition])
+        cells.extend([_cell_of(row, width_ms) async for row in rows])
+    return tuple(cells)
+
+
+def _cell_of(row: TupleRow, width_ms: int) -> CellRow:
+    dimensions, rest = row[: len(FIELDS)], row[len(FIELDS) :]
+    start_ms, _, _, _, batch_offset, *sums, latency, closed = rest
+    return CellRow(
+        key=key_of(dimensions),
+        width_ms=width_ms,
+        start_ms=start_ms,
+        batch_offset=batch_offset,
+        measures=columns.measures_of(sums),
+        latency=latency,
+        closed=closed,
+    )
+
+
+async def _recall(db: Db, wanted: Sequence[SessionKey]) -> dict[SessionKey, Remembered]:
+    asked = {
+        (storable.text(tenant), storable.text(name)): (tenant, name) for tenant, name in wanted
+    }
+    arrays = [[tenant for tenant, _ in asked], [name for _, name in asked]]
+    rows: dict[SessionKey, SessionRow] = {}
+    memories: dict[SessionKey, list[bytes]] = {}
+    async with db.pipeline():
+        sessions = await db.execute(_RECALL_SESSIONS, arrays)
+        seen = await db.execute(_RECALL_MEMORIES, arrays)
+    async for values in sessions:
+        row = columns.session_of(values)
+        rows[asked[row.tenant, row.session_id]] = row
+    async for tenant, name, memory in seen:
+        memories.setdefault(asked[tenant, name], []).append(memory)
+    return {
+        key: Remembered(row=rows.get(key), memories=tuple(memories.get(key, ())))
+        for key in wanted
+        if key in rows or key in memories
+    }

@@ -1,0 +1,86 @@
+"""Rows made fit for PostgreSQL, which refuses some texts and JSON that are valid elsewhere.
+
+Its text holds no NUL character, its jsonb no NUL or lone surrogate either, and no number beyond its
+range. Such a value is rare, so rows are tried as they are; only a batch that was refused goes
+through here, where what cannot be held is replaced (U+FFFD for a character, text for a number) and
+everything else stays as it was. Thus no event can make a partition stick.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from analytics.contracts.cloudevents import Record
+from analytics.measures.rows import Outcome
+from streams.ledger import Burial
+
+REPLACEMENT: Final = "\ufffd"
+DIGITS_MAX: Final = 300
+"""Digits of a number that is kept as one; a longer one becomes text."""
+
+
+def text(value: str) -> str:
+    """Return `value` without what PostgreSQL's text cannot hold."""
+    return value.replace("\x00", REPLACEMENT).encode("utf-8", "replace").decode()
+
+
+def payload(value: bytes) -> bytes:
+    """Return JSON that jsonb takes; what is no JSON at all becomes a text in an object."""
+    try:
+        read = json.loads(value, parse_float=_float, parse_int=_int, parse_constant=str)
+        return json.dumps(_clean(read), ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return json.dumps({"unreadable": text(value.decode("utf-8", "replace"))}).encode()
+
+
+def outcome(value: Outcome) -> Outcome:
+    """Return the outcome with every text and payload made fit."""
+    return msgspec.structs.replace(
+        value,
+        raw=tuple(
+            msgspec.structs.replace(_texts(row), payload=payload(row.payload)) for row in value.raw
+        ),
+        cells=tuple(msgspec.structs.replace(row, key=_texts(row.key)) for row in value.cells),
+        sessions=tuple(_texts(row) for row in value.sessions),
+        seen=tuple(_texts(row) for row in value.seen),
+    )
+
+
+def burials(values: Sequence[Burial]) -> list[Burial]:
+    """Return burials with every text made fit; the payload is bytes and stays."""
+    return [_texts(burial) for burial in values]
+
+
+def records(values: Sequence[Record]) -> list[Record]:
+    """Return records with their topic made fit; key, value and headers are bytes and stay."""
+    return [_texts(record) for record in values]
+
+
+def _texts(row: Any) -> Any:  # noqa: ANN401  (any of our structs in, the same kind out)
+    changed = {
+        field: fit
+        for field in row.__struct_fields__
+        if type(value := getattr(row, field)) is str and (fit := text(value)) != value
+    }
+    return msgspec.structs.replace(row, **changed) if changed else row
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return text(value)
+    if isinstance(value, list):
+        return [_clean(item) for item in value]
+    if isinstance(value, dict):
+        return {text(name): _clean(item) for name, item in value.items()}
+    return value
+
+
+def _float(digits: str) -> float | str:
+    value = float(digits)
+    return value if abs(value) != float("inf") else digits
+
+
+def _int(digits: str) -> int | str:
+    return int(digits) if len(digits) <= DIGITS_MAX else digits
