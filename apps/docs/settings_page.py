@@ -13,10 +13,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 CLASSES: Final = (
-    ("gateway.settings", "GatewaySettings", "The gateway: `mainstem gateway`."),
-    ("streams.settings", "StreamsSettings", "The worker: `mainstem worker`."),
-    ("apps.dashboard.settings", "DashboardSettings", "The dashboard: `mainstem dashboard`."),
-    ("apps.local.settings", "LocalSettings", "The stack on one machine: `mainstem up`."),
+    ("gateway.settings", "GatewaySettings", "The gateway: `mainstem gateway`"),
+    ("streams.settings", "StreamsSettings", "The worker: `mainstem worker`"),
+    ("apps.dashboard.settings", "DashboardSettings", "The dashboard: `mainstem dashboard`"),
+    ("apps.local.settings", "LocalSettings", "The stack on one machine: `mainstem up`"),
 )
 OUTSIDE: Final = (
     (

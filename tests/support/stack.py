@@ -75,16 +75,18 @@ def started_stack(
     cwd: Path = ROOT,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Stack]:
-    """Run `mainstem up` with its data in `home`; stop it on leaving."""
+    """Run `mainstem up` with its data in `home`; stop it on leaving.
+
+    `environment` replaces this process's own, but for what keeps the stack to itself.
+    """
     home.mkdir(parents=True, exist_ok=True)
     output = home / "up.log"
     asked = {
-        **os.environ,
+        **(os.environ if environment is None else environment),
         "MAINSTEM_HOME": str(home),
         "MAINSTEM_LOCAL_PORT": "0",
         "MAINSTEM_LOCAL_DASHBOARD_PORT": "0",
         "BROWSER": "true",
-        **(environment or {}),
     }
     with output.open("wb") as log:
         process = subprocess.Popen(
@@ -94,7 +96,7 @@ def started_stack(
     try:
         yield _up(home, process, output)
     finally:
-        down(home, process, command=command, cwd=cwd)
+        down(home, process, command=command, cwd=cwd, environment=environment)
 
 
 def down(
@@ -103,10 +105,12 @@ def down(
     *,
     command: Sequence[str] = MAINSTEM,
     cwd: Path = ROOT,
+    environment: Mapping[str, str] | None = None,
 ) -> int:
     """Stop the stack with `mainstem down`; return the exit code of `up`."""
     if process.poll() is None:
-        asked = {**os.environ, "MAINSTEM_HOME": str(home)}
+        base = os.environ if environment is None else environment
+        asked = {**base, "MAINSTEM_HOME": str(home)}
         subprocess.run(
             [*command, "down"],
             cwd=cwd, env=asked, stdin=subprocess.DEVNULL, capture_output=True,
