@@ -6,6 +6,7 @@ the type and the given fields, so the same call gives the same fact and another 
 `one_of_each` has one event of every type, for tests that must hold for all of them.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 from analytics.contracts import agent_events, events
@@ -25,6 +26,7 @@ from analytics.contracts.agent_events import (
 from analytics.contracts.events import Event
 from analytics.contracts.facts import AgentFact, Fact
 from analytics.contracts.ids import derived
+from analytics.measures.fold import Arrival
 
 T0_MS: Final = 1_767_225_600_000
 """2026-01-01T00:00:00Z: a start of an hour, so that windows begin where tests begin."""
@@ -185,3 +187,18 @@ def one_of_each() -> tuple[Event, ...]:
 def encoded(made: Event) -> bytes:
     """Return the payload that a topic would carry."""
     return events.encode(made)
+
+
+def arrivals(
+    made: Iterable[Event], *, first_offset: int = 0, received_ms: int | None = None
+) -> list[Arrival]:
+    """Return events as a log holds them: received as they happened, or all at one moment."""
+    return [
+        Arrival(
+            first_offset + number,
+            event.at_ms if received_ms is None else received_ms,
+            event,
+            events.encode(event),
+        )
+        for number, event in enumerate(made)
+    ]

@@ -1,0 +1,338 @@
+"""The fold: what a batch of one partition's events amounts to.
+
+A `PartitionFold` is fed batches in the order of the log and answers each with an `Outcome` for the
+store. It promises: an event counts once by its id within its session, however often it comes; the
+same events in any batching add up to the same sums, sessions and sketches; what comes late, or is
+imported, goes to rows of its own and never changes a closed window. It is rebuilt from what the
+store holds (open cells, and the memory of sessions as they come up), so one whose outcome was not
+committed is thrown away.
+
+Memory is bounded by `FoldRules`: sessions least recently heard of are forgotten first and must be
+recalled when they come up again; what happens at the other limits is said in `memory` and `cells`.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from analytics.contracts import topics
+from analytics.contracts.errors import BadSetting
+from analytics.contracts.events import TYPES, Event, type_of
+from analytics.contracts.facts import AgentFact, Fact, Source
+from analytics.contracts.ids import SessionId
+from analytics.measures.cells import Cells
+from analytics.measures.contributions import CONTRIBUTIONS, Contribution
+from analytics.measures.following import Pace, follow, identify
+from analytics.measures.memory import (
+    Counters,
+    MemoryLimits,
+    SessionKey,
+    SessionMemory,
+    digest_of,
+)
+from analytics.measures.prices import PriceTable
+from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
+from analytics.measures.sketch import merge
+from analytics.measures.step import Shown, Step
+from analytics.windows import tumbling, watermark
+
+QUIET_SCAN_MS: Final = 1_000
+"""How long after a look for sessions that fell quiet the next one may come."""
+
+_KINDS: Final[dict[type[Fact], tuple[str, Contribution]]] = {
+    TYPES[name]: (name, CONTRIBUTIONS[TYPES[name]])
+    for name in TYPES
+    if TYPES[name] in CONTRIBUTIONS
+}
+
+
+class Arrival(Struct, frozen=True):
+    """An event as the log holds it."""
+
+    offset: int
+    received_ms: int
+    """When the broker got it."""
+    event: Event
+    payload: bytes
+
+
+class FoldRules(Struct, frozen=True, kw_only=True):
+    """How long the fold waits, and how much it remembers of one partition."""
+
+    lateness_ms: int = 15_000
+    """How far behind the newest event another may be and still reach its window."""
+    future_skew_ms: int = 30_000
+    """How far a sender's clock may run ahead of the broker's before it is held back."""
+    idle_ms: int = 20_000
+    """After so long without a record the wall clock moves the watermark."""
+    pace: Pace = Pace()
+    stuck_repeats: int = 5
+    """So many calls of one tool with one input in a row are a loop."""
+    sessions_max: int = 2_000
+    remembered_max: int = 400_000
+    """Entries that all remembered sessions may hold together."""
+    open_cells_max: int = 200_000
+    memory: MemoryLimits = MemoryLimits()
+
+    def __post_init__(self) -> None:
+        if self.idle_ms < self.lateness_ms:
+            raise BadSetting(
+                f"an idle time of {self.idle_ms!r} ms is shorter than the lateness of"
+                f" {self.lateness_ms!r} ms; raise it, or windows close before their events come"
+            )
+
+
+class PartitionFold:
+    """Folds the batches of one partition."""
+
+    def __init__(
+        self,
+        *,
+        prices: PriceTable,
+        watermark_ms: int,
+        open_cells: Iterable[CellRow],
+        rules: FoldRules,
+    ) -> None:
+        self.counters = Counters()
+        self._prices = prices
+        self._rules = rules
+        self._watermark_ms = watermark_ms
+        self._cells = Cells(open_cells, open_max=rules.open_cells_max)
+        self._sessions: dict[SessionKey, SessionMemory] = {}
+        self._remembered = 0
+        self._quiet_since_ms: int | None = None
+        self._scanned_ms = 0
+
+    @property
+    def watermark_ms(self) -> int:
+        """How far event time has come."""
+        return self._watermark_ms
+
+    @property
+    def open_count(self) -> int:
+        """How many cells of windows are open."""
+        return self._cells.open_count
+
+    @property
+    def session_count(self) -> int:
+        """How many sessions are in memory."""
+        return len(self._sessions)
+
+    def unknown(self, arrivals: Sequence[Arrival]) -> set[SessionKey]:
+        """Return the sessions that must be remembered before these arrivals are folded.
+
+        Ask after the batch before has been folded: folding forgets.
+        """
+        return {_session_of(arrival.event) for arrival in arrivals} - self._sessions.keys()
+
+    def remember(self, key: SessionKey, row: SessionRow | None, memories: Sequence[bytes]) -> None:
+        """Take up what the store knows of a session: nothing (None and ()) if it is new."""
+        memory = SessionMemory(key, self._rules.memory)
+        memory.recall(row, memories)
+        self._sessions[key] = memory
+        self._weigh(memory)
+
+    def fold(
+        self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
+    ) -> Outcome:
+        """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
+        if arrivals:
+            self._quiet_since_ms = now_ms
+        batch = Batch()
+        self._take(arrivals, batch)
+        for memory in batch.touched.values():
+            self._settle(memory)
+        seen = tuple(
+            SeenRow(
+                tenant=key[0], session_id=key[1], batch_offset=first_offset, memory=memory.encode()
+            )
+            for key, memory in batch.touched.items()
+        )
+        outcome = self._outcome(batch, seen, first_offset, next_offset, now_ms)
+        self._forget(batch.touched)
+        return outcome
+
+    def tick(self, *, next_offset: int, now_ms: int) -> Outcome | None:
+        """Return what time alone changes: windows of an idle partition, sessions fallen quiet.
+
+        Call it only when all records of the partition have been folded.
+        """
+        if self._quiet_since_ms is None:
+            self._quiet_since_ms = now_ms
+        self._watermark_ms = watermark.idled(
+            self._watermark_ms,
+            quiet_since_ms=self._quiet_since_ms,
+            now_ms=now_ms,
+            idle_ms=self._rules.idle_ms,
+        )
+        outcome = self._outcome(Batch(), (), next_offset, next_offset, now_ms)
+        return outcome if outcome.cells or outcome.sessions else None
+
+    def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
+        rules, sessions, touched = self._rules, self._sessions, batch.touched
+        step = Step(self._prices, self.counters, repeats_max=rules.stuck_repeats)
+        for arrival in arrivals:
+            event = arrival.event
+            key = _session_of(event)
+            memory = sessions.get(key)
+            if memory is None:
+                raise LookupError(f"session {key!r} was not remembered before the fold")
+            digest = digest_of(event.id)
+            if digest in memory.ids:
+                batch.duplicate_count += 1
+                continue
+            memory.ids[digest] = None
+            memory.new_ids.append(digest)
+            touched[key] = memory
+            step.received_ms = received_ms = arrival.received_ms
+            step.when_ms = when_ms = min(event.at_ms, received_ms + rules.future_skew_ms)
+            step.apart = apart = event.source is Source.TRANSCRIPT
+            if apart:
+                batch.backfill_count += 1
+            elif when_ms - rules.lateness_ms > self._watermark_ms:
+                self._watermark_ms = when_ms - rules.lateness_ms
+            if not isinstance(event, AgentFact):
+                batch.raw.append(_raw_apart(arrival))
+                continue
+            step.watermark_ms = self._watermark_ms
+            step.place = place = step.place_at(when_ms)
+            if not apart and tumbling.is_late(place):
+                batch.late_count += 1
+            name, contribute = _KINDS[type(event)]
+            step.memory, step.signal, step.attention = memory, None, ""
+            identify(memory, step, event)
+            shown = contribute(step, event)
+            follow(memory, step, rules.pace)
+            batch.raw.append(_raw(arrival, event, name, shown))
+
+    def _settle(self, memory: SessionMemory) -> None:
+        """Bring a session's deltas into its totals and into the windows."""
+        totals = memory.totals
+        for delta in memory.deltas.values():
+            for column, amount in enumerate(delta.sums):
+                if amount:
+                    totals[column] += amount
+            if delta.latency:
+                merge(memory.latency, delta.latency)
+        self._cells.add(memory.key, memory.deltas)
+        memory.deltas = {}
+        memory.trim_ids(self.counters)
+
+    def _outcome(
+        self, batch: "Batch", seen: tuple[SeenRow, ...], first_offset: int, next_offset: int,
+        now_ms: int,
+    ) -> Outcome:  # fmt: skip
+        cells, closed = self._cells.rows(batch_offset=first_offset, watermark_ms=self._watermark_ms)
+        self.counters.cells_spilled = self._cells.spilled_count
+        return Outcome(
+            first_offset=first_offset,
+            next_offset=next_offset,
+            watermark_ms=self._watermark_ms,
+            raw=tuple(batch.raw),
+            cells=cells,
+            closed=closed,
+            sessions=self._session_rows(batch.touched, now_ms),
+            seen=seen,
+            late_count=batch.late_count,
+            duplicate_count=batch.duplicate_count,
+            backfill_count=batch.backfill_count,
+        )
+
+    def _session_rows(
+        self, touched: dict[SessionKey, SessionMemory], now_ms: int
+    ) -> tuple[SessionRow, ...]:
+        idle_ms = self._rules.pace.idle_ms
+        shown = [memory for memory in touched.values() if not memory.fresh]
+        if now_ms - self._scanned_ms >= QUIET_SCAN_MS:
+            self._scanned_ms = now_ms
+            shown += [
+                memory
+                for key, memory in self._sessions.items()
+                if not memory.shown_idle
+                and key not in touched
+                and memory.is_quiet(now_ms=now_ms, idle_ms=idle_ms)
+            ]
+        return tuple(memory.row(now_ms=now_ms, idle_ms=idle_ms) for memory in shown)
+
+    def _forget(self, touched: dict[SessionKey, SessionMemory]) -> None:
+        sessions, rules = self._sessions, self._rules
+        for key, memory in touched.items():
+            del sessions[key]
+            sessions[key] = memory
+            self._weigh(memory)
+        spare = len(sessions) - len(touched)
+        while spare > 0 and (
+            len(sessions) > rules.sessions_max or self._remembered > rules.remembered_max
+        ):
+            oldest = sessions.pop(next(iter(sessions)))
+            self._remembered -= oldest.weighed
+            self.counters.sessions_forgotten += 1
+            spare -= 1
+
+    def _weigh(self, memory: SessionMemory) -> None:
+        weight = memory.weight
+        self._remembered += weight - memory.weighed
+        memory.weighed = weight
+
+
+class Batch:
+    """What the batch at hand has come to so far."""
+
+    __slots__ = ("backfill_count", "duplicate_count", "late_count", "raw", "touched")
+
+    def __init__(self) -> None:
+        self.raw: list[RawRow] = []
+        self.touched: dict[SessionKey, SessionMemory] = {}
+        self.late_count = self.duplicate_count = self.backfill_count = 0
+
+
+def _session_of(event: Event) -> SessionKey:
+    if isinstance(event, AgentFact):
+        return (event.tenant, event.session_id)
+    return (event.tenant, SessionId(f"{topics.of(event).name}/{topics.key_of(event)}"))
+
+
+def _raw(arrival: Arrival, event: AgentFact, name: str, shown: Shown) -> RawRow:
+    model, tool, duration_ms, cost_nanousd, failed = shown
+    return RawRow(
+        id=event.id,
+        tenant=event.tenant,
+        session_id=event.session_id,
+        at_ms=event.at_ms,
+        type=name,
+        source=str(event.source),
+        project=event.project,
+        agent=event.agent,
+        agent_id=event.agent_id,
+        model=model,
+        tool=tool,
+        duration_ms=duration_ms,
+        cost_nanousd=cost_nanousd,
+        failed=failed,
+        offset=arrival.offset,
+        payload=arrival.payload,
+    )
+
+
+def _raw_apart(arrival: Arrival) -> RawRow:
+    """Return the raw row of an event that is about no session: kept, and counted in no sum."""
+    event = arrival.event
+    return RawRow(
+        id=event.id,
+        tenant=event.tenant,
+        session_id=topics.key_of(event),
+        at_ms=event.at_ms,
+        type=type_of(event),
+        source=str(event.source),
+        project="",
+        agent="",
+        agent_id="",
+        model="",
+        tool="",
+        duration_ms=None,
+        cost_nanousd=None,
+        failed=False,
+        offset=arrival.offset,
+        payload=arrival.payload,
+    )

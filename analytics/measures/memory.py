@@ -1,0 +1,335 @@
+"""What the fold remembers of one session, and how that is kept in the store.
+
+A memory holds digests of the ids already counted, the requests and tool calls that may still be
+reported by another source, the running totals of its counters, and what it is doing. Each batch
+that touches it leaves one encoded piece; the pieces of a session, in order, rebuild the memory.
+A piece is a little-endian uint32 length and as many bytes of MessagePack, so pieces may be joined.
+
+Every collection has a limit of `MemoryLimits`. Beyond it the oldest entry goes: an id that old
+would count again if it came again, a request or tool call that old is settled and further reports
+of it change nothing. Counters beyond their limit are not counted. Each case adds to `Counters`.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from analytics.contracts.errors import Refused
+from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.columns import Sums, measures_of, sums_of, zeros
+from analytics.measures.merging import CounterState, RequestState, ToolState
+from analytics.measures.rows import SessionRow, SessionState
+from analytics.measures.sessions import INITIAL, falls_quiet
+from analytics.measures.sketch import Counts, from_bytes, to_bytes
+
+DIGEST_BYTES: Final = 8
+"""How much of an id's digest is remembered: two of a million ids agree once in 10⁷ sessions."""
+_LENGTH_BYTES: Final = 4
+
+SessionKey = tuple[TenantId, SessionId]
+S = TypeVar("S", RequestState, ToolState)
+
+
+class BadMemory(Refused):
+    """Bytes that are no memory of a session; they were not written by this version or broke."""
+
+    code = "bad-memory"
+
+
+class MemoryLimits(Struct, frozen=True, kw_only=True):
+    """How much is remembered of one session."""
+
+    ids_max: int = 200_000
+    merges_max: int = 4_096
+    """Requests, and tool calls, that further reports may still change."""
+    prompts_max: int = 4_096
+    counters_max: int = 1_024
+    """Running totals that are told apart."""
+
+
+class Counters(Struct):
+    """How often a limit was met, or something could not be counted, since the fold began."""
+
+    unpriced: int = 0
+    """Model requests with tokens whose model has no price, and no stated cost."""
+    ids_forgotten: int = 0
+    merges_settled: int = 0
+    counters_refused: int = 0
+    """Points of running totals beyond `counters_max`: kept raw, counted in no sum."""
+    cells_spilled: int = 0
+    """Cells written as rows of their batch because too many windows were open."""
+    sessions_forgotten: int = 0
+    """Sessions that left the fold's memory; the store remembers them."""
+
+
+class Doing(Struct, array_like=True):
+    """What a session is doing."""
+
+    state: SessionState = INITIAL
+    since_ms: int = 0
+    attention: str = ""
+    working: bool = False
+    """Whether time until the next event counts as active."""
+    active_at_ms: int = 0
+    """When it last did something."""
+    loop_tool: str = ""
+    loop_digest: str = ""
+    loop_count: int = 0
+
+
+class Piece(Struct, array_like=True):
+    """What one batch adds to a memory."""
+
+    ids: bytes
+    requests: list[RequestState]
+    tools: list[ToolState]
+    prompts: list[str]
+    counters: list[CounterState]
+    doing: Doing
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Piece)
+
+
+class SessionMemory:
+    """What is known of one session while its partition is folded."""
+
+    __slots__ = (
+        "agent",
+        "counters",
+        "deltas",
+        "doing",
+        "ended_ms",
+        "first_prompt",
+        "fresh",
+        "ids",
+        "key",
+        "last_ms",
+        "latency",
+        "limits",
+        "model",
+        "new_counters",
+        "new_ids",
+        "new_prompts",
+        "new_requests",
+        "new_tools",
+        "project",
+        "prompts",
+        "requests",
+        "settled",
+        "shown_idle",
+        "started_ms",
+        "team",
+        "tools",
+        "totals",
+        "user",
+        "version",
+        "weighed",
+    )
+
+    def __init__(self, key: SessionKey, limits: MemoryLimits) -> None:
+        self.key = key
+        self.limits = limits
+        self.fresh = True
+        self.project = self.agent = self.version = self.user = self.team = self.model = ""
+        self.first_prompt = ""
+        self.started_ms = self.last_ms = 0
+        self.ended_ms: int | None = None
+        self.totals: Sums = zeros()
+        self.latency: Counts = {}
+        self.doing = Doing()
+        self.shown_idle = False
+        self.ids: dict[bytes, None] = {}
+        self.requests: dict[str, RequestState] = {}
+        self.tools: dict[str, ToolState] = {}
+        self.settled: dict[str, None] = {}
+        self.prompts: dict[str, None] = {}
+        self.counters: dict[str, CounterState] = {}
+        self.weighed = 0
+        """The weight when it was last taken into account."""
+        self.deltas: dict[DeltaKey, Delta] = {}
+        self._forget_news()
+
+    @property
+    def weight(self) -> int:
+        """How many entries the memory holds."""
+        merges = len(self.requests) + len(self.tools) + len(self.settled)
+        return len(self.ids) + merges + len(self.prompts) + len(self.counters)
+
+    def recall(self, row: SessionRow | None, memories: Sequence[bytes]) -> None:
+        """Take up what the store knows; raise `BadMemory` where it cannot be read."""
+        if row is not None:
+            self._take_row(row)
+        for memory in memories:
+            for piece in _pieces(memory):
+                self._take_piece(piece)
+        self.fresh = row is None
+        self.shown_idle = (
+            row is not None and row.state is SessionState.IDLE and falls_quiet(self.doing.state)
+        )
+        self._forget_news()
+
+    def encode(self) -> bytes:
+        """Return what was learnt since the last time, and begin anew."""
+        piece = _encoder.encode(
+            Piece(
+                b"".join(self.new_ids),
+                list(self.new_requests.values()),
+                list(self.new_tools.values()),
+                self.new_prompts,
+                list(self.new_counters.values()),
+                self.doing,
+            )
+        )
+        self._forget_news()
+        return len(piece).to_bytes(_LENGTH_BYTES, "little") + piece
+
+    def trim_ids(self, counters: Counters) -> None:
+        """Forget the oldest ids beyond the limit."""
+        while len(self.ids) > self.limits.ids_max:
+            del self.ids[next(iter(self.ids))]
+            counters.ids_forgotten += 1
+
+    def add_request(self, state: RequestState, counters: Counters) -> None:
+        """Remember a request that other sources may report too."""
+        self._add(self.requests, state, "request", counters)
+        self.new_requests[state.key] = state
+
+    def add_tool(self, state: ToolState, counters: Counters) -> None:
+        """Remember a tool call that other sources may report too."""
+        self._add(self.tools, state, "tool", counters)
+        self.new_tools[state.key] = state
+
+    def is_settled(self, kind: str, key: str) -> bool:
+        """Say whether a request or tool call is too old for another report to change it."""
+        return bool(self.settled) and f"{kind} {key}" in self.settled
+
+    def is_new_prompt(self, prompt_id: str) -> bool:
+        """Say whether a prompt is told of for the first time, and remember it."""
+        if prompt_id in self.prompts:
+            return False
+        self.prompts[prompt_id] = None
+        self.new_prompts.append(prompt_id)
+        _trim(self.prompts, self.limits.prompts_max)
+        return True
+
+    def row(self, *, now_ms: int, idle_ms: int) -> SessionRow:
+        """Return the session as the store keeps it: one that is quiet by now shows as idle."""
+        doing = self.doing
+        idle = self.is_quiet(now_ms=now_ms, idle_ms=idle_ms)
+        self.shown_idle = idle
+        return SessionRow(
+            tenant=self.key[0],
+            session_id=self.key[1],
+            project=self.project,
+            agent=self.agent,
+            version=self.version,
+            user=self.user,
+            team=self.team,
+            model=self.model,
+            state=SessionState.IDLE if idle else doing.state,
+            state_since_ms=doing.active_at_ms + idle_ms if idle else doing.since_ms,
+            attention="" if idle else doing.attention,
+            started_ms=self.started_ms,
+            last_ms=self.last_ms,
+            ended_ms=self.ended_ms,
+            first_prompt=self.first_prompt,
+            totals=measures_of(self.totals),
+            latency=to_bytes(self.latency),
+        )
+
+    def is_quiet(self, *, now_ms: int, idle_ms: int) -> bool:
+        """Say whether the session did nothing for so long that it counts as idle."""
+        doing = self.doing
+        return now_ms - doing.active_at_ms > idle_ms and falls_quiet(doing.state)
+
+    def _take_row(self, row: SessionRow) -> None:
+        self.project, self.agent, self.version = row.project, row.agent, row.version
+        self.user, self.team, self.model = row.user, row.team, row.model
+        self.first_prompt = row.first_prompt
+        self.started_ms, self.last_ms, self.ended_ms = row.started_ms, row.last_ms, row.ended_ms
+        self.totals = sums_of(row.totals)
+        self.latency = from_bytes(row.latency)
+        self.doing = Doing(
+            state=row.state,
+            since_ms=row.state_since_ms,
+            attention=row.attention,
+            active_at_ms=row.last_ms,
+        )
+
+    def _take_piece(self, piece: Piece) -> None:
+        counters = Counters()
+        ids = piece.ids
+        for start in range(0, len(ids), DIGEST_BYTES):
+            self.ids[ids[start : start + DIGEST_BYTES]] = None
+        self.trim_ids(counters)
+        for request in piece.requests:
+            self.add_request(request, counters)
+        for tool in piece.tools:
+            self.add_tool(tool, counters)
+        for prompt_id in piece.prompts:
+            self.is_new_prompt(prompt_id)
+        for counter in piece.counters:
+            self.counters[counter.key] = counter
+        self.doing = piece.doing
+
+    def _add(self, states: dict[str, S], state: S, kind: str, counters: Counters) -> None:
+        states[state.key] = state
+        if len(states) > self.limits.merges_max:
+            oldest = next(iter(states))
+            del states[oldest]
+            self.settled[f"{kind} {oldest}"] = None
+            _trim(self.settled, self.limits.ids_max)
+            counters.merges_settled += 1
+
+    def _forget_news(self) -> None:
+        self.new_ids: list[bytes] = []
+        self.new_requests: dict[str, RequestState] = {}
+        self.new_tools: dict[str, ToolState] = {}
+        self.new_prompts: list[str] = []
+        self.new_counters: dict[str, CounterState] = {}
+
+
+class Delta:
+    """What one batch adds to one series of one session in one place."""
+
+    __slots__ = ("latency", "sums")
+
+    def __init__(self) -> None:
+        self.sums: Sums = zeros()
+        self.latency: Counts = {}
+
+
+DeltaKey = tuple[int, str, str, str, str, str, str]
+"""A place (see `windows.tumbling`) and the `merging.Dimensions` of a delta."""
+
+
+def digest_of(event_id: str) -> bytes:
+    """Return what is remembered of an id."""
+    return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
+
+
+def _trim(entries: dict[str, None], limit: int) -> None:
+    while len(entries) > limit:
+        del entries[next(iter(entries))]
+
+
+def _pieces(memory: bytes) -> list[Piece]:
+    pieces: list[Piece] = []
+    at = 0
+    while at < len(memory):
+        length = int.from_bytes(memory[at : at + _LENGTH_BYTES], "little")
+        at += _LENGTH_BYTES
+        data = memory[at : at + length]
+        if len(data) != length:
+            raise BadMemory(f"a session's memory of {len(memory)} bytes breaks off at {at!r}")
+        try:
+            pieces.append(_decoder.decode(data))
+        except msgspec.MsgspecError as error:
+            raise BadMemory(f"a session's memory cannot be read: {error}") from error
+        at += length
+    return pieces

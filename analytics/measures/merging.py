@@ -1,0 +1,179 @@
+"""One model request, or one tool call, as several sources tell of it.
+
+The same request may be reported by a log record, a span, a hook and a transcript line. Reports with
+one key are merged, never added: of texts and durations the first that says anything wins, of token
+and line counts the larger, a stated cost over an estimate, and a failure once told stays told. What
+a merge changes is counted as a difference, so the totals do not depend on the order of reports that
+agree. `Dimensions` name the series that a fact is counted in; they are completed the same way.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from analytics.contracts.agent_events import RequestFailed, RequestFinished
+from analytics.measures.columns import (
+    CACHE_READ_TOKENS,
+    CACHE_WRITE_TOKENS,
+    CALL_ERRORS,
+    CALLS,
+    COST_ESTIMATED_NANOUSD,
+    COST_NANOUSD,
+    INPUT_TOKENS,
+    LINES_ADDED,
+    LINES_REMOVED,
+    OUTPUT_TOKENS,
+    RATE_LIMITS,
+    TOOL_CALLS,
+    TOOL_ERRORS,
+    TOOL_REFUSALS,
+)
+from analytics.measures.prices import PriceTable
+
+RATE_LIMIT: Final = "rate_limit"
+"""The `kind` of a `request.failed` that was refused for its rate."""
+
+Dimensions = tuple[str, str, str, str, str, str]
+"""project, agent, model, tool, skill and query source of what is counted."""
+
+REQUEST_COLUMNS: Final = (
+    CALLS, CALL_ERRORS, RATE_LIMITS, INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS,
+    CACHE_WRITE_TOKENS, COST_NANOUSD, COST_ESTIMATED_NANOUSD,
+)  # fmt: skip
+"""What a request is counted in, in the order of `RequestState.amounts`."""
+
+TOOL_COLUMNS: Final = (TOOL_CALLS, TOOL_ERRORS, TOOL_REFUSALS, LINES_ADDED, LINES_REMOVED)
+"""What a tool call is counted in, in the order of `ToolState.amounts`."""
+
+
+class RequestState(Struct, array_like=True):
+    """What is known of one model request so far, and where it is counted."""
+
+    key: str
+    when_ms: int
+    project: str
+    agent: str
+    model: str
+    skill: str
+    query_source: str
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    reported_nanousd: int | None = None
+    cost_nanousd: int = 0
+    duration_ms: int | None = None
+    failed: bool = False
+    limited: bool = False
+    latency_movable: bool = False
+    """Whether the duration is counted under these dimensions, in windows that were open."""
+
+    def belong(self, project: str, agent: str) -> None:
+        """Complete what the request belongs to."""
+        self.project = self.project or project
+        self.agent = self.agent or agent
+
+    def dimensions(self) -> Dimensions:
+        """Return the series that the request is counted in."""
+        return (self.project, self.agent, self.model, "", self.skill, self.query_source)
+
+    def amounts(self) -> tuple[int, ...]:
+        """Return what the request adds to each of `REQUEST_COLUMNS`."""
+        cost = self.cost_nanousd
+        return (
+            1,
+            int(self.failed),
+            int(self.limited),
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            cost,
+            0 if self.reported_nanousd is not None else cost,
+        )
+
+    def take_finished(self, event: RequestFinished) -> None:
+        """Merge a report of the answer."""
+        self._complete(event.model, event.skill, event.query_source)
+        self.input_tokens = max(self.input_tokens, event.input_tokens)
+        self.output_tokens = max(self.output_tokens, event.output_tokens)
+        self.cache_read_tokens = max(self.cache_read_tokens, event.cache_read_tokens)
+        self.cache_write_tokens = max(self.cache_write_tokens, event.cache_write_tokens)
+        if event.cost_nanousd is not None:
+            self.reported_nanousd = max(self.reported_nanousd or 0, event.cost_nanousd)
+        if self.duration_ms is None:
+            self.duration_ms = event.duration_ms
+
+    def take_failed(self, event: RequestFailed) -> None:
+        """Merge a report of the failure."""
+        self._complete(event.model, event.skill, event.query_source)
+        self.failed = True
+        self.limited = self.limited or event.kind == RATE_LIMIT
+        if self.duration_ms is None:
+            self.duration_ms = event.duration_ms
+
+    def price(self, prices: PriceTable) -> bool:
+        """Settle the cost by what is known now; say whether that could be done."""
+        if self.reported_nanousd is not None:
+            self.cost_nanousd = self.reported_nanousd
+            return True
+        cost = prices.cost_nanousd(
+            self.model,
+            self.input_tokens,
+            self.output_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+        )
+        self.cost_nanousd = cost or 0
+        return cost is not None
+
+    def _complete(self, model: str, skill: str, query_source: str) -> None:
+        self.model = self.model or model
+        self.skill = self.skill or skill
+        self.query_source = self.query_source or query_source
+
+
+class ToolState(Struct, array_like=True):
+    """What is known of one tool call so far, and where it is counted."""
+
+    key: str
+    when_ms: int
+    project: str
+    agent: str
+    tool: str
+    skill: str
+    called: bool = False
+    failed: bool = False
+    refused: bool = False
+    lines_added: int = 0
+    lines_removed: int = 0
+    looked_at: bool = False
+    """Whether its input was compared with the call before."""
+
+    def belong(self, project: str, agent: str) -> None:
+        """Complete what the call belongs to."""
+        self.project = self.project or project
+        self.agent = self.agent or agent
+
+    def dimensions(self) -> Dimensions:
+        """Return the series that the call is counted in."""
+        return (self.project, self.agent, "", self.tool, self.skill, "")
+
+    def amounts(self) -> tuple[int, ...]:
+        """Return what the call adds to each of `TOOL_COLUMNS`."""
+        return (
+            int(self.called),
+            int(self.failed),
+            int(self.refused),
+            self.lines_added,
+            self.lines_removed,
+        )
+
+
+class CounterState(Struct, array_like=True):
+    """The last point of a running total that a sender reports."""
+
+    key: str
+    start_ms: int
+    at_ms: int
+    total: int

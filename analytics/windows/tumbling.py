@@ -1,0 +1,82 @@
+"""Tumbling windows over event time: `[start_ms, start_ms + width_ms)`, aligned to the epoch.
+
+A window is closed once the watermark has reached its end, and never opens again: what comes later
+is counted apart. Widths divide one another, so a moment's narrowest window says in which wider ones
+it lies, and a `Place` says for all widths at once where a reading goes: how many of them, from the
+narrowest, are closed to it, and how many are too narrow to be kept for something so old.
+"""
+
+from typing import Final
+
+from msgspec import Struct
+
+from analytics.measures.rows import WIDTHS_MS
+
+_DAY_MS: Final = 86_400_000
+RETENTIONS_MS: Final = (7 * _DAY_MS, 30 * _DAY_MS, 1_826 * _DAY_MS)
+"""How old a reading may be, on arrival, to be counted at each of `WIDTHS_MS`."""
+
+NARROWEST_MS: Final = WIDTHS_MS[0]
+NEWEST_RETENTION_MS: Final = RETENTIONS_MS[0]
+WIDTH_COUNT: Final = len(WIDTHS_MS)
+
+_LEVEL_BITS: Final = 3
+_LEVEL_MASK: Final = (1 << _LEVEL_BITS) - 1
+PLACE_SHIFT: Final = 2 * _LEVEL_BITS
+"""A place whose windows are all open and kept is its narrowest start, shifted by this."""
+
+
+class Place(Struct, frozen=True):
+    """Where a reading goes, spelled out."""
+
+    start_ms: int
+    """The start of its narrowest window."""
+    closed_count: int
+    """So many widths, from the narrowest, are closed to it."""
+    skipped_count: int
+    """So many widths, from the narrowest, no longer keep anything so old."""
+
+
+def start_of(at_ms: int, width_ms: int) -> int:
+    """Return the start of the window of `width_ms` in which `at_ms` lies."""
+    return at_ms - at_ms % width_ms
+
+
+def is_closed(start_ms: int, width_ms: int, *, watermark_ms: int) -> bool:
+    """Say whether the watermark has reached the window's end."""
+    return start_ms + width_ms <= watermark_ms
+
+
+def place_of(at_ms: int, *, received_ms: int, watermark_ms: int, apart: bool) -> int:
+    """Return the place of a reading as one number, to be read with `place`.
+
+    `apart` is for readings that must not touch open windows, such as imported ones.
+    """
+    closed = WIDTH_COUNT if apart else _closed_count(at_ms, watermark_ms)
+    age_ms = received_ms - at_ms
+    skipped = sum(age_ms > retention_ms for retention_ms in RETENTIONS_MS)
+    return (at_ms - at_ms % NARROWEST_MS) << PLACE_SHIFT | closed << _LEVEL_BITS | skipped
+
+
+def place(number: int) -> Place:
+    """Return what a place's number says."""
+    return Place(number >> PLACE_SHIFT, (number >> _LEVEL_BITS) & _LEVEL_MASK, number & _LEVEL_MASK)
+
+
+def is_open(number: int) -> bool:
+    """Say whether a place's windows are all open and all kept."""
+    return not number & ((1 << PLACE_SHIFT) - 1)
+
+
+def is_late(number: int) -> bool:
+    """Say whether a place's narrowest window is closed."""
+    return bool(number & (_LEVEL_MASK << _LEVEL_BITS))
+
+
+def _closed_count(at_ms: int, watermark_ms: int) -> int:
+    closed = 0
+    for width_ms in WIDTHS_MS:
+        if at_ms - at_ms % width_ms + width_ms > watermark_ms:
+            break
+        closed += 1
+    return closed
