@@ -1,0 +1,325 @@
+"""Transcripts, line by line over all files of an import, into events that count each fact once.
+
+One answer is stored as several lines with the same `(message.id, requestId)` and growing counts:
+the last usage counts, in whichever file it is. Resumed and forked sessions repeat lines in a new
+file: an answer, a prompt or a tool call belongs to the session that named it first. Every id comes
+from the lines alone, so a second import gives the same ids; an answer that has grown since has a
+new one, and is merged by whoever counts. What a reader holds of open facts is bounded by name.
+"""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct, field
+
+from analytics.contracts.agent_events import (
+    AgentEvent,
+    AgentFinished,
+    AgentStarted,
+    SessionEnded,
+    SessionStarted,
+)
+from analytics.contracts.facts import Source
+from analytics.contracts.ids import EventId, SessionId, TenantId, derived
+from gateway import values
+from gateway.otlp.reading import Common
+from gateway.transcripts import lines, messages
+from gateway.transcripts.lines import BadLine, Line, Usage
+from gateway.transcripts.messages import Answer, Call
+from gateway.transcripts.totals import Spent, Totals
+
+AGENT: Final = "claude-code"
+ENDED_AFTER_MS: Final = 30 * 60 * 1000
+"""How long a session's last line must be past for its transcript to tell that it ended."""
+OPEN_ANSWERS_MAX: Final = 20_000
+"""Answers of a file that may still grow; beyond, the oldest is sent and sent again if it grows."""
+OPEN_CALLS_MAX: Final = 100_000
+"""Tool calls without a result that are remembered; the oldest is forgotten."""
+
+
+class Span(Struct):
+    """What is known of a session or of a subagent by now."""
+
+    common: Common
+    first_ms: int
+    last_ms: int
+    tools: int = 0
+    model: str = ""
+
+
+class Counted(Struct):
+    """How an answer was counted: for whom, and with what."""
+
+    session_id: SessionId
+    model: str
+    usage: Usage
+    cost_nanousd: int | None
+    sent: tuple[str, Usage, int | None] | None = None
+    """What was last sent of it."""
+
+    @property
+    def told(self) -> tuple[str, Usage, int | None]:
+        """What there is to be sent of it."""
+        return self.model, self.usage, self.cost_nanousd
+
+
+class File(Struct):
+    """The file that is being read."""
+
+    name: str
+    session_id: str
+    agent_id: str
+    answers: OrderedDict[bytes, Answer] = field(default_factory=OrderedDict)
+    roots: dict[str, str] = field(default_factory=dict)
+    """The first line of each side chain by its lines: all that names older subagents."""
+
+
+class Reader:
+    """Reads transcripts; `totals` is what they amount to so far."""
+
+    def __init__(self, *, tenant: TenantId, now_ms: int, keep_content: bool = False) -> None:
+        self.totals = Totals()
+        self._tenant = tenant
+        self._now_ms = now_ms
+        self._keep_content = keep_content
+        self._sessions: dict[SessionId, Span] = {}
+        self._agents: dict[tuple[SessionId, str], Span] = {}
+        self._counted: dict[bytes, Counted] = {}
+        self._calls: OrderedDict[str, Call] = OrderedDict()
+        self._seen: set[bytes] = set()
+        self._file = File("", "", "")
+
+    def open(self, name: str, *, session_id: str, agent_id: str = "") -> None:
+        """Begin a file; its session and subagent are for lines that name none."""
+        self.totals.files += 1
+        self._file = File(name, session_id, agent_id)
+
+    def line(self, raw: bytes, number: int) -> list[AgentEvent]:
+        """Return the events of one line that will not change any more; count it if it is bad."""
+        if not raw.strip():
+            return []
+        self.totals.lines += 1
+        try:
+            line = lines.read(raw)
+        except BadLine as error:
+            self.totals.skip(self._file.name, number, error.fault)
+            return []
+        if isinstance(line, str):
+            self._uncounted(line)
+            return []
+        return self._events(line)
+
+    def close(self) -> list[AgentEvent]:
+        """End a file; return the events of its answers."""
+        answers = self._file.answers
+        made = [self._answered(*answers.popitem(last=False)) for _ in range(len(answers))]
+        return [event for event in made if event is not None]
+
+    def finish(self) -> Iterator[AgentEvent]:
+        """Yield the ends of subagents and sessions whose last line is long past."""
+        for (session_id, agent_id), span in self._agents.items():
+            if self._is_over(span):
+                common = self._again(span, "agent.finished", session_id, agent_id)
+                yield AgentFinished(
+                    **common,
+                    duration_ms=span.last_ms - span.first_ms,
+                    tools=span.tools,
+                    model=span.model,
+                )
+        for session_id, span in self._sessions.items():
+            if self._is_over(span):
+                common = self._again(span, "session.ended", session_id, "")
+                yield SessionEnded(**common, reason="transcript ends")
+
+    def _events(self, line: Line) -> list[AgentEvent]:
+        session_id = values.session_id(line.fields.get("sessionId")) or self._session_of_file()
+        agent_id = self._agent_of(line)
+        made = self._begun(line, session_id, agent_id)
+        if line.kind == "assistant":
+            made += self._assistant(line, session_id, agent_id)
+        elif line.kind == "user":
+            made += self._user(line, session_id, agent_id)
+        elif self._is_new("system", line.uuid or values.digest_of(line.fields)):
+            common = self._common(line, session_id, agent_id, "system", line.uuid)
+            made.append(messages.system(line, common, keep_content=self._keep_content))
+        return made
+
+    def _session_of_file(self) -> SessionId:
+        return values.session_id(self._file.session_id) or SessionId("transcript")
+
+    def _agent_of(self, line: Line) -> str:
+        named = line.word("agentId") or self._file.agent_id
+        if named or not line.flag("isSidechain"):
+            return named
+        root = self._file.roots.get(line.word("parentUuid"), line.uuid)
+        self._file.roots[line.uuid] = root
+        return root
+
+    def _begun(self, line: Line, session_id: SessionId, agent_id: str) -> list[AgentEvent]:
+        """Return the beginnings that a line is the first sign of."""
+        made: list[AgentEvent] = []
+        session = self._sessions.get(session_id)
+        if session is None:
+            self.totals.sessions += 1
+            common = self._common(line, session_id, "", "session.started", "")
+            self._sessions[session_id] = Span(common, line.at_ms, line.at_ms)
+            made.append(SessionStarted(**common, how="import", cwd=line.word("cwd")))
+        else:
+            session.last_ms = max(session.last_ms, line.at_ms)
+        if not agent_id:
+            return made
+        agent = self._agents.get((session_id, agent_id))
+        if agent is None:
+            common = self._common(line, session_id, agent_id, "agent.started", "")
+            self._agents[session_id, agent_id] = Span(common, line.at_ms, line.at_ms)
+            made.append(AgentStarted(**common))
+        else:
+            agent.last_ms = max(agent.last_ms, line.at_ms)
+        return made
+
+    def _assistant(self, line: Line, session_id: SessionId, agent_id: str) -> list[AgentEvent]:
+        if messages.is_failure(line):
+            return self._failure(line, session_id, agent_id)
+        if messages.is_synthetic(line):
+            self._uncounted(messages.SYNTHETIC)
+            return []
+        made: list[AgentEvent] = []
+        key, request_id = messages.pair_of(line)
+        digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
+        known = self._counted.get(digest)
+        owner = known.session_id if known else session_id
+        common = self._common(line, owner, agent_id, "request", key)
+        answer = messages.answer(line, common, request_id, keep_content=self._keep_content)
+        if known and "usage" not in line.message:
+            answer = msgspec.structs.replace(answer, usage=known.usage)
+        self._file.answers[digest] = answer
+        self._file.answers.move_to_end(digest)
+        self._count(digest, answer)
+        if len(self._file.answers) > OPEN_ANSWERS_MAX:
+            sent = self._answered(*self._file.answers.popitem(last=False))
+            made += [sent] if sent else []
+        made += self._tools_started(line, session_id, agent_id)
+        return made
+
+    def _failure(self, line: Line, session_id: SessionId, agent_id: str) -> list[AgentEvent]:
+        if not self._is_new("failure", _key(line)):
+            return []
+        self.totals.failures += 1
+        common = self._common(line, session_id, agent_id, "failure", _key(line))
+        return [messages.failure(line, common, keep_content=self._keep_content)]
+
+    def _count(self, digest: bytes, answer: Answer) -> None:
+        """Count an answer by its latest line, taking back what an earlier one said."""
+        known = self._counted.get(digest)
+        owner = answer.common["session_id"]
+        latest = Counted(owner, answer.model, answer.usage, answer.cost_nanousd)
+        if known is not None:
+            self._spent(known.model).add(known.usage, known.cost_nanousd, -1)
+            latest.sent = known.sent
+        self._spent(answer.model).add(answer.usage, answer.cost_nanousd, 1)
+        self._counted[digest] = latest
+
+    def _spent(self, model: str) -> Spent:
+        return self.totals.by_model.setdefault(model, Spent())
+
+    def _answered(self, digest: bytes, answer: Answer) -> AgentEvent | None:
+        """Return an answer's event, unless one that says the same is on its way already."""
+        counted = self._counted[digest]
+        if counted.sent == counted.told:
+            return None
+        counted.sent = counted.told
+        return messages.finished(answer)
+
+    def _tools_started(self, line: Line, session_id: SessionId, agent_id: str) -> list[AgentEvent]:
+        made: list[AgentEvent] = []
+        for block in line.blocks:
+            tool_use_id = values.name(block.get("id"))
+            if block.get("type") != "tool_use" or not tool_use_id:
+                continue
+            if not self._is_new("tool.started", tool_use_id):
+                continue
+            self.totals.tool_calls += 1
+            agent = self._agents.get((session_id, agent_id))
+            if agent:
+                agent.tools += 1
+            call = messages.call(line, block)
+            self._calls[tool_use_id] = call
+            if len(self._calls) > OPEN_CALLS_MAX:
+                self._calls.popitem(last=False)
+            common = self._common(line, session_id, agent_id, "tool.started", tool_use_id)
+            made.append(
+                messages.tool_started(call, common, tool_use_id, keep_content=self._keep_content)
+            )
+        return made
+
+    def _user(self, line: Line, session_id: SessionId, agent_id: str) -> list[AgentEvent]:
+        made: list[AgentEvent] = []
+        for block in line.blocks:
+            tool_use_id = values.name(block.get("tool_use_id"))
+            if block.get("type") != "tool_result" or not tool_use_id:
+                continue
+            if self._is_new("tool.finished", tool_use_id):
+                call = self._calls.pop(tool_use_id, None)
+                common = self._common(line, session_id, agent_id, "tool.finished", tool_use_id)
+                made.append(
+                    messages.tool_finished(
+                        line, block, call, common, keep_content=self._keep_content
+                    )
+                )
+        if not agent_id and messages.is_prompt(line) and self._is_new("prompt", _key(line)):
+            self.totals.prompts += 1
+            common = self._common(line, session_id, agent_id, "prompt", _key(line))
+            made.append(messages.prompt(line, common, keep_content=self._keep_content))
+        return made
+
+    def _common(
+        self, line: Line, session_id: SessionId, agent_id: str, kind: str, key: str
+    ) -> Common:
+        session = self._sessions.get(session_id)
+        known = session.common if session else None
+        return Common(
+            id=self._id(kind, session_id, agent_id if not key else "", key),
+            tenant=self._tenant,
+            at_ms=line.at_ms,
+            source=Source.TRANSCRIPT,
+            session_id=session_id,
+            project=(known and known["project"]) or values.project_of(line.fields.get("cwd")),
+            agent=AGENT,
+            version=line.word("version") or (known["version"] if known else ""),
+            agent_id=agent_id,
+            parent_agent_id="",
+            agent_type=line.word("attributionAgent") if agent_id else "",
+            prompt_id=line.word("promptId"),
+            user="",
+            team="",
+        )
+
+    def _again(self, span: Span, kind: str, session_id: SessionId, agent_id: str) -> Common:
+        common = span.common.copy()
+        common["id"] = self._id(kind, session_id, agent_id, str(span.last_ms))
+        common["at_ms"] = span.last_ms
+        return common
+
+    def _id(self, kind: str, *parts: str) -> EventId:
+        return derived(self._tenant, "transcript", kind, *parts)
+
+    def _uncounted(self, kind: str) -> None:
+        self.totals.uncounted[kind] = self.totals.uncounted.get(kind, 0) + 1
+
+    def _is_over(self, span: Span) -> bool:
+        return self._now_ms - span.last_ms >= ENDED_AFTER_MS
+
+    def _is_new(self, kind: str, key: str) -> bool:
+        digest = hashlib.blake2b(f"{kind}\0{key}".encode(), digest_size=8).digest()
+        if digest in self._seen:
+            return False
+        self._seen.add(digest)
+        return True
+
+
+def _key(line: Line) -> str:
+    """Return what tells a line from all others, in whichever file it stands."""
+    return line.uuid or values.digest_of(line.fields)
