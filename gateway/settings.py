@@ -69,6 +69,10 @@ class GatewaySettings(BaseSettings):
         30, gt=0, description="Seconds a request body may take to come."
     )
     hook_bytes_max: int = Field(2_097_152, ge=1_024, description="Bytes of a hook's body.")
+    keep_content: bool = Field(
+        default=False,
+        description="Keep prompts, answers and what tools were given, not only their sizes.",
+    )
     batch_events_max: int = Field(10_000, ge=1, description="Events in one publish.")
 
     connections_max: int = Field(10_000, ge=1, description="Sockets held before new ones get 503.")

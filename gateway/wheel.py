@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol
 
-SLOT_MS: Final = 100
+SLOT_MS: Final = 250
 
 
 class Due(Protocol):

@@ -1,0 +1,141 @@
+"""`mainstem gateway`: one gateway process, until it is told to stop."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from random import random
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import uuid4
+
+import typer
+
+from analytics.contracts.errors import MainstemError
+
+if TYPE_CHECKING:
+    from gateway.publish_kafka import KafkaPublisher
+    from gateway.server import Server
+    from gateway.settings import GatewaySettings
+
+QUIET: Final = ("aiokafka", "uvicorn")
+"""Libraries that repeat in their own words what we log once."""
+
+
+def command(
+    *,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes any.")] = None,
+    broker: Annotated[str | None, typer.Option(help="Kafka bootstrap, HOST:PORT.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say where it listens as a JSON object.")
+    ] = False,
+) -> None:
+    """Run one gateway: sockets and HTTP in, Kafka out.
+
+    Options win over MAINSTEM_GATEWAY_* variables. While the broker is away it runs on and is not
+    ready; on SIGTERM or Ctrl-C it drains and leaves with 0.
+
+    Example: mainstem gateway --broker 127.0.0.1:9092
+    """
+    from gateway.settings import load
+
+    settings = load(host=host, port=port, broker=broker)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, as_json=as_json))
+
+
+async def _serve(settings: "GatewaySettings", *, as_json: bool) -> None:
+    publisher = publisher_of(settings)
+    running = server_of(settings, publisher)
+    publisher.start()
+    try:
+        serving = asyncio.create_task(_quietly(running))
+        await running.listening(serving)
+        if running.started:
+            _announce(settings.host, running.port, as_json=as_json)
+        await serving
+    finally:
+        await publisher.stop()
+    if not running.started:
+        where = f"{settings.host}:{settings.port}"
+        raise CannotListen(f"cannot listen on {where!r}; is the port taken? use --port")
+
+
+class CannotListen(MainstemError):
+    """The address is not to be had."""
+
+    code = "cannot-listen"
+
+
+def publisher_of(settings: "GatewaySettings") -> "KafkaPublisher":
+    """Return the publisher that these settings ask for, not yet started."""
+    from apps import topics
+    from gateway.publish_kafka import Bounds, KafkaPublisher
+
+    async def prepare() -> str:
+        await topics.ensure_topics(
+            settings.broker, partitions=settings.partitions, replication=settings.replication
+        )
+        return await topics.cluster_id(settings.broker)
+
+    bounds = Bounds(
+        records_max=settings.inflight_records_max,
+        bytes_max=settings.inflight_bytes_max,
+        event_bytes_max=settings.event_bytes_max,
+        recent_ids_max=settings.recent_ids_max,
+        ack_ms=int(settings.ack_seconds_max * 1_000),
+        linger_ms=settings.linger_ms,
+        drain_ms=int(settings.drain_seconds_max * 1_000),
+    )
+    return KafkaPublisher(settings.broker, prepare=prepare, bounds=bounds)
+
+
+def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Server":
+    """Return the gateway's server over this publisher, not yet started."""
+    from gateway.app import build
+    from gateway.auth import Verifier
+    from gateway.server import server
+    from gateway.sessions import Clocks
+    from gateway.settings import signing_key
+
+    gateway = build(
+        settings,
+        verifier=Verifier(signing_key(settings), cached_max=settings.tokens_cached_max),
+        publisher=publisher,
+        clocks=Clocks(
+            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            wall_ms=lambda: time.time_ns() // 1_000_000,
+            jitter=random,
+            new_id=lambda: uuid4().hex,
+        ),
+        node=settings.node or uuid4().hex[:12],
+        version=version("mainstem"),
+    )
+    return server(gateway.asgi, settings, drain=gateway.sessions.drain)
+
+
+async def _quietly(running: "Server") -> None:
+    """Serve; an address that cannot be had ends it, where uvicorn would end the process."""
+    try:
+        await running.serve()
+    except SystemExit:
+        return
+
+
+def _announce(host: str, port: int, *, as_json: bool) -> None:
+    url = f"http://{host}:{port}"
+    typer.echo(json.dumps({"url": url}) if as_json else f"gateway listens on {url}")
+
+
+def _loop_factory() -> "Callable[[], asyncio.AbstractEventLoop] | None":
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return partial(uvloop.new_event_loop)

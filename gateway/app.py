@@ -1,0 +1,168 @@
+"""The gateway as one ASGI application, put together from parts that are passed in.
+
+Building it starts nothing; its lifespan starts the clock of the sockets and the pulse of the loop.
+The publisher's life belongs to whoever passes it in.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from fastapi import FastAPI
+from msgspec import Struct
+from starlette.routing import WebSocketRoute
+from starlette.types import ASGIApp
+
+from gateway import problem, sessions
+from gateway.admission import Admission
+from gateway.auth import Verifier
+from gateway.guard import Guard
+from gateway.health import Health, Pulse, judge
+from gateway.methods import methods
+from gateway.otlp.intake import Signal
+from gateway.protocol.session import Manners
+from gateway.publish import Publisher
+from gateway.routes import events, hooks, operations, otlp
+from gateway.routes.parts import Parts
+from gateway.sessions import Clocks, Rules, Sessions
+from gateway.settings import GatewaySettings
+from gateway.websocket import Bounds
+
+ROADS: Final = {
+    events.PATH: events.ROAD,
+    hooks.PATH: hooks.ROAD,
+    **{f"/v1/{signal}": str(signal) for signal in Signal},
+    operations.METRICS: "prometheus",
+    operations.LIVE: "live",
+    operations.READY: "ready",
+}
+
+
+class Outlet(Publisher, Protocol):
+    """A publisher that knows whether its broker answers."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the broker answers."""
+        ...
+
+
+class Gateway(Struct, frozen=True, kw_only=True):
+    """What was built: the application to serve, and the sockets to drain before it stops."""
+
+    asgi: ASGIApp
+    api: FastAPI
+    sessions: Sessions
+
+
+def build(
+    settings: GatewaySettings,
+    *,
+    verifier: Verifier,
+    publisher: Outlet,
+    clocks: Clocks,
+    node: str,
+    version: str,
+) -> Gateway:
+    """Return a gateway over these parts."""
+    admission = Admission(publisher, events_max=settings.batch_events_max, new_id=clocks.new_id)
+    sockets = Sessions(
+        _rules(settings, node=node, version=version),
+        clocks,
+        verifier=verifier,
+        publisher=publisher,
+        methods=methods(admission),
+    )
+    pulse = Pulse(clocks.now_ms)
+    background = _Background()
+
+    def health() -> Health:
+        return judge(
+            producer=publisher.ready,
+            lag_ms=pulse.lag_ms,
+            lag_ms_max=settings.loop_lag_ms_max,
+            draining=sockets.draining,
+        )
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        sockets.start()
+        beating = asyncio.create_task(pulse.run())
+        yield
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await sockets.stop()
+        await background.finish(seconds_max=settings.drain_seconds_max)
+
+    api = FastAPI(
+        title="Mainstem gateway",
+        version=version,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        description="Events of coding agents in, over HTTP and WebSocket, and on to Kafka.",
+    )
+    problem.install(api)
+    parts = Parts(
+        publisher=publisher,
+        admission=admission,
+        wall_ms=clocks.wall_ms,
+        health=health,
+        spawn=background.spawn,
+        body_bytes_max=settings.body_bytes_max,
+        hook_bytes_max=settings.hook_bytes_max,
+        body_seconds_max=settings.body_seconds_max,
+        keep_content=settings.keep_content,
+    )
+    for road in (events, otlp, hooks, operations):
+        api.include_router(road.router(parts))
+    api.router.routes.append(WebSocketRoute(sessions.PATH, sockets))
+    guard = Guard(
+        api,
+        verifier=verifier,
+        wall_ms=clocks.wall_ms,
+        open_paths=operations.OPEN_PATHS,
+        origins=settings.origins,
+        roads=ROADS,
+    )
+    return Gateway(asgi=guard, api=api, sessions=sockets)
+
+
+def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
+    return Rules(
+        node=node,
+        manners=Manners(
+            version=version,
+            ping_ms=settings.ping_seconds * 1_000,
+            pong_ms=int(settings.pong_seconds * 1_000),
+            stale_ms=int(settings.stale_seconds * 1_000),
+        ),
+        bounds=Bounds(
+            calls_max=settings.calls_max,
+            outbound_bytes_max=settings.outbound_bytes_max,
+            write_seconds_max=settings.write_seconds_max,
+        ),
+        connections_max=settings.connections_max,
+        commands_max=settings.frame_commands_max,
+        drain_rate=settings.drain_rate,
+        drain_seconds_max=settings.drain_seconds_max,
+    )
+
+
+class _Background:
+    """Work that outlives its request, such as a burial; each piece is bounded by the publisher."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def finish(self, *, seconds_max: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds_max)

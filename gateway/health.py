@@ -1,0 +1,56 @@
+"""Whether this gateway should be sent traffic: the broker answers, the loop is on time, no drain.
+
+Live means that the process answers at all. Ready means that an event handed in now has a fair
+chance of being acknowledged.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from gateway import metrics
+
+SAMPLE_S: Final = 0.5
+SMOOTHING: Final = 0.5
+"""Weight of the newest sample of the loop's lag."""
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """What readiness rests on."""
+
+    ready: bool
+    producer: bool
+    loop_lag_ms: float
+    draining: bool
+
+
+class Pulse:
+    """Feels how late the event loop runs."""
+
+    def __init__(self, now_ms: Callable[[], float]) -> None:
+        self.lag_ms = 0.0
+        self._now_ms = now_ms
+
+    async def run(self) -> None:
+        """Sample until cancelled."""
+        while True:
+            begun = self._now_ms()
+            await asyncio.sleep(SAMPLE_S)
+            self.note(max(0.0, self._now_ms() - begun - SAMPLE_S * 1_000))
+
+    def note(self, lag_ms: float) -> None:
+        """Take one sample in."""
+        self.lag_ms = SMOOTHING * lag_ms + (1 - SMOOTHING) * self.lag_ms
+        metrics.LOOP_LAG_SECONDS.set(self.lag_ms / 1_000)
+
+
+def judge(*, producer: bool, lag_ms: float, lag_ms_max: float, draining: bool) -> Health:
+    """Return the health that these add up to."""
+    return Health(
+        ready=producer and not draining and lag_ms <= lag_ms_max,
+        producer=producer,
+        loop_lag_ms=round(lag_ms, 1),
+        draining=draining,
+    )

@@ -1,0 +1,130 @@
+"""aiokafka's producer, fenced: nothing is sent before the broker behind a connection is ready.
+
+A broker that keeps its log in memory comes back empty on the same port, and takes records for
+topics it does not have, never to show them again. So every new connection is first prepared
+(topics made, the log's identity read); until then the producer sees a node that is not ready and
+tries again. Idempotence is used where the broker has it.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import MainstemError
+
+BATCH_BYTES: Final = 131_072
+REQUEST_OVERHEAD_BYTES: Final = 48_576
+"""What a request may hold beside its largest record."""
+
+Prepare = Callable[[], Awaitable[str]]
+"""Makes sure that the broker has our topics; returns the id of its log (the cluster's)."""
+
+log = logging.getLogger(__name__)
+
+
+class Delivery(Protocol):
+    """What sending gives back: done once the broker acknowledged, or failed."""
+
+    def add_done_callback(self, callback: Callable[["Delivery"], object], /) -> None:
+        """Call back once it is done."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Say whether it was given up."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """Return what went wrong, if anything."""
+        ...
+
+
+class FencedProducer:
+    """One producer from its first connection to its last."""
+
+    def __init__(
+        self,
+        broker: str,
+        *,
+        prepare: Prepare,
+        on_log: Callable[[str], None],
+        request_timeout_ms: int,
+        linger_ms: int,
+        idempotent: bool,
+    ) -> None:
+        """`on_log` is told the id of the log each time a connection was prepared."""
+        self._prepare = prepare
+        self._on_log = on_log
+        self._prepared: dict[object, AIOKafkaConnection] = {}
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=broker,
+            acks="all",
+            enable_idempotence=idempotent,
+            linger_ms=linger_ms,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=1_000_000 + REQUEST_OVERHEAD_BYTES,
+            request_timeout_ms=request_timeout_ms,
+            retry_backoff_ms=100,
+        )
+        self._client = self._producer.client
+        self._ready_unfenced = self._client.ready
+        self._client.ready = self._ready
+
+    async def start(self) -> None:
+        """Connect; raise `KafkaError` or `Unavailable` if the broker is not ready."""
+        await self._producer.start()
+        if not await self.probe():
+            raise KafkaConnectionError("the broker answers and is not ready")
+
+    async def send(self, record: Record) -> Delivery:
+        """Put a record into a batch; what comes back is done once the broker acknowledged it."""
+        delivery: Delivery = await self._producer.send(
+            record.topic, record.value, key=record.key, headers=list(record.headers)
+        )
+        return delivery
+
+    async def probe(self) -> bool:
+        """Say whether the broker answers and has our topics."""
+        node = self._client.get_random_node()
+        return (
+            node is not None
+            and await self._client.ready(node)
+            and bool(await self._client.force_metadata_update())
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether records still leave; a producer that was fenced off does not recover."""
+        sender = self._producer._sender.sender_task  # noqa: SLF001 - no public way to see it die
+        return sender is not None and not sender.done()
+
+    async def stop(self) -> None:
+        """Flush, as long as it takes, and disconnect."""
+        await self._producer.stop()
+
+    async def _ready(self, node_id: object, **options: object) -> bool:
+        if not await self._ready_unfenced(node_id, **options):
+            return False
+        held = self._connection(node_id)
+        if held is None or self._prepared.get(node_id) is held:
+            return held is not None
+        try:
+            log_id = await self._prepare()
+        except (KafkaError, MainstemError, OSError) as error:
+            log.warning("broker not prepared", extra={"reason": str(error)})
+            return False
+        if self._connection(node_id) is not held:
+            return False
+        self._prepared[node_id] = held
+        self._on_log(log_id)
+        return True
+
+    def _connection(self, node_id: object) -> AIOKafkaConnection | None:
+        for (node, _group), connection in self._client._conns.items():  # noqa: SLF001 - the fence
+            if node == node_id and connection.connected():
+                return connection
+        return None

@@ -1,0 +1,58 @@
+"""The ids that came lately, so that an event sent twice is known for what it is.
+
+Keyed by tenant and id. An entry is on its way until it is settled; only settled ones are forgotten
+when there are too many, since what is on its way is bounded by the publisher's own limits.
+"""
+
+import hashlib
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+from analytics.contracts.ids import TenantId
+
+Pending = TypeVar("Pending")
+
+
+class Recent(Generic[Pending]):
+    """A bounded memory of what was accepted, and of what is on its way."""
+
+    def __init__(self, *, ids_max: int) -> None:
+        self._ids_max = ids_max
+        self._accepted: OrderedDict[bytes, None] = OrderedDict()
+        self._pending: dict[bytes, Pending] = {}
+
+    def __len__(self) -> int:
+        """Return how many accepted ids are remembered."""
+        return len(self._accepted)
+
+    def accepted(self, key: bytes) -> bool:
+        """Say whether the event was accepted already."""
+        return key in self._accepted
+
+    def pending(self, key: bytes) -> Pending | None:
+        """Return what carries the event, if it is on its way."""
+        return self._pending.get(key)
+
+    def begin(self, key: bytes, carrier: Pending) -> None:
+        """Note that `carrier` is taking the event to the broker."""
+        self._pending[key] = carrier
+
+    def settle(self, key: bytes, *, accepted: bool) -> None:
+        """Note how it ended; what was not accepted may come again."""
+        self._pending.pop(key, None)
+        if not accepted:
+            return
+        self._accepted[key] = None
+        if len(self._accepted) > self._ids_max:
+            self._accepted.popitem(last=False)
+
+    def forget(self) -> None:
+        """Forget what was accepted, because the log that held it is gone."""
+        self._accepted.clear()
+
+
+def key_of(tenant: TenantId, event_id: str) -> bytes:
+    """Return the memory's key for an event: 128 bits over tenant and id."""
+    digest = hashlib.blake2b(tenant.encode("utf-8", "replace"), digest_size=16, person=b"recent")
+    digest.update(b"\0" + event_id.encode("utf-8", "replace"))
+    return digest.digest()

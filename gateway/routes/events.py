@@ -1,0 +1,89 @@
+"""`POST /v1/events`: events that are ours already, in batches, answered one by one.
+
+The answer comes once the broker has acknowledged. It is 503 only if nothing got through and all of
+it may come again; else 200 with a verdict for each, in order.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from analytics.contracts.errors import BadBody, Unavailable
+from gateway import admission, limits, problem
+from gateway.auth import Scope
+from gateway.guard import grant_of
+from gateway.routes.parts import JSON, NDJSON, Parts, off_loop, responses
+
+PATH: Final = "/v1/events"
+ROAD: Final = "events"
+
+_EVENT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            JSON: {"schema": {"oneOf": [{"type": "array", "items": _EVENT}, _EVENT]}},
+            NDJSON: {"schema": {"type": "string"}},
+        },
+    }
+}
+_VERDICT: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["id", "status"],
+    "properties": {
+        "id": {"type": "string"},
+        "status": {"enum": ["accepted", "duplicate", "refused"]},
+        "reason": {"type": "string"},
+        "retry_after_ms": {"type": "integer"},
+    },
+}
+_ANSWER: Final[dict[str, Any]] = {
+    "description": "One verdict an event, in order.",
+    "content": {
+        JSON: {
+            "schema": {
+                "type": "object",
+                "required": ["results"],
+                "properties": {"results": {"type": "array", "items": _VERDICT}},
+            }
+        }
+    },
+}
+
+
+def router(parts: Parts) -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(tags=["ingest"])
+
+    @routes.post(
+        PATH,
+        summary="Publish events",
+        openapi_extra=_BODY,
+        responses={200: _ANSWER, **responses(400, 401, 403, 408, 413, 415, 503)},
+    )
+    async def publish(request: Request) -> Response:
+        grant = grant_of(request)
+        grant.require(Scope.PUBLISH)
+        media = limits.media_type(request, (JSON, NDJSON))
+        body = await parts.body(request)
+        read = admission.split if media == JSON else admission.split_lines
+        try:
+            batch = await off_loop(len(body), read, body)
+        except BadBody as error:
+            parts.spawn(
+                admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
+            )
+            raise
+        traceparent = admission.trace_of(request.headers.get("traceparent")) or batch.traceparent
+        verdicts = await parts.admission.take(
+            msgspec.structs.replace(batch, traceparent=traceparent), grant=grant, road=ROAD
+        )
+        retry_after_ms = admission.postponed(verdicts)
+        if retry_after_ms is None:
+            return Response(msgspec.json.encode({"results": verdicts}), media_type=JSON)
+        late = Unavailable(verdicts[0].reason, retry_after_ms=retry_after_ms)
+        return problem.answer(late, more={"results": verdicts})
+
+    return routes

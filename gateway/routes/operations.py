@@ -1,0 +1,54 @@
+"""What an operator asks: is it alive, is it ready, what has it counted."""
+
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from gateway import metrics
+from gateway.routes.parts import JSON, Parts, responses
+
+LIVE: Final = "/health/live"
+READY: Final = "/health/ready"
+METRICS: Final = "/metrics"
+OPEN_PATHS: Final = (LIVE, READY)
+"""What needs no token."""
+
+_OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}
+
+
+def router(parts: Parts) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["operations"])
+
+    @routes.get(LIVE, summary="Say that the process answers")
+    async def live() -> dict[str, bool]:
+        return {"live": True}
+
+    @routes.get(
+        READY,
+        summary="Say whether events can be taken now",
+        responses={
+            200: {"description": "They can.", "content": {JSON: _OBJECT}},
+            503: {"description": "They cannot; the body says why.", "content": {JSON: _OBJECT}},
+        },
+    )
+    async def ready() -> Response:
+        health = parts.health()
+        return Response(
+            msgspec.json.encode(health), status_code=200 if health.ready else 503, media_type=JSON
+        )
+
+    @routes.get(
+        METRICS,
+        summary="Show the metrics, for Prometheus",
+        responses={
+            200: {"description": "Text format.", "content": {"text/plain": {}}},
+            **responses(401, 403),
+        },
+    )
+    async def show() -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    return routes

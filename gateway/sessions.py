@@ -1,0 +1,227 @@
+"""Every WebSocket of this gateway, as a raw ASGI application at `/connection/websocket`.
+
+The protocol is chosen by the path; a client may offer `centrifuge-json` or nothing. Past
+`connections_max`, and while stopping, sockets are refused with 503 before they are accepted. When
+the gateway stops, sockets are closed at a stated rate, each after its running calls are answered.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from msgspec import Struct
+
+from analytics.contracts.errors import MainstemError, Unavailable
+from analytics.contracts.events import ConnectionClosed, ConnectionEvent, ConnectionOpened
+from analytics.contracts.facts import Source
+from analytics.contracts.ids import ConnectionId, derived
+from gateway import admission, metrics, problem
+from gateway.auth import Grant, Verifier
+from gateway.methods import ROAD, Methods
+from gateway.protocol.codec_json import JsonCodec
+from gateway.protocol.session import Garbled, Manners, Opened, Session
+from gateway.publish import Outgoing, Publisher
+from gateway.websocket import Bounds, Keeper, Message, Receive, Send, Socket
+from gateway.wheel import Wheel
+
+PATH: Final = "/connection/websocket"
+SUBPROTOCOL: Final = "centrifuge-json"
+ABORT: Final = "mainstem.abort"
+"""Our server's extension: a way to drop a peer that takes no bytes."""
+FULL_RETRY_MS: Final = 5_000
+
+
+class Clocks(Struct, frozen=True, kw_only=True):
+    """Time, chance and names, passed in so that tests can set them."""
+
+    now_ms: Callable[[], int]
+    wall_ms: Callable[[], int]
+    jitter: Callable[[], float]
+    new_id: Callable[[], str]
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """What holds for all sockets of a gateway."""
+
+    node: str
+    manners: Manners
+    bounds: Bounds
+    connections_max: int
+    commands_max: int
+    drain_rate: int
+    drain_seconds_max: float
+
+
+class Sessions:
+    """See the module; `start` and `stop` frame its life, `drain` closes what is open."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        clocks: Clocks,
+        *,
+        verifier: Verifier,
+        publisher: Publisher,
+        methods: Methods,
+    ) -> None:
+        self._rules = rules
+        self._clocks = clocks
+        self._verifier = verifier
+        self._publisher = publisher
+        self._codec = JsonCodec(commands_max=rules.commands_max)
+        self._wheel = Wheel(clocks.now_ms)
+        self._sockets: dict[Socket, _Life] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turning: asyncio.Task[None] | None = None
+        self._draining = False
+        self._keeper = Keeper(
+            now_ms=clocks.now_ms,
+            wall_ms=clocks.wall_ms,
+            methods=methods,
+            wheel=self._wheel,
+            bounds=rules.bounds,
+            opened=self._on_opened,
+            garbled=self._on_garbled,
+            spawn=self._spawn,
+        )
+
+    @property
+    def draining(self) -> bool:
+        """Whether the gateway is stopping."""
+        return self._draining
+
+    def start(self) -> None:
+        """Start the clock of all sockets."""
+        self._turning = asyncio.create_task(self._wheel.run())
+
+    async def stop(self) -> None:
+        """Stop the clock; wait for what still runs."""
+        if self._turning is not None:
+            self._turning.cancel()
+            await asyncio.gather(self._turning, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._rules.drain_seconds_max)
+
+    async def drain(self) -> None:
+        """Take no more sockets and close those that are open, paced; return when they are gone."""
+        self._draining = True
+        leaving = []
+        for socket in list(self._sockets):
+            limit_s = self._rules.drain_seconds_max
+            leaving.append(asyncio.create_task(socket.leave(seconds_max=limit_s)))
+            await asyncio.sleep(1 / self._rules.drain_rate)
+        if leaving:
+            await asyncio.wait(leaving)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401 - ASGI
+        """Serve one socket."""
+        await receive()
+        refusal = self._refusal()
+        if refusal is not None:
+            metrics.LIMITS_HIT.labels("connections_max").inc()
+            await problem.refuse_socket(refusal, scope, receive, send)
+            return
+        offered = scope.get("subprotocols", ())
+        accept: Message = {"type": "websocket.accept"}
+        if SUBPROTOCOL in offered:
+            accept["subprotocol"] = SUBPROTOCOL
+        await send(accept)
+        await self._serve(receive, send, abort=scope.get("extensions", {}).get(ABORT))
+
+    async def _serve(
+        self, receive: Receive, send: Send, *, abort: Callable[[], None] | None
+    ) -> None:
+        now_ms = self._clocks.now_ms()
+        connection_id = ConnectionId(self._clocks.new_id())
+        session = Session(
+            client=connection_id,
+            codec=self._codec,
+            verify=lambda token, wall_ms: self._verifier.verify(token, now_ms=wall_ms),
+            manners=self._rules.manners,
+            jitter=self._clocks.jitter(),
+            now_ms=now_ms,
+        )
+        socket = Socket(session, self._keeper, codec=self._codec, send=send, abort=abort)
+        self._sockets[socket] = _Life(connection_id=connection_id, begun_ms=now_ms)
+        metrics.CONNECTIONS.inc()
+        try:
+            await socket.run(receive)
+        finally:
+            metrics.CONNECTIONS.dec()
+            self._on_gone(socket, self._sockets.pop(socket))
+
+    def _refusal(self) -> Unavailable | None:
+        if self._draining:
+            return Unavailable("the gateway is stopping; connect again")
+        if len(self._sockets) >= self._rules.connections_max:
+            message = f"{self._rules.connections_max} sockets are open; connect later"
+            return Unavailable(message, retry_after_ms=FULL_RETRY_MS)
+        return None
+
+    def _on_opened(self, socket: Socket, opened: Opened) -> None:
+        life = self._sockets[socket]
+        self._post(
+            ConnectionOpened(
+                id=derived("connection.opened", life.connection_id),
+                tenant=opened.grant.tenant,
+                at_ms=self._clocks.wall_ms(),
+                source=Source.GATEWAY,
+                connection_id=life.connection_id,
+                node=self._rules.node,
+                user=opened.grant.user,
+                client=opened.name,
+                client_version=opened.version,
+                transport="websocket",
+            )
+        )
+
+    def _on_gone(self, socket: Socket, life: "_Life") -> None:
+        ended = socket.session.ended
+        metrics.CLOSES.labels("peer" if ended is None else str(ended.code)).inc()
+        grant: Grant | None = socket.session.grant
+        if grant is None:
+            return
+        self._post(
+            ConnectionClosed(
+                id=derived("connection.closed", life.connection_id),
+                tenant=grant.tenant,
+                at_ms=self._clocks.wall_ms(),
+                source=Source.GATEWAY,
+                connection_id=life.connection_id,
+                node=self._rules.node,
+                user=grant.user,
+                code=socket.peer_code if ended is None else ended.code,
+                reason="closed by the peer" if ended is None else ended.reason,
+                duration_ms=max(0, self._clocks.now_ms() - life.begun_ms),
+                frames=socket.frames,
+            )
+        )
+
+    def _on_garbled(self, garbled: Garbled) -> None:
+        self._spawn(
+            admission.bury(
+                self._publisher,
+                garbled.frame,
+                reason=garbled.reason,
+                road=ROAD,
+                grant=garbled.grant,
+            )
+        )
+
+    def _post(self, event: ConnectionEvent) -> None:
+        try:
+            self._publisher.post([Outgoing(event=event)])
+        except MainstemError:
+            metrics.LOST.inc()
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+
+class _Life(Struct, frozen=True, kw_only=True):
+    connection_id: ConnectionId
+    begun_ms: int
