@@ -28,6 +28,7 @@ class Source(StrEnum):
     WEBSOCKET = "websocket"
     GITHUB = "github"
     GATEWAY = "gateway"
+    STREAM = "stream"
 
 
 class CostBasis(StrEnum):

@@ -1,0 +1,23 @@
+"""The agent of `reviews.v1`: findings and what people made of them, kept as they came.
+
+At least once from the broker, exactly once into the store: the step behind `take` sees to that.
+"""
+
+import faust
+from faust.types import StreamT
+
+from analytics.contracts import topics
+from streams.agents.taking import Take, source
+from streams.batches import Batch
+
+TOPIC = topics.REVIEWS
+NAME = "reviews"
+
+
+def add_to(app: faust.App, take: Take) -> None:
+    """Attach the agent to `app`."""
+
+    @app.agent(source(app, TOPIC), name=NAME, concurrency=1)
+    async def reviews(batches: StreamT[Batch]) -> None:
+        async for batch in batches:
+            await take(batch)

@@ -1,0 +1,20 @@
+"""What every agent here shares: batches in, handed on one at a time.
+
+Faust's `concurrency` stays at 1: with more, it acknowledges past what is still being worked on.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import faust
+from faust.types import TopicT
+
+from analytics.contracts.topics import Topic
+from streams.batches import Batch
+
+Take = Callable[[Batch], Awaitable[None]]
+"""Has a batch stored; returns once the next one may come."""
+
+
+def source(app: faust.App, topic: Topic) -> TopicT:
+    """Return the Faust topic whose values are batches, as `streams.batches` makes them."""
+    return app.topic(topic.address, key_serializer="raw", value_serializer="raw")

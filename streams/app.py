@@ -1,0 +1,302 @@
+"""A worker: Kafka in, store out, until it is told to stop.
+
+It keeps a Faust app over the four topics of facts and graves, with one agent each, and everything
+beside it: the clock that closes windows of quiet partitions, the outbox, the store's jobs, the
+watch on lag. Nothing that goes wrong around it ends it: a store that is away is waited for where it
+is needed; a stream whose broker is away, that stalls, or that fails for a reason nobody expected is
+built anew after a wait. To stop is to finish the batch in hand; whatever comes after it is still on
+the broker, and the store knows where to go on.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import faust
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from faust.types import TP
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import BrokerAway, MainstemError
+from analytics.measures.prices import PriceTable
+from streams import batches, metrics, recipes
+from streams.agents import activity, burials, connections, reviews
+from streams.drive import Drive, Waits
+from streams.health import Progress
+from streams.ledger import Ledger
+from streams.outbox import Outbox
+from streams.settings import StreamsSettings
+from streams.watch import MetricsWatch
+
+LOOK_S: Final = 1.0
+"""How often the worker looks whether its stream is still well."""
+LAG_LOOKS: Final = 5
+"""Every so many looks the broker is asked where its partitions end."""
+POLL_S_MAX: Final = 86_400.0
+"""How long a store may be away before the group thinks that the worker is."""
+SEND_WAIT_S: Final = 30.0
+
+log = logging.getLogger(__name__)
+
+Job = Callable[[], Awaitable[object]]
+
+
+class Worker:
+    """Runs the stream of one process."""
+
+    def __init__(
+        self, settings: StreamsSettings, ledger: Ledger, prices: PriceTable, *, jobs: Job
+    ) -> None:
+        self.progress = Progress(stalled_ms=settings.stalled_ms)
+        self._settings = settings
+        self._ledger = ledger
+        self._recipes = recipes.recipes(prices, recipes.rules(settings))
+        self._jobs = jobs
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Work until `stopping` is set and the batch in hand is done."""
+        wait_s = self._settings.retry_wait_ms / 1_000
+        while not stopping.is_set():
+            reason = await self._stream_once(stopping)
+            if not reason:
+                return
+            metrics.RESTARTS.labels(reason).inc()
+            self.progress.started_anew()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await stopping.wait()
+            wait_s = min(wait_s * 2, self._settings.retry_wait_ms_max / 1_000)
+
+    async def _stream_once(self, stopping: asyncio.Event) -> str:
+        """Stream until told to stop, or until something is wrong; return what."""
+        try:
+            await _reach(self._settings.broker)
+        except BrokerAway as error:
+            log.warning("waiting for the broker", extra={"reason": str(error)})
+            metrics.WAITING.labels("broker").set(1)
+            return "broker"
+        metrics.WAITING.labels("broker").set(0)
+        stream = _Stream(self._settings, self._recipes, self._ledger, self.progress)
+        try:
+            return await stream.run(stopping, self._jobs)
+        except (KafkaError, MainstemError, OSError) as error:
+            log.warning("the stream ended", extra={"reason": repr(error)})
+            return "broker"
+
+
+class _Stream:
+    """One Faust app, from its start to its stop."""
+
+    def __init__(
+        self,
+        settings: StreamsSettings,
+        made: recipes.Recipes,
+        ledger: Ledger,
+        progress: Progress,
+    ) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._app = _faust_app(settings)
+        self._outbox = Outbox(
+            ledger,
+            self._send,
+            records_max=settings.outbox_records_max,
+            wait_s=settings.outbox_wait_ms / 1_000,
+        )
+        waits = Waits(
+            retry_ms=settings.retry_wait_ms,
+            retry_ms_max=settings.retry_wait_ms_max,
+            fenced_ms=settings.fenced_wait_ms,
+        )
+        watch = MetricsWatch(progress, on_results=self._outbox.filled)
+        self._drive = Drive(made, ledger, self, watch, waits)
+        batches.install(
+            self._app,
+            self._drive,
+            batches.Limits(
+                records_max=settings.batch_records_max,
+                bytes_max=settings.batch_bytes_max,
+                fetch_wait_ms=settings.fetch_wait_ms,
+            ),
+        )
+        for agent in (activity, connections, reviews, burials):
+            agent.add_to(self._app, self._drive.take)
+
+    async def run(self, stopping: asyncio.Event, jobs: Job) -> str:
+        """Run the app and what goes beside it; return why it has to be built anew, or nothing."""
+        self._app.finalize()
+        started = asyncio.ensure_future(self._app.start())
+        stop = asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait({started, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return ""
+            started.result()
+            log.info("worker started", extra={"group": self._settings.group})
+            async with _beside(self._ticking(), self._outbox.run(), self._caring(jobs)):
+                return await self._until_wrong(stop)
+        finally:
+            stop.cancel()
+            await self._finish(started)
+
+    def now_ms(self) -> int:
+        """Return the time, in epoch milliseconds."""
+        return time.time_ns() // 1_000_000
+
+    def stopwatch(self) -> float:
+        """Return seconds since some moment."""
+        return time.perf_counter()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
+    async def place(self, tp: TP, offset: int) -> None:
+        """Have a partition go on from `offset`."""
+        await self._consumer.place(tp, offset)
+
+    def quiet(self, tp: TP, offset: int) -> bool:
+        """Say whether the last fetch said that there is nothing from `offset` on."""
+        end = self._consumer.end(tp)
+        return end is not None and end <= offset
+
+    @property
+    def _consumer(self) -> batches.BatchConsumer:
+        consumer = self._app.consumer
+        assert isinstance(consumer, batches.BatchConsumer)
+        return consumer
+
+    async def _until_wrong(self, stop: "asyncio.Task[Any]") -> str:
+        failed = asyncio.ensure_future(self._drive.failed())
+        ends: set[asyncio.Task[Any]] = {stop, failed}
+        looks = 0
+        try:
+            while True:
+                await asyncio.wait(ends, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                if stop.done():
+                    return ""
+                if failed.done():
+                    return "failure"
+                if self._app.crashed:
+                    log.warning("faust gave up", extra={"reason": repr(self._app.crash_reason)})
+                    return "faust"
+                if looks % LAG_LOOKS == 0:
+                    await self._look_at_lag()
+                looks += 1
+                if self._progress.stalled:
+                    log.error("no progress in spite of lag", extra={"lag": self._progress.lag})
+                    return "stalled"
+        finally:
+            failed.cancel()
+
+    async def _look_at_lag(self) -> None:
+        held = self._drive.held()
+        self._progress.joined = True
+        try:
+            async with asyncio.timeout(SEND_WAIT_S):
+                ends = await self._consumer.ends(set(held))
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("the broker does not say where it ends", extra={"reason": repr(error)})
+            return
+        self._progress.seen(self._drive.reached(), ends, now_ms=self.now_ms())
+
+    async def _ticking(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.tick_ms / 1_000)
+            await self._drive.tick()
+
+    async def _caring(self, jobs: Job) -> None:
+        while True:
+            try:
+                await jobs()
+                metrics.JOB_RUNS.labels("done").inc()
+            except MainstemError as error:
+                metrics.JOB_RUNS.labels("failed").inc()
+                log.info("the store's jobs wait", extra={"reason": str(error)})
+            await asyncio.sleep(self._settings.jobs_wait_s)
+
+    async def _send(self, records: Sequence[Record]) -> None:
+        producer = self._app.producer
+        try:
+            async with asyncio.timeout(SEND_WAIT_S):
+                sent = [
+                    await producer.send(
+                        record.topic, record.key, record.value, None, None, list(record.headers)
+                    )
+                    for record in records
+                ]
+                await asyncio.gather(*sent)
+        except (KafkaError, faust.exceptions.FaustError, OSError, TimeoutError) as error:
+            raise BrokerAway(f"the broker did not take results: {error!r}") from error
+
+    async def _finish(self, started: "asyncio.Future[None]") -> None:
+        """Finish the batch in hand, show Kafka how far the store is, and leave the group."""
+        self._progress.joined = False
+        try:
+            async with asyncio.timeout(self._settings.stop_wait_s):
+                if started.done() and not started.cancelled() and started.exception() is None:
+                    await self._drive.close()
+                    await self._consumer.commit()
+        except TimeoutError:
+            log.warning("the batch in hand was left; it will be taken up again")
+        if not started.done():
+            started.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await started
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.stop_wait_s):
+                await self._app.stop()
+
+
+def _faust_app(settings: StreamsSettings) -> faust.App:
+    brokers = [f"kafka://{address}" for address in settings.broker.split(",")]
+    return faust.App(
+        settings.group,
+        broker=brokers,
+        autodiscover=False,
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        worker_redirect_stdouts=False,
+        stream_wait_empty=False,
+        stream_recovery_delay=0.0,
+        stream_buffer_maxsize=settings.batches_waiting_max,
+        broker_max_poll_records=settings.batch_records_max,
+        broker_max_poll_interval=POLL_S_MAX,
+        broker_commit_interval=settings.commit_interval_s,
+        broker_rebalance_timeout=settings.rebalance_timeout_s,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.heartbeat_s,
+        consumer_max_fetch_size=settings.fetch_bytes_max,
+    )
+
+
+async def _reach(broker: str) -> None:
+    """Return once the broker answers; raise `BrokerAway` if it does not."""
+    client = AIOKafkaClient(bootstrap_servers=broker.split(","))
+    try:
+        await client.bootstrap()
+    except (KafkaError, OSError) as error:
+        raise BrokerAway(f"no broker answers at {broker!r}: {error!r}") from error
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run these as long as the context lasts; one that fails is an error of the context."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        yield
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

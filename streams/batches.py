@@ -1,0 +1,401 @@
+"""The seam into Faust: an agent is handed the records of one fetch as one item.
+
+Faust costs about four asyncio tasks a record, whatever the codec. Here it keeps what it is good at
+(membership, assignment, lifecycle, backpressure), and an item on its queues is a `Batch`: the
+records of one partition's fetch, with the one range of offsets that they cover. Promises:
+
+- the batches of a partition follow each other without a hole, from where `Positions` last said;
+- a batch knows which log it came from: a broker replaced by another, whose log starts at 0 again,
+  is noticed before its first record is handed on, and `Positions` is asked anew;
+- a batch holds at most `records_max` records and, if it is more than one, `bytes_max` bytes;
+- the store says where a partition starts, never Kafka: what is committed to Kafka shows the lag to
+  whoever looks there, and failing to commit it harms nothing.
+
+Every internal of Faust and aiokafka that this rests on is in `TOUCHED`, as it reads in
+`FAUST_VERSION`; `changed` names those that read differently now, and a test runs it.
+"""
+
+import asyncio
+import hashlib
+import importlib
+import inspect
+import logging
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+import faust
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.protocol.metadata import MetadataRequest
+from aiokafka.structs import OffsetAndMetadata
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage, Message
+from msgspec import Struct
+from yarl import URL
+
+log = logging.getLogger(__name__)
+
+FAUST_VERSION: Final = "0.15.3"
+"""The version of faust-streaming whose insides this module knows."""
+
+POSITION_WAIT_S: Final = 3.0
+"""How long a rebalance waits for the store to say where to start; then it goes on behind."""
+
+RECORD_BYTES: Final = 64
+"""What a record weighs beyond its key and value, for the limit on a batch."""
+
+TOUCHED: Final[dict[str, str]] = {
+    "faust.transport.consumer:Consumer.getmany": "75337a29",
+    "faust.transport.consumer:Consumer._wait_next_records": "881cccf8",
+    "faust.transport.consumer:Consumer._drain_messages": "c25c498f",
+    "faust.transport.consumer:Consumer.perform_seek": "175fdda3",
+    "faust.transport.consumer:Consumer.on_partitions_revoked": "95764d59",
+    "faust.transport.consumer:Consumer.pause_partitions": "c7ff9a16",
+    "faust.transport.consumer:Consumer.resume_partitions": "4f5c56a8",
+    "faust.transport.consumer:Consumer.ack": "d37f1b8a",
+    "faust.transport.consumer:Consumer.commit": "b4db65fb",
+    "faust.transport.consumer:Consumer.on_stop": "b891e2d3",
+    "faust.transport.consumer:ThreadDelegateConsumer._getmany": "effe7dba",
+    "faust.transport.consumer:ThreadDelegateConsumer._commit": "58daad9a",
+    "faust.transport.drivers.aiokafka:Consumer._new_consumer_thread": "fc3fb245",
+    "faust.transport.drivers.aiokafka:Consumer._to_message": "02eddd3d",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.__post_init__": "32cff67a",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer": "89e6d171",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.getmany": "d2fe3d4f",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._fetch_records": "b26e1965",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.commit": "03986cc3",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._commit": "6852568c",
+    "faust.tables.recovery:Recovery._resume_streams": "ef61c97c",
+    "faust.app.base:App._on_partitions_revoked": "f21b5112",
+    "faust.app.base:App._on_partitions_assigned": "56eb5bd7",
+    "faust.app.base:App.on_stop": "5c3635ae",
+    "faust.serializers.registry:Registry._prepare_payload": "ce656df2",
+    "aiokafka.consumer.fetcher:Fetcher.fetched_records": "88933bf1",
+    "aiokafka.consumer.fetcher:FetchResult.getall": "0f1c9ead",
+    "aiokafka.consumer.fetcher:FetchResult.check_assignment": "9c7785de",
+    "aiokafka.client:AIOKafkaClient._get_conn": "5a8199fd",
+    "aiokafka.client:AIOKafkaClient.get_random_node": "fa97c3ea",
+}
+"""What is overridden, called or relied upon, with a digest of how it reads in `FAUST_VERSION`."""
+
+
+class Batch(Struct, frozen=True):
+    """The records of one partition from one fetch: all of `[first_offset, next_offset)`."""
+
+    log: str
+    """The cluster id of the broker that the records came from."""
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    records: Sequence[ConsumerRecord]
+
+
+class Positions(Protocol):
+    """Who says where partitions start: what the drive of a worker is to this module."""
+
+    async def assigned(self, partitions: Iterable[TP], *, log: str, generation: int) -> None:
+        """Take these partitions, and have each placed as soon as the store says where it starts."""
+        ...
+
+    def revoked(self, partitions: Iterable[TP]) -> None:
+        """Let these partitions go at once; nothing more is written for them."""
+        ...
+
+    def reached(self) -> Mapping[TP, int]:
+        """Return the next offset of each partition, as far as the store has it."""
+        ...
+
+
+class BatchThread(driver.AIOKafkaConsumerThread):
+    """The thread that fetches; makes batches of records and knows which log they are from."""
+
+    records_max: int = 5_000
+    bytes_max: int = 4 * 1024 * 1024
+    fetch_wait_ms: int = 250
+    _log: str = ""
+    _foreign: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._next: dict[TP, int] = {}
+        self._known: set[object] = set()
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = self.fetch_wait_ms  # noqa: SLF001 (Faust fixes it at 1500)
+        return consumer
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 (the signature is Faust's)
+        max_records: int | None = None,
+    ) -> Mapping[TP, list[Batch]]:
+        wanted = set(active_partitions)
+        if not wanted:
+            return {}
+        found = await super()._fetch_records(
+            consumer, wanted, timeout=timeout, max_records=max_records
+        )
+        if not found or not await self._same_log(consumer):
+            return {}
+        batches: dict[TP, list[Batch]] = {}
+        for partition, records in found.items():
+            tp = TP(partition.topic, partition.partition)
+            first = self._next.get(tp)
+            if first is None:
+                continue  # not placed yet: `move` will come back for these
+            if records[0].offset < first:
+                self._distrust("a partition went back without having been asked to", tp)
+                return {}
+            batches[tp] = list(self._cut(tp, first, records))
+            self._next[tp] = records[-1].offset + 1
+        return batches
+
+    def _cut(self, tp: TP, first: int, records: Sequence[ConsumerRecord]) -> Iterable[Batch]:
+        start, size = 0, 0
+        for index, record in enumerate(records):
+            weight = RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
+            if index > start and (
+                size + weight > self.bytes_max or index - start >= self.records_max
+            ):
+                yield Batch(self._log, *tp, first, record.offset, records[start:index])
+                first, start, size = record.offset, index, 0
+            size += weight
+        yield Batch(self._log, *tp, first, records[-1].offset + 1, records[start:])
+
+    async def _same_log(self, consumer: AIOKafkaConsumer) -> bool:
+        """Whether the connections still lead to the log that was last identified.
+
+        A broker cannot be replaced without its connections breaking, so asking again only for a
+        connection that is new is enough.
+        """
+        if self._foreign:
+            return False
+        if self._connections(consumer) <= self._known:
+            return True
+        known = self._log
+        if await self._identify(consumer) == known:
+            return True
+        self._log = known
+        self._distrust("the broker was replaced by another", None)
+        return False
+
+    def _distrust(self, reason: str, tp: TP | None) -> None:
+        log.warning("asking the store for positions anew", extra={"reason": reason, "tp": str(tp)})
+        self._foreign = True
+        asyncio.run_coroutine_threadsafe(self.consumer.perform_seek(), self.parent_loop)
+
+    def _connections(self, consumer: AIOKafkaConsumer) -> set[object]:
+        return set(consumer._client._conns.values())  # noqa: SLF001 (in TOUCHED)
+
+    async def _identify(self, consumer: AIOKafkaConsumer) -> str:
+        client = consumer._client  # noqa: SLF001 (in TOUCHED)
+        node = client.get_random_node()
+        if node is None:
+            raise KafkaError("no broker is known")
+        known = self._connections(consumer)
+        answer = await client.send(node, MetadataRequest([]))
+        self._known = known
+        self._log = str(getattr(answer, "cluster_id", "") or "")
+        return self._log
+
+    async def identify(self) -> str:
+        """Return the cluster id, asked of the broker now; batches are trusted again."""
+        return str(await self.call_thread(self._identify_anew, self._ensure_consumer()))
+
+    async def _identify_anew(self, consumer: AIOKafkaConsumer) -> str:
+        before = self._log
+        current = await self._identify(consumer)
+        if before and current != before:
+            consumer._fetcher._records.clear()  # noqa: SLF001 (in TOUCHED)
+        self._next.clear()
+        self._foreign = False
+        return current
+
+    async def move(self, offsets: Mapping[TP, int]) -> None:
+        """Go on from these offsets; partitions that are not ours any more are passed over."""
+        await self.call_thread(self._move, self._ensure_consumer(), offsets)
+
+    async def _move(self, consumer: AIOKafkaConsumer, offsets: Mapping[TP, int]) -> None:
+        for tp, offset in offsets.items():
+            try:
+                consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
+            except IllegalStateError:
+                continue
+            self._next[tp] = offset
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Tell Kafka how far the store is; for display only, so a failure is only said."""
+        consumer = self._ensure_consumer()
+        ours = self.assignment()
+        known = {
+            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
+            for tp, offset in offsets.items()
+            if tp in ours
+        }
+        try:
+            await consumer.commit(known)
+        except KafkaError as error:
+            log.info("lag display not updated", extra={"error": repr(error)})
+            return False
+        return True
+
+
+class BatchConsumer(driver.Consumer):
+    """A Faust consumer whose messages are batches and whose positions come from `Positions`."""
+
+    positions: Positions
+    thread_class: type[BatchThread] = BatchThread
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (Faust fills them in)
+        super().__init__(*args, **kwargs)
+        self._read_offset = _Unread()
+        self._shown: dict[TP, int] = {}
+
+    def _new_consumer_thread(self) -> BatchThread:
+        return self.thread_class(self, loop=self.loop, beacon=self.beacon)
+
+    def _to_message(self, tp: TP, record: Batch) -> ConsumerMessage:
+        last = record.records[-1]
+        return ConsumerMessage(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.next_offset - 1,
+            timestamp=last.timestamp / 1000,
+            timestamp_type=last.timestamp_type,
+            headers=None,
+            key=b"",
+            value=record,  # type: ignore[arg-type] # the raw codec passes it through as it is
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            tp=tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def perform_seek(self) -> None:
+        """Hold every partition until the store has said where it starts."""
+        partitions = self.assignment()
+        self.pause_partitions(partitions)
+        generation = self.app.consumer_generation_id
+        try:
+            current = await self._batch_thread.identify()
+        except (KafkaError, OSError) as error:
+            log.warning("the broker does not say who it is", extra={"error": repr(error)})
+            asyncio.get_running_loop().call_later(1.0, self._seek_again, generation)
+            return
+        placing = self._keep(
+            self.positions.assigned(partitions, log=current, generation=generation)
+        )
+        await asyncio.wait({placing}, timeout=POSITION_WAIT_S)
+
+    def _seek_again(self, generation: int) -> None:
+        if not self.should_stop and self.app.consumer_generation_id == generation:
+            self._keep(self.perform_seek())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
+        return self.add_future(work)
+
+    async def place(self, tp: TP, offset: int) -> None:
+        """Go on with one partition from `offset`."""
+        await self._batch_thread.move({tp: offset})
+        if tp in self.assignment():
+            self.resume_partitions({tp})
+
+    def end(self, tp: TP) -> int | None:
+        """Return where the partition ended when it was last fetched, if that is known."""
+        try:
+            return self.highwater(tp)
+        except (IllegalStateError, AssertionError):
+            return None
+
+    async def ends(self, partitions: set[TP]) -> Mapping[TP, int]:
+        """Ask the broker where these partitions end."""
+        if not partitions:
+            return {}
+        return await self.highwaters(*partitions)
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let go before Faust does."""
+        self.positions.revoked(revoked)
+        self._shown.clear()
+        await super().on_partitions_revoked(revoked)
+
+    def ack(self, message: Message) -> bool:
+        """Forget the message: what is done is in the store, and `commit` reads it there."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def commit(self, topics: object = None, start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002 (the signature is Faust's)
+        """Show Kafka how far the store is."""
+        reached = self.positions.reached()
+        news = {tp: offset for tp, offset in reached.items() if self._shown.get(tp) != offset}
+        if not news or not await self._commit(news):
+            return False
+        self._shown.update(news)
+        return True
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Say nothing: liveness is told by offsets against lag."""
+
+    @property
+    def _batch_thread(self) -> BatchThread:
+        thread = self._thread
+        assert isinstance(thread, BatchThread)
+        return thread
+
+
+class _Unread(dict[TP, int | None]):
+    """What Faust knows as read already: nothing, since `place` may go back."""
+
+    def __missing__(self, key: TP) -> None:
+        return None
+
+    def __setitem__(self, key: TP, value: int | None) -> None:
+        """Keep nothing."""
+
+
+def changed() -> list[str]:
+    """Return what of `TOUCHED` is gone or reads differently in the Faust that is installed."""
+    return [name for name, digest in TOUCHED.items() if _digest(name) != digest]
+
+
+def _digest(name: str) -> str:
+    module, _, path = name.partition(":")
+    found: object = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if found is None or not callable(found):
+        return ""
+    return hashlib.blake2b(inspect.getsource(found).encode(), digest_size=4).hexdigest()
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What a batch may hold, and how long a fetch may wait for its first record."""
+
+    records_max: int
+    bytes_max: int
+    fetch_wait_ms: int
+
+
+def install(app: faust.App, positions: Positions, limits: Limits) -> None:
+    """Make `app` work on batches; call it before anything asks for the app's consumer."""
+
+    class Thread(BatchThread):
+        records_max = limits.records_max
+        bytes_max = limits.bytes_max
+        fetch_wait_ms = limits.fetch_wait_ms
+
+    class Consumer(BatchConsumer):
+        thread_class = Thread
+
+    class Transport(driver.Transport):
+        pass
+
+    Consumer.positions = positions
+    Transport.Consumer = Consumer
+    app.transport = Transport([URL(str(url)) for url in app.conf.broker], app)

@@ -1,0 +1,94 @@
+"""What a worker counts about itself, for Prometheus.
+
+All names start with `streams_`; labels are topics and partitions that are declared, and a few fixed
+words. They live in a registry of their own, beside the memory and CPU of the process.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+RECORDS: Final = (1, 5, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
+PARTITION: Final = ("topic", "partition")
+REGISTRY: Final = CollectorRegistry()
+PROCESS: Final = (ProcessCollector(registry=REGISTRY), GCCollector(registry=REGISTRY))
+
+RECORDS_STORED: Final = Counter(
+    "streams_records_stored", "Records whose batch is in the store.", ["topic"], registry=REGISTRY
+)
+LATE: Final = Counter(
+    "streams_late", "Events that came after their window had closed.", ["topic"], registry=REGISTRY
+)
+DUPLICATES: Final = Counter(
+    "streams_duplicates", "Events that were counted before.", ["topic"], registry=REGISTRY
+)
+BACKFILLED: Final = Counter("streams_backfilled", "Imported events.", ["topic"], registry=REGISTRY)
+BURIED: Final = Counter(
+    "streams_buried", "Records that could not be read, kept in the graveyard.", ["topic"],
+    registry=REGISTRY,
+)  # fmt: skip
+BATCH_RECORDS: Final = Histogram(
+    "streams_batch_records", "Records in a batch.", ["topic"], buckets=RECORDS, registry=REGISTRY
+)
+COMMIT_SECONDS: Final = Histogram(
+    "streams_commit_seconds",
+    "The store's transaction of one batch.",
+    ["topic"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+FOLD_SECONDS: Final = Histogram(
+    "streams_fold_seconds",
+    "Decoding and folding one batch.",
+    ["topic"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+LAG_RECORDS: Final = Gauge(
+    "streams_lag_records", "Records on the broker that are not in the store.", PARTITION,
+    registry=REGISTRY,
+)  # fmt: skip
+WATERMARK_MS: Final = Gauge(
+    "streams_watermark_ms", "Event time up to which windows are closed.", PARTITION,
+    registry=REGISTRY,
+)  # fmt: skip
+OPEN_WINDOWS: Final = Gauge(
+    "streams_open_windows", "Cells of windows that are still open.", PARTITION, registry=REGISTRY
+)
+PROGRESS_AGE_SECONDS: Final = Gauge(
+    "streams_progress_age_seconds",
+    "How long there has been lag without progress; 0 without lag.",
+    registry=REGISTRY,
+)
+WAITING: Final = Gauge(
+    "streams_waiting", "1 while the worker waits for a part that is away.", ["part"],
+    registry=REGISTRY,
+)  # fmt: skip
+CLAIMS: Final = Counter("streams_claims", "Partitions taken over.", ["topic"], registry=REGISTRY)
+FENCED: Final = Counter(
+    "streams_fenced", "Partitions that another worker had claimed.", ["topic"], registry=REGISTRY
+)
+REWINDS: Final = Counter(
+    "streams_rewinds", "Partitions put back to where the store is.", ["topic"], registry=REGISTRY
+)
+LOGS_REPLACED: Final = Counter(
+    "streams_logs_replaced", "Brokers that came back as another, with a new log.", registry=REGISTRY
+)
+RESTARTS: Final = Counter(
+    "streams_restarts", "Times the stream was built anew, by reason.", ["reason"], registry=REGISTRY
+)
+RESULTS_SENT: Final = Counter(
+    "streams_results_sent", "Records of the outbox that the broker acknowledged.", registry=REGISTRY
+)
+JOB_RUNS: Final = Counter(
+    "streams_job_runs", "Rounds of partition care and retention.", ["outcome"], registry=REGISTRY
+)
+
+
+def exposition() -> bytes:
+    """Return all metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY)

@@ -1,0 +1,45 @@
+"""How each topic's records are read, counted and followed up: one recipe a topic."""
+
+from collections.abc import Mapping
+
+from analytics.contracts import topics
+from analytics.contracts.topics import Topic
+from analytics.measures.fold import FoldRules, PartitionFold
+from analytics.measures.prices import PriceTable
+from streams import reading, results
+from streams.ledger import Claim
+from streams.settings import StreamsSettings
+from streams.step import Recipe
+
+Recipes = Mapping[str, Recipe]
+
+
+def recipes(prices: PriceTable, rules: FoldRules) -> Recipes:
+    """Return the recipe of every topic that a worker reads, by address."""
+
+    def fold(claim: Claim) -> PartitionFold:
+        return PartitionFold(
+            prices=prices,
+            watermark_ms=claim.watermark_ms,
+            open_cells=claim.open_cells,
+            rules=rules,
+        )
+
+    def recipe(topic: Topic, read: reading.Reader) -> Recipe:
+        return Recipe(topic=topic.address, read=read, fold=fold, results=results.records)
+
+    facts = {topic.address: recipe(topic, reading.events_of(topic)) for topic in topics.FACTS}
+    return facts | {
+        topics.GRAVEYARD.address: recipe(topics.GRAVEYARD, reading.graveyard),
+    }
+
+
+def rules(settings: StreamsSettings) -> FoldRules:
+    """Return the rules of the fold that the settings ask for."""
+    return FoldRules(
+        lateness_ms=settings.lateness_ms,
+        future_skew_ms=settings.future_skew_ms,
+        idle_ms=settings.idle_ms,
+        stuck_repeats=settings.stuck_repeats,
+        sessions_max=settings.sessions_max,
+    )

@@ -1,0 +1,160 @@
+"""What a worker can be told: typed, bounded and explained; a wrong setting stops it at start.
+
+Every field reads `MAINSTEM_STREAMS_<FIELD>` from the environment; the store's URL may also come
+from `DATABASE_URL`.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from analytics.contracts.errors import BadSetting
+
+PREFIX: Final = "MAINSTEM_STREAMS_"
+
+
+class StreamsSettings(BaseSettings):
+    """One worker process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True)
+
+    broker: str = Field(
+        "127.0.0.1:9092",
+        pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$",
+        description="Kafka bootstrap servers, HOST:PORT, comma separated.",
+    )
+    store_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=AliasChoices(f"{PREFIX}STORE_URL", "DATABASE_URL"),
+        description="PostgreSQL or TimescaleDB, as postgresql://…; DATABASE_URL is read too.",
+    )
+    store_connections_max: int = Field(
+        4, ge=2, le=100, description="Connections that a worker holds to the store."
+    )
+    partitions: int | None = Field(
+        None, ge=1, le=1_000, description="Width of topics made here; unset takes the declared one."
+    )
+    replication: int = Field(1, ge=1, le=9, description="Replicas of topics made here.")
+    group: str = Field(
+        "mainstem-worker",
+        min_length=1,
+        max_length=200,
+        description="Consumer group; workers of one group share the partitions.",
+    )
+    prices_file: Path | None = Field(
+        None, description="YAML of prices that go before the ones Mainstem comes with."
+    )
+
+    batch_records_max: int = Field(
+        5_000, ge=1, le=100_000, description="Records taken at once from one partition."
+    )
+    batch_bytes_max: int = Field(
+        4_194_304, ge=1_024, description="Bytes of records taken at once from one partition."
+    )
+    batches_waiting_max: int = Field(
+        4, ge=1, le=1_000, description="Batches of a topic that wait while one is being stored."
+    )
+    fetch_bytes_max: int = Field(
+        1_048_576, ge=1_024, description="Bytes of one partition that one fetch asks for."
+    )
+    fetch_wait_ms: int = Field(
+        250, ge=10, le=30_000, description="How long a fetch waits when there is nothing new."
+    )
+    tick_ms: int = Field(
+        1_000, ge=50, description="How often quiet partitions are asked for windows to close."
+    )
+
+    lateness_ms: int = Field(
+        15_000, ge=0, description="How long a window stays open for events that come late."
+    )
+    future_skew_ms: int = Field(
+        30_000, ge=0, description="How far ahead of the broker's clock an event may move time."
+    )
+    idle_ms: int = Field(
+        20_000,
+        ge=0,
+        description="Quiet time after which a partition's windows close; at least the lateness.",
+    )
+    stuck_repeats: int = Field(
+        5, ge=2, description="Calls of one tool with one input in a row that make a session stuck."
+    )
+    sessions_max: int = Field(
+        2_000, ge=1, description="Sessions that a partition keeps in memory; others are recalled."
+    )
+
+    rebalance_timeout_s: float = Field(
+        6, ge=1, description="How long the group waits for its members at a rebalance."
+    )
+    session_timeout_s: float = Field(
+        10, ge=3, description="Silence after which the group gives a worker's partitions away."
+    )
+    heartbeat_s: float = Field(2, gt=0, description="How often a worker says that it is there.")
+    commit_interval_s: float = Field(
+        3, ge=0.1, description="How often Kafka is told how far the store is, to display the lag."
+    )
+
+    retry_wait_ms: int = Field(
+        200, ge=1, description="First wait for a store or broker that is away; doubles each time."
+    )
+    retry_wait_ms_max: int = Field(
+        10_000, ge=1, description="Longest wait for a store or broker that is away."
+    )
+    fenced_wait_ms: int = Field(
+        15_000,
+        ge=0,
+        description="Wait before a partition that another worker claimed is claimed back, when the "
+        "group still says it is ours.",
+    )
+    stalled_ms: int = Field(
+        60_000, ge=1_000, description="Lag without progress after which a worker starts anew."
+    )
+    stop_wait_s: float = Field(
+        20, ge=1, description="Longest time that a batch in hand may take after SIGTERM."
+    )
+
+    outbox_records_max: int = Field(
+        500, ge=1, le=10_000, description="Results sent to the broker at once."
+    )
+    outbox_wait_ms: int = Field(
+        5_000, ge=50, description="How often results that were left unsent are looked for."
+    )
+
+    jobs_wait_s: float = Field(
+        60, ge=1, description="How often partition care and retention are looked at."
+    )
+    events_days: int = Field(7, ge=1, description="Days that raw events are kept.")
+    window_10s_days: int = Field(7, ge=1, description="Days that 10-second windows are kept.")
+    window_1m_days: int = Field(30, ge=1, description="Days that 1-minute windows are kept.")
+    window_1h_days: int = Field(1_826, ge=1, description="Days that 1-hour windows are kept.")
+    sessions_days: int = Field(
+        365, ge=1, description="Days that a session is kept after its last event."
+    )
+    graveyard_days: int = Field(30, ge=1, description="Days that the graveyard is kept.")
+
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address of /metrics and /health."
+    )
+    metrics_port: int = Field(
+        9_464, ge=0, le=65_535, description="Port of /metrics and /health; 0 takes a free one."
+    )
+
+
+def load(**given: object) -> StreamsSettings:
+    """Return the settings of the environment, `given` first; raise `BadSetting` if one is wrong."""
+    named = {name: value for name, value in given.items() if value is not None}
+    try:
+        return StreamsSettings(**named)  # type: ignore[arg-type]  # pydantic checks what is given
+    except ValidationError as error:
+        raise BadSetting(_explain(error)) from error
+    except SettingsError as error:
+        raise BadSetting(f"a setting of the worker cannot be read: {error}") from error
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    name = field if field.isupper() else PREFIX + field.upper()
+    shown = "" if "url" in field.lower() else f" (it is {first['input']!r})"
+    return f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}{shown}"
