@@ -116,6 +116,8 @@ def bare_name(model: str) -> str:
     """Return a model's name without provider, region, date and revision, in lower case."""
     name = _PROVIDER.sub("", model.strip().lower())
     name = _BEDROCK.sub("", name)
+    if name.startswith("claude-"):
+        name = name.replace(".", "-")
     while True:
         shorter = _DATE.sub("", _REVISION.sub("", name))
         if shorter == name:
