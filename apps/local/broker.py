@@ -13,6 +13,8 @@ from typing import Final
 from msgspec import Struct
 
 from analytics.contracts.errors import BadSetting, MissingPart
+from apps.local import state
+from apps.local.home import Home
 from apps.local.ports import LOOPBACK
 
 PORT_MAX: Final = 65_535
@@ -46,6 +48,17 @@ def choice(text: str) -> Choice:
     if colon and host and port.isdecimal() and 0 < int(port) <= PORT_MAX:
         return Choice(Kind.EXTERNAL, text)
     raise BadSetting(f"--broker takes 'tansu', 'kafka' or HOST:PORT, not {text!r}")
+
+
+def reachable(home: Home, named: str | None) -> str:
+    """Return the broker that is named, or the one that runs here; empty text where none does."""
+    if named is not None:
+        found = choice(named)
+        if found.kind is not Kind.EXTERNAL:
+            raise BadSetting(f"--broker takes HOST:PORT here, not {named!r}")
+        return found.address
+    running = state.running(home)
+    return os.environ.get("MAINSTEM_STREAMS_BROKER", "") if running is None else running.broker
 
 
 def tansu_command(*, port: int, cluster_id: str) -> list[str]:

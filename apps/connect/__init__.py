@@ -1,0 +1,1 @@
+"""Coding agents' own settings: connected to this machine's gateway, and put back as they were."""

@@ -1,0 +1,59 @@
+"""What `up` prints once everything answers: addresses, how to connect an agent, what is kept."""
+
+from apps.local.broker import Kind
+from apps.local.parts import Wiring
+
+_KEPT = {
+    Kind.TANSU: (
+        "The embedded broker keeps its log in memory only; the store is on disk and is kept."
+    ),
+    Kind.KAFKA: "Apache Kafka and the store keep their data on disk.",
+    Kind.EXTERNAL: "The broker is yours and is left running; the store is kept.",
+}
+
+
+def text(wiring: Wiring, *, is_demo: bool) -> str:
+    """Return the banner."""
+    demo = "\n  Demo      a bundled fleet is replayed; its sessions say demo" if is_demo else ""
+    return f"""
+Mainstem is up.
+
+  Dashboard {wiring.dashboard_url}
+  Gateway   {wiring.gateway_url}  (OTLP/HTTP, hooks, WebSocket /connection/websocket)
+  Broker    {wiring.broker_address}  ({wiring.broker.kind})
+  Data      {wiring.home.root}{demo}
+
+Connect an agent on this machine (undone by `mainstem disconnect`):
+
+  mainstem connect claude-code
+  mainstem connect codex
+  mainstem connect gemini
+
+Or paste, for one shell:
+
+{shell_blocks(wiring)}
+
+{_KEPT[wiring.broker.kind]}
+`mainstem doctor` shows events arriving. Ctrl-C or `mainstem down` stops everything.
+"""
+
+
+def shell_blocks(wiring: Wiring) -> str:
+    """Return what to paste into a shell for each agent; the token is read from its file."""
+    url = wiring.gateway_url
+    token = f"\"$(cat '{wiring.home.token}')\""
+    claude = f"""  # Claude Code
+  export MAINSTEM_TOKEN={token}
+  export CLAUDE_CODE_ENABLE_TELEMETRY=1 OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp
+  export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT={url}
+  export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer $MAINSTEM_TOKEN"
+  export OTEL_METRIC_EXPORT_INTERVAL=10000"""
+    codex = f"""  # Codex
+  codex -c 'otel.exporter={{otlp-http={{endpoint="{url}/v1/logs", protocol="binary", headers=\\
+    {{Authorization="Bearer '{token}'"}}}}}}'"""
+    gemini = f"""  # Gemini CLI
+  export GEMINI_TELEMETRY_ENABLED=true GEMINI_TELEMETRY_TARGET=local
+  export GEMINI_TELEMETRY_OTLP_ENDPOINT={url} GEMINI_TELEMETRY_OTLP_PROTOCOL=http
+  export GEMINI_TELEMETRY_LOG_PROMPTS=false
+  export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer "{token}"""
+    return "\n\n".join((claude, codex, gemini))

@@ -1,0 +1,146 @@
+"""The parts of the stack as commands: what is run, with which environment, and when it is ready.
+
+Every part is the command that a container would run (`mainstem gateway`, `mainstem worker`,
+`mainstem dashboard`), told by environment variables where its neighbours are.
+"""
+
+import os
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from msgspec import Struct
+
+from apps.local import broker, kafka, probe
+from apps.local.broker import Choice, Kind
+from apps.local.home import Home, cache_folder
+from apps.local.keeper import Command, Part
+from apps.local.ports import LOOPBACK, free_port
+
+
+class Wiring(Struct, frozen=True, kw_only=True):
+    """Where everything is; `store_url` is empty until the store runs."""
+
+    home: Home
+    broker: Choice
+    broker_address: str
+    broker_port: int
+    gateway_port: int
+    dashboard_port: int
+    metrics_port: int
+    partitions: int
+    store_url: str = ""
+
+    @property
+    def gateway_url(self) -> str:
+        """Where agents send to."""
+        return f"http://{LOOPBACK}:{self.gateway_port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where a person looks."""
+        return f"http://{LOOPBACK}:{self.dashboard_port}"
+
+
+def python(*arguments: str) -> list[str]:
+    """Return the command that runs our own code with this interpreter, whatever the folder."""
+    return [sys.executable, "-P", "-m", *arguments]
+
+
+def environment(wiring: Wiring) -> dict[str, str]:
+    """Return what every part of ours is told."""
+    told = {
+        "MAINSTEM_HOME": str(wiring.home.root),
+        "MAINSTEM_GATEWAY_PORT": str(wiring.gateway_port),
+        "MAINSTEM_GATEWAY_BROKER": wiring.broker_address,
+        "MAINSTEM_STREAMS_BROKER": wiring.broker_address,
+        "MAINSTEM_STREAMS_STORE_URL": wiring.store_url,
+        "MAINSTEM_STREAMS_METRICS_PORT": str(wiring.metrics_port),
+        "MAINSTEM_DASHBOARD_STORE_URL": wiring.store_url,
+        "MAINSTEM_DASHBOARD_PORT": str(wiring.dashboard_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if wiring.broker.kind is not Kind.EXTERNAL:
+        told["MAINSTEM_GATEWAY_PARTITIONS"] = str(wiring.partitions)
+        told["MAINSTEM_STREAMS_PARTITIONS"] = str(wiring.partitions)
+    return broker.without_otel(dict(os.environ)) | told
+
+
+def own(wiring: Wiring, *arguments: str) -> Command:
+    """Return one of our own commands, wired."""
+    return Command(python("apps.cli", *arguments), environment(wiring))
+
+
+def broker_part(wiring: Wiring, *, on_restart: Callable[[], None]) -> Part:
+    """Return the broker that `up` starts; a memory-only one gets a fresh cluster id each time."""
+    return Part(
+        name="broker",
+        command=partial(_broker_command, wiring),
+        is_ready=partial(probe.accepts, wiring.broker_port),
+        on_restart=on_restart,
+    )
+
+
+def gateway_part(wiring: Wiring) -> Part:
+    """Return the gateway."""
+    return Part(
+        name="gateway",
+        command=partial(own, wiring, "gateway"),
+        is_ready=_is_ok(wiring.gateway_port, "/health/ready"),
+    )
+
+
+def worker_part(wiring: Callable[[], Wiring], metrics_port: int) -> Part:
+    """Return the worker; it asks for the wiring at each start, since the store may have moved."""
+    return Part(
+        name="worker",
+        command=lambda: own(wiring(), "worker"),
+        is_ready=_is_ok(metrics_port, "/metrics"),
+    )
+
+
+def dashboard_part(wiring: Callable[[], Wiring], port: int) -> Part:
+    """Return the dashboard, wired anew at each start as the worker is."""
+    return Part(
+        name="dashboard",
+        command=lambda: own(wiring(), "dashboard"),
+        is_ready=_is_ok(port, "/_stcore/health"),
+    )
+
+
+def demo_part(wiring: Wiring, *, speed: float, rate_max: int) -> Part:
+    """Return the demo: a bundled fleet, replayed through the gateway."""
+    told = {"MAINSTEM_DEMO_SPEED": str(speed), "MAINSTEM_DEMO_RATE_MAX": str(rate_max)}
+    return Part(
+        name="demo",
+        command=lambda: Command(
+            python("apps.load.demo", wiring.gateway_url), environment(wiring) | told
+        ),
+        is_ready=_at_once,
+    )
+
+
+def _broker_command(wiring: Wiring) -> Command:
+    told = broker.without_otel(dict(os.environ))
+    if wiring.broker.kind is Kind.TANSU:
+        made = broker.tansu_command(port=wiring.broker_port, cluster_id=uuid.uuid4().hex)
+        return Command(made, told)
+    node = kafka.Node(
+        folder=wiring.home.kafka,
+        port=wiring.broker_port,
+        controller_port=free_port(),
+        cluster_id=kafka.new_cluster_id(),
+    )
+    return Command(kafka.prepare(node, kafka.libraries(cache_folder())), told)
+
+
+def _is_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
+    async def is_ok() -> bool:
+        return await probe.status(port, path) == 200
+
+    return is_ok
+
+
+async def _at_once() -> bool:
+    return True
