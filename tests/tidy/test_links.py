@@ -1,0 +1,49 @@
+"""Links of documents lead somewhere, and a diagram is drawn with nodes that exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.tidy.tree import DATA, ROOT, File, paths, text_files
+
+LINK: Final = re.compile(r"\]\((?!https?://|mailto:|#)([^)#\s]+)(?:#[^)\s]*)?\)")
+PAGE_LINES_MAX: Final = 80
+
+
+def dead_link(file: File) -> Iterator[str]:
+    """Complain of links to files that are not there."""
+    folder = (ROOT / file.path).parent
+    for target in LINK.findall(file.text):
+        if not (folder / target).exists():
+            yield f"links to {target!r}, which is not there"
+
+
+def _documents() -> tuple[File, ...]:
+    return tuple(file for file in text_files() if file.path.endswith(".md"))
+
+
+def test_every_link_of_a_document_leads_to_a_file() -> None:
+    assert [f"{file.path}: {said}" for file in _documents() for said in dead_link(file)] == []
+
+
+@pytest.mark.parametrize("text", ["[a](docs/none.md)", "![b](none.png)", "[c](none.md#part)"])
+def test_a_dead_link_is_complained_of(text: str) -> None:
+    assert list(dead_link(File("README.md", text)))
+
+
+def test_the_architecture_fits_a_page_and_has_a_diagram() -> None:
+    text = (ROOT / "docs/ARCHITECTURE.md").read_text()
+
+    assert len(text.splitlines()) <= PAGE_LINES_MAX
+    assert "```mermaid\nflowchart" in text
+
+
+def test_every_file_that_contributors_look_for_is_there() -> None:
+    wanted = {"README.md", "LICENSE", "CONTRIBUTING.md", "SECURITY.md", "Makefile", ".ci/run"}
+
+    assert wanted <= {path for path in paths() if not path.startswith(DATA)}
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+    assert Path(ROOT / ".ci/run").stat().st_mode & 0o111
