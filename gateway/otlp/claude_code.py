@@ -6,8 +6,10 @@ could not be told from its log event. The log `api_retries_exhausted` comes besi
 `api_error` and is kept as it came, so that one failure counts once.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Final
+
+from msgspec import Struct, field
 
 from analytics.contracts.agent_events import (
     AgentEvent,
@@ -43,14 +45,27 @@ def log_event(reading: Reading) -> AgentEvent | None:
     return make(reading) if make else None
 
 
-def span_event(
-    reading: Reading, span: Span, children: Mapping[str, list[Span]]
-) -> AgentEvent | None:
-    """Return the event that a span stands for; `children` are spans of its request by parent."""
+class Family(Struct):
+    """The spans of one request, by id and by parent: what belongs to a call is told in several."""
+
+    by_id: dict[str, Span] = field(default_factory=dict)
+    by_parent: dict[str, list[Span]] = field(default_factory=dict)
+
+    def add(self, span: Span) -> None:
+        """Take in a span."""
+        self.by_id[span.span_id] = span
+        if span.parent_span_id:
+            self.by_parent.setdefault(span.parent_span_id, []).append(span)
+
+
+def span_event(reading: Reading, span: Span, family: Family) -> AgentEvent | None:
+    """Return the event that a span stands for, or `None` where it has no other of ours."""
     if reading.name == PREFIX + "llm_request":
         return _llm_request(reading, span)
     if reading.name == PREFIX + "tool":
-        return _tool(reading, span, children.get(span.span_id, []))
+        return _tool(reading, family.by_parent.get(span.span_id, []))
+    if reading.name == PREFIX + "tool.blocked_on_user":
+        return _blocked(reading, span, family.by_id.get(span.parent_span_id))
     return None
 
 
@@ -211,7 +226,27 @@ def _llm_request(reading: Reading, span: Span) -> AgentEvent | None:
     return _api_request(reading)
 
 
-def _tool(reading: Reading, span: Span, children: list[Span]) -> AgentEvent | None:
+def _blocked(reading: Reading, span: Span, call: Span | None) -> AgentEvent | None:
+    """Return the decision that a person was waited for, where its call came along."""
+
+    def told(key: str) -> str:
+        return values.name(call.attributes.get(key)) if call else ""
+
+    tool_use_id = reading.word("tool_use_id") or told("tool_use_id")
+    if not tool_use_id:
+        return None
+    waited_ms = reading.count("duration_ms")
+    return ToolDecided(
+        **reading.common(),
+        tool=reading.word("tool_name") or told("tool_name"),
+        tool_use_id=tool_use_id,
+        accepted=reading.word("decision") != "reject",
+        by=reading.word("source"),
+        waited_ms=duration_ms(span) if waited_ms is None else waited_ms,
+    )
+
+
+def _tool(reading: Reading, children: list[Span]) -> AgentEvent | None:
     """Return a tool's end where its execution came along; a refused call has none."""
     runs = [child for child in children if child.name == PREFIX + "tool.execution"]
     if not runs or not reading.word("tool_use_id"):

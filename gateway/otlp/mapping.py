@@ -74,11 +74,10 @@ def log_events(
 def span_events(records: Sequence[tuple[Origin, Span]], request: Request) -> Iterator[AgentEvent]:
     """Yield the events of spans, one each; a span without a session has its trace's."""
     senders = Senders(request)
-    children: dict[str, list[Span]] = {}
+    family = claude_code.Family()
     sessions: dict[str, SessionId] = {}
     for origin, span in records:
-        if span.parent_span_id:
-            children.setdefault(span.parent_span_id, []).append(span)
+        family.add(span)
         keys = senders.of(origin, span.name).program.keys
         named = values.session_id(first(span.attributes, keys.session))
         if named:
@@ -86,7 +85,7 @@ def span_events(records: Sequence[tuple[Origin, Span]], request: Request) -> Ite
     for origin, span in records:
         sender = senders.of(origin, span.name)
         reading = _span_reading(request, sender, span, sessions)
-        yield _span_event(reading, span, children) or generic.observed_span(
+        yield _span_event(reading, span, family) or generic.observed_span(
             reading, span, bare=bool(sender.program.agent)
         )
 
@@ -188,10 +187,10 @@ def _span_reading(
     )
 
 
-def _span_event(reading: Reading, span: Span, children: dict[str, list[Span]]) -> AgentEvent | None:
+def _span_event(reading: Reading, span: Span, family: claude_code.Family) -> AgentEvent | None:
     program = reading.sender.program
     if program is claude_code.PROGRAM:
-        return claude_code.span_event(reading, span, children)
+        return claude_code.span_event(reading, span, family)
     if program is genai.PROGRAM:
         return genai.span_event(reading, span)
     return None

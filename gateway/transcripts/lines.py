@@ -50,6 +50,16 @@ class Usage(Struct, frozen=True):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
 
+    @property
+    def total(self) -> int:
+        """All tokens together."""
+        return (
+            self.input_tokens
+            + self.output_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+        )
+
 
 class Line(Struct, frozen=True, kw_only=True):
     """A line that can be placed in time."""

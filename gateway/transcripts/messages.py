@@ -37,10 +37,11 @@ NOT_ASKED: Final = (
     "[Request interrupted by user",
 )
 """How texts begin that stand on a user's line without a person having asked for anything."""
+SHOWN: Final[frozenset[str]] = frozenset({"level", "content", "durationMs"})
+"""What is kept of a line that the agent wrote about itself."""
 REJECTED: Final = "The user doesn't want to"
 """How the result of a tool call begins that a person did not allow."""
 
-_SHOWN: Final[tuple[str, ...]] = ("level", "content", "durationMs")
 _COMMAND: Final = ("<command-name>", "</command-name>")
 
 
@@ -244,11 +245,7 @@ def system(line: Line, common: Common, *, keep_content: bool) -> AgentEvent:
             before_tokens=values.count(given.get("preTokens")) or 0,
             after_tokens=values.count(given.get("postTokens")) or 0,
         )
-    shown = {
-        key: line.fields.get(key)
-        for key in ("level", "content", "durationMs")
-        if key in line.fields
-    }
+    shown = {key: value for key, value in line.fields.items() if key in SHOWN}
     return AgentObserved(
         **common,
         name=values.name(f"transcript.system.{subtype}" if subtype else "transcript.system"),

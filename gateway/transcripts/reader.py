@@ -9,7 +9,7 @@ new one, and is merged by whoever counts. What a reader holds of open facts is b
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -29,7 +29,7 @@ from gateway.otlp.reading import Common
 from gateway.transcripts import lines, messages
 from gateway.transcripts.lines import BadLine, Line, Usage
 from gateway.transcripts.messages import Answer, Call
-from gateway.transcripts.totals import Spent, Totals
+from gateway.transcripts.totals import Cost, Spent, Totals
 
 AGENT: Final = "claude-code"
 ENDED_AFTER_MS: Final = 30 * 60 * 1000
@@ -38,6 +38,14 @@ OPEN_ANSWERS_MAX: Final = 20_000
 """Answers of a file that may still grow; beyond, the oldest is sent and sent again if it grows."""
 OPEN_CALLS_MAX: Final = 100_000
 """Tool calls without a result that are remembered; the oldest is forgotten."""
+
+
+Price = Callable[[str, Usage], int | None]
+"""Says what a model's answer costs by list, in 10⁻⁹ USD, or that it is not known."""
+
+
+def _unpriced(_model: str, _usage: Usage) -> int | None:
+    return None
 
 
 class Span(Struct):
@@ -56,14 +64,14 @@ class Counted(Struct):
     session_id: SessionId
     model: str
     usage: Usage
-    cost_nanousd: int | None
+    cost: Cost
     sent: tuple[str, Usage, int | None] | None = None
     """What was last sent of it."""
 
     @property
     def told(self) -> tuple[str, Usage, int | None]:
         """What there is to be sent of it."""
-        return self.model, self.usage, self.cost_nanousd
+        return self.model, self.usage, self.cost.reported_nanousd
 
 
 class File(Struct):
@@ -80,11 +88,19 @@ class File(Struct):
 class Reader:
     """Reads transcripts; `totals` is what they amount to so far."""
 
-    def __init__(self, *, tenant: TenantId, now_ms: int, keep_content: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        tenant: TenantId,
+        now_ms: int,
+        keep_content: bool = False,
+        price: Price = _unpriced,
+    ) -> None:
         self.totals = Totals()
         self._tenant = tenant
         self._now_ms = now_ms
         self._keep_content = keep_content
+        self._price = price
         self._sessions: dict[SessionId, Span] = {}
         self._agents: dict[tuple[SessionId, str], Span] = {}
         self._counted: dict[bytes, Counted] = {}
@@ -215,11 +231,12 @@ class Reader:
         """Count an answer by its latest line, taking back what an earlier one said."""
         known = self._counted.get(digest)
         owner = answer.common["session_id"]
-        latest = Counted(owner, answer.model, answer.usage, answer.cost_nanousd)
+        cost = Cost(answer.cost_nanousd, self._price(answer.model, answer.usage))
+        latest = Counted(owner, answer.model, answer.usage, cost)
         if known is not None:
-            self._spent(known.model).add(known.usage, known.cost_nanousd, -1)
+            self._spent(known.model).add(known.usage, known.cost, -1)
             latest.sent = known.sent
-        self._spent(answer.model).add(answer.usage, answer.cost_nanousd, 1)
+        self._spent(answer.model).add(answer.usage, cost, 1)
         self._counted[digest] = latest
 
     def _spent(self, model: str) -> Spent:

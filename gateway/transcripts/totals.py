@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from gateway.transcripts.lines import Fault, Usage
 
@@ -18,11 +18,15 @@ class Skipped(Struct, frozen=True):
     reason: Fault
 
 
-class Spent(Struct):
-    """What one model's answers took; `reported_nanousd` is what their own lines say of cost.
+class Cost(Struct, frozen=True):
+    """What an answer cost: as its line says, else as a price table does, else not known."""
 
-    The `unpriced` counts are of answers that do not say what they cost.
-    """
+    reported_nanousd: int | None = None
+    estimated_nanousd: int | None = None
+
+
+class Spent(Struct):
+    """What one model's answers took."""
 
     requests: int = 0
     input_tokens: int = 0
@@ -30,17 +34,23 @@ class Spent(Struct):
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reported_nanousd: int = 0
-    unpriced: dict[str, int] = field(default_factory=dict)
+    estimated_nanousd: int = 0
+    unpriced: int = 0
+    """Answers that took tokens and whose cost is not known."""
 
-    def add(self, usage: Usage, cost_nanousd: int | None, sign: int) -> None:
+    def add(self, usage: Usage, cost: Cost, sign: int) -> None:
         """Add an answer, or take it back with a `sign` of -1."""
         self.requests += sign
-        for name in USAGE_FIELDS:
-            number = getattr(usage, name)
-            setattr(self, name, getattr(self, name) + sign * number)
-            if cost_nanousd is None:
-                self.unpriced[name] = self.unpriced.get(name, 0) + sign * number
-        self.reported_nanousd += sign * (cost_nanousd or 0)
+        self.input_tokens += sign * usage.input_tokens
+        self.output_tokens += sign * usage.output_tokens
+        self.cache_read_tokens += sign * usage.cache_read_tokens
+        self.cache_write_tokens += sign * usage.cache_write_tokens
+        if cost.reported_nanousd is not None:
+            self.reported_nanousd += sign * cost.reported_nanousd
+        elif cost.estimated_nanousd is not None:
+            self.estimated_nanousd += sign * cost.estimated_nanousd
+        elif usage.total:
+            self.unpriced += sign
 
 
 class Totals(Struct):
@@ -68,15 +78,14 @@ class Totals(Struct):
         """Prompts and answers."""
         return self.prompts + self.requests
 
-    def tokens(self, name: str) -> int:
-        """Return the tokens of one kind over all models."""
-        return sum(getattr(spent, name) for spent in self.by_model.values())
+    @property
+    def spent(self) -> Spent:
+        """What the answers of all models took."""
+        every = [structs.astuple(spent) for spent in self.by_model.values()]
+        return Spent(*(sum(column) for column in zip(*every, strict=True)))
 
     def skip(self, file: str, line: int, reason: Fault) -> None:
         """Count a bad line."""
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         if len(self.shown) < BAD_LINES_SHOWN_MAX:
             self.shown.append(Skipped(file, line, reason))
-
-
-USAGE_FIELDS: Final = Usage.__struct_fields__
