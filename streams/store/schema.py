@@ -32,7 +32,7 @@ LOCK_TIMEOUT_S: Final = 5
 ATTEMPTS: Final = 5
 CONNECT_TIMEOUT_S: Final = 10
 _NO_TRANSACTION: Final = "-- no-transaction"
-_LEDGER: Final = """
+LEDGER: Final = """
 create table if not exists schema_migrations (
     version int not null,
     level text not null,
@@ -42,7 +42,7 @@ create table if not exists schema_migrations (
     primary key (version, level)
 )
 """
-_RECORD: Final = """
+RECORD: Final = """
 insert into schema_migrations (version, level, name, checksum) values (%s, %s, %s, %s)
 """
 
@@ -103,7 +103,7 @@ def migrate(url: str, *, migrations: Sequence[Migration] | None = None) -> State
     """Bring the store up to date and return what was done; safe to call at every start."""
     known = shipped() if migrations is None else migrations
     with mapped("migration"), _connected(url) as db, _alone(db):
-        db.execute(_LEDGER)
+        db.execute(LEDGER)
         if not _applied(db):
             levels.offer_timescaledb(db)
         level = levels.detect(db)
@@ -205,8 +205,8 @@ def _run(db: Connection[TupleRow], migration: Migration) -> None:
     record = (migration.version, migration.variant, migration.name, migration.checksum)
     if migration.sql.startswith(_NO_TRANSACTION):
         db.execute(migration.sql.encode())
-        db.execute(_RECORD, record)
+        db.execute(RECORD, record)
         return
     with db.transaction():
         db.execute(migration.sql.encode())
-        db.execute(_RECORD, record)
+        db.execute(RECORD, record)

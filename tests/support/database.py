@@ -5,6 +5,7 @@ copied from one that was migrated once, which takes some 30 ms, and dropped afte
 """
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -21,7 +22,7 @@ _numbers = itertools.count(1)
 
 def fresh(server_url: str, *, template: str = "template0") -> Iterator[str]:
     """Yield the URL of a new database on a server, and drop it in the end."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{os.getpid()}_{next(_numbers)}"
     create = SQL("create database {} template {}")
     with psycopg.connect(server_url, autocommit=True) as db:
         db.execute(create.format(Identifier(name), Identifier(template)))

@@ -1,0 +1,1 @@
+"""What every store promises, held to the same words: memory, PostgreSQL, TimescaleDB."""

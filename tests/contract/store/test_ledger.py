@@ -1,0 +1,214 @@
+"""The ledger: claims, commits and recalled sessions, on every store."""
+
+import pytest
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import Fenced
+from analytics.measures.rows import Measures
+from streams.ledger import Claim, Ledger
+from tests.support.facts import T0_MS
+from tests.support.outcomes import (
+    KeptCell,
+    Store,
+    burial,
+    cell,
+    outcome,
+    raw,
+    seen,
+    session,
+    session_key,
+)
+
+TOPIC = "mainstem.agents.v1"
+RECORD = Record(
+    topic="mainstem.metrics.v1", key=b"local", value=b'{"a":1}', headers=(("ce_id", b"x\xff"),)
+)
+
+
+async def _claim(ledger: Ledger, *, cluster: str = "c1", partition: int = 0) -> Claim:
+    return await ledger.claim(cluster_id=cluster, topic=TOPIC, partition=partition)
+
+
+async def test_a_new_log_starts_at_offset_0_with_no_windows_open(store: Store) -> None:
+    claim = await _claim(store.ledger)
+
+    assert (claim.next_offset, claim.watermark_ms, claim.open_cells) == (0, 0, ())
+    assert (claim.topic, claim.partition) == (TOPIC, 0)
+
+
+@pytest.mark.requirement("counted-once-on-replay")
+async def test_a_later_claim_resumes_where_the_last_commit_got_to(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    still_open = cell(3)
+    closed = cell(4, start_ms=T0_MS - 10_000, closed=True)
+    minute = cell(7, width_ms=60_000)
+    await store.ledger.commit(
+        claim, outcome(0, 2, cells=(still_open, closed, minute), closed=(closed,))
+    )
+
+    resumed = await _claim(store.other)
+
+    assert resumed.epoch > claim.epoch
+    assert (resumed.next_offset, resumed.watermark_ms) == (2, T0_MS)
+    assert sorted(resumed.open_cells, key=lambda one: one.width_ms) == [still_open, minute]
+
+
+@pytest.mark.requirement("fenced-worker-writes-nothing")
+async def test_a_worker_whose_partition_was_claimed_by_another_writes_nothing(store: Store) -> None:
+    fenced = await _claim(store.ledger)
+    await store.ledger.commit(fenced, outcome(0, 1))
+    await _claim(store.other)
+
+    with pytest.raises(Fenced):
+        await store.ledger.commit(
+            fenced,
+            outcome(1, 3, cells=(cell(),), sessions=(session(),), seen=(seen(b"m"),)),
+            outbox=(RECORD,),
+            burials=(burial(),),
+        )
+
+    assert store.look.raw_ids() == ["event-0"]
+    assert (store.look.cells(), store.look.graves()) == ([], [])
+    assert await store.ledger.recall([session_key()]) == {}
+    assert list(await store.ledger.pending(limit=10)) == []
+    assert (await _claim(store.other)).next_offset == 1
+
+
+@pytest.mark.requirement("counted-once-on-replay")
+async def test_a_batch_that_was_committed_is_refused_when_it_comes_again(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    batch = outcome(0, 2, cells=(cell(2),))
+    await store.ledger.commit(claim, batch)
+
+    with pytest.raises(Fenced):
+        await store.ledger.commit(claim, batch)
+
+    assert store.look.raw_ids() == ["event-0", "event-1"]
+
+
+async def test_commits_follow_each_other_and_may_leave_holes_in_the_offsets(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    await store.ledger.commit(claim, outcome(0, 2))
+    await store.ledger.commit(claim, outcome(5, 6))
+    await store.ledger.commit(claim, outcome(6, 6, watermark_ms=T0_MS + 1))
+
+    resumed = await _claim(store.other)
+
+    assert (resumed.next_offset, resumed.watermark_ms) == (6, T0_MS + 1)
+
+
+async def test_a_cell_replaces_what_its_window_held(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    await store.ledger.commit(claim, outcome(0, 1, cells=(cell(1),)))
+    await store.ledger.commit(claim, outcome(1, 2, cells=(cell(5, closed=True),)))
+
+    assert store.look.cells() == [KeptCell(claim.log_id, 0, T0_MS, -1, 5, closed=True)]
+
+
+@pytest.mark.requirement("late-counted")
+async def test_a_late_cell_adds_a_row_beside_the_closed_windows(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    await store.ledger.commit(claim, outcome(0, 1, cells=(cell(4, closed=True),)))
+    late = cell(2, batch_offset=1, closed=True)
+    await store.ledger.commit(claim, outcome(1, 2, cells=(late,), late_count=2))
+
+    kept = store.look.cells()
+
+    assert [(one.batch_offset, one.calls) for one in kept] == [(-1, 4), (1, 2)]
+
+
+async def test_every_width_has_its_own_windows(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    cells = tuple(cell(width // 10_000, width_ms=width) for width in (10_000, 60_000, 3_600_000))
+    await store.ledger.commit(claim, outcome(0, 1, cells=cells))
+
+    calls = [[one.calls for one in store.look.cells(one.width_ms)] for one in cells]
+
+    assert calls == [[1], [6], [360]]
+
+
+@pytest.mark.requirement("new-log-starts-anew")
+async def test_two_logs_of_one_topic_are_kept_apart(store: Store) -> None:
+    old = await _claim(store.ledger, cluster="c1")
+    await store.ledger.commit(old, outcome(0, 3, cells=(cell(3),)))
+
+    new = await _claim(store.ledger, cluster="c2")
+    await store.ledger.commit(new, outcome(0, 1, raw=(raw(0, id="new"),), cells=(cell(1),)))
+
+    assert (new.next_offset, new.open_cells) == (0, ())
+    assert new.log_id != old.log_id
+    assert sorted(one.calls for one in store.look.cells()) == [1, 3]
+    assert "new" in store.look.raw_ids()
+
+
+async def test_partitions_of_one_log_are_kept_apart(store: Store) -> None:
+    first = await _claim(store.ledger, partition=0)
+    second = await _claim(store.ledger, partition=1)
+    await store.ledger.commit(first, outcome(0, 1, cells=(cell(1),)))
+    await store.ledger.commit(second, outcome(0, 1, cells=(cell(2),)))
+
+    assert [(one.partition, one.calls) for one in store.look.cells()] == [(0, 1), (1, 2)]
+
+
+async def test_a_session_is_recalled_as_it_was_last_committed(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    before = session(totals=Measures(calls=1))
+    after = session(ended_ms=T0_MS + 999, latency=b"\x01\x02", totals=Measures(calls=9, events=11))
+    await store.ledger.commit(claim, outcome(0, 1, sessions=(before,)))
+    await store.ledger.commit(claim, outcome(1, 2, sessions=(after, session("s2"))))
+
+    known = await store.other.recall([session_key(), session_key("s2"), session_key("new")])
+
+    assert {key: one.row for key, one in known.items()} == {
+        session_key(): after,
+        session_key("s2"): session("s2"),
+    }
+
+
+async def test_a_sessions_memory_comes_back_in_the_order_of_its_batches(store: Store) -> None:
+    for cluster, parts in (("c1", (b"a", b"b")), ("c2", (b"c",))):
+        claim = await _claim(store.ledger, cluster=cluster)
+        for offset, part in enumerate(parts):
+            rows = (seen(part, batch_offset=offset), seen(b"-", batch_offset=offset, name="s2"))
+            await store.ledger.commit(claim, outcome(offset, offset + 1, seen=rows))
+
+    known = await store.other.recall([session_key()])
+
+    assert b"".join(known[session_key()].memories) == b"abc"
+    assert known[session_key()].row is None
+
+
+async def test_a_recall_of_more_sessions_than_one_query_takes_finds_them_all(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    names = [f"s{number}" for number in range(1_100)]
+    await store.ledger.commit(claim, outcome(0, 1, sessions=tuple(session(name) for name in names)))
+
+    known = await store.other.recall(session_key(name) for name in names)
+
+    assert len(known) == 1_100
+
+
+async def test_records_leave_the_outbox_in_the_order_they_came(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    records = [
+        Record(topic=RECORD.topic, key=b"%d" % n, value=RECORD.value, headers=RECORD.headers)
+        for n in range(5)
+    ]
+    await store.ledger.commit(claim, outcome(0, 1), outbox=records[:3])
+    await store.ledger.commit(claim, outcome(1, 2), outbox=records[3:])
+
+    oldest = await store.other.pending(limit=4)
+    await store.other.sent([one.number for one in oldest])
+    rest = await store.ledger.pending(limit=4)
+
+    assert [one.record for one in oldest] == records[:4]
+    assert [one.record for one in rest] == records[4:]
+
+
+@pytest.mark.requirement("unreadable-buried")
+async def test_what_could_not_be_read_is_buried_as_it_came(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    graves = [burial(7), burial(8)]
+    await store.ledger.commit(claim, outcome(0, 9, raw=()), burials=graves)
+
+    assert store.look.graves() == graves
