@@ -1,0 +1,1 @@
+"""Loads for a running Mainstem: the demo fleet, replayed from real trajectories."""
