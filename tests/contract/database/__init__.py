@@ -1,0 +1,1 @@
+"""What the embedded PostgreSQL server promises to whoever starts and stops it."""
