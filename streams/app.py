@@ -12,25 +12,25 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import faust
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from faust.types import TP
+from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError
-from analytics.measures.prices import PriceTable
-from streams import batches, metrics, recipes
+from streams import batches, metrics
 from streams.agents import activity, burials, connections, reviews
 from streams.drive import Drive, Waits
 from streams.health import Progress
 from streams.ledger import Ledger
 from streams.outbox import Outbox
 from streams.settings import StreamsSettings
+from streams.step import Recipe
 from streams.watch import MetricsWatch
 
 LOOK_S: Final = 1.0
@@ -46,17 +46,24 @@ log = logging.getLogger(__name__)
 Job = Callable[[], Awaitable[object]]
 
 
+class Parts(Struct, frozen=True, kw_only=True):
+    """What a worker is made of besides its settings."""
+
+    ledger: Ledger
+    recipes: Mapping[str, Recipe]
+    prepare: Job
+    """Makes sure that the topics are there; raises `BrokerAway`."""
+    jobs: Job
+    """Does what the store needs done from time to time."""
+
+
 class Worker:
     """Runs the stream of one process."""
 
-    def __init__(
-        self, settings: StreamsSettings, ledger: Ledger, prices: PriceTable, *, jobs: Job
-    ) -> None:
+    def __init__(self, settings: StreamsSettings, parts: Parts) -> None:
         self.progress = Progress(stalled_ms=settings.stalled_ms)
         self._settings = settings
-        self._ledger = ledger
-        self._recipes = recipes.recipes(prices, recipes.rules(settings))
-        self._jobs = jobs
+        self._parts = parts
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping` is set and the batch in hand is done."""
@@ -75,35 +82,26 @@ class Worker:
     async def _stream_once(self, stopping: asyncio.Event) -> str:
         """Stream until told to stop, or until something is wrong; return what."""
         try:
-            await _reach(self._settings.broker)
-        except BrokerAway as error:
-            log.warning("waiting for the broker", extra={"reason": str(error)})
-            metrics.WAITING.labels("broker").set(1)
-            return "broker"
-        metrics.WAITING.labels("broker").set(0)
-        stream = _Stream(self._settings, self._recipes, self._ledger, self.progress)
-        try:
-            return await stream.run(stopping, self._jobs)
+            await self._parts.prepare()
+            metrics.WAITING.labels("broker").set(0)
+            stream = _Stream(self._settings, self._parts, self.progress)
+            return await stream.run(stopping)
         except (KafkaError, MainstemError, OSError) as error:
-            log.warning("the stream ended", extra={"reason": repr(error)})
+            log.warning("waiting for the broker", extra={"reason": repr(error)})
+            metrics.WAITING.labels("broker").set(1)
             return "broker"
 
 
 class _Stream:
     """One Faust app, from its start to its stop."""
 
-    def __init__(
-        self,
-        settings: StreamsSettings,
-        made: recipes.Recipes,
-        ledger: Ledger,
-        progress: Progress,
-    ) -> None:
+    def __init__(self, settings: StreamsSettings, parts: Parts, progress: Progress) -> None:
         self._settings = settings
+        self._parts = parts
         self._progress = progress
         self._app = _faust_app(settings)
         self._outbox = Outbox(
-            ledger,
+            parts.ledger,
             self._send,
             records_max=settings.outbox_records_max,
             wait_s=settings.outbox_wait_ms / 1_000,
@@ -114,7 +112,7 @@ class _Stream:
             fenced_ms=settings.fenced_wait_ms,
         )
         watch = MetricsWatch(progress, on_results=self._outbox.filled)
-        self._drive = Drive(made, ledger, self, watch, waits)
+        self._drive = Drive(parts.recipes, parts.ledger, self, watch, waits)
         batches.install(
             self._app,
             self._drive,
@@ -127,7 +125,7 @@ class _Stream:
         for agent in (activity, connections, reviews, burials):
             agent.add_to(self._app, self._drive.take)
 
-    async def run(self, stopping: asyncio.Event, jobs: Job) -> str:
+    async def run(self, stopping: asyncio.Event) -> str:
         """Run the app and what goes beside it; return why it has to be built anew, or nothing."""
         self._app.finalize()
         started = asyncio.ensure_future(self._app.start())
@@ -138,7 +136,7 @@ class _Stream:
                 return ""
             started.result()
             log.info("worker started", extra={"group": self._settings.group})
-            async with _beside(self._ticking(), self._outbox.run(), self._caring(jobs)):
+            async with _beside(self._ticking(), self._outbox.run(), self._caring()):
                 return await self._until_wrong(stop)
         finally:
             stop.cancel()
@@ -199,8 +197,10 @@ class _Stream:
         self._progress.joined = True
         try:
             async with asyncio.timeout(SEND_WAIT_S):
+                if not held:
+                    await self._parts.prepare()
                 ends = await self._consumer.ends(set(held))
-        except (KafkaError, OSError, TimeoutError) as error:
+        except (KafkaError, BrokerAway, OSError, TimeoutError) as error:
             log.info("the broker does not say where it ends", extra={"reason": repr(error)})
             return
         self._progress.seen(self._drive.reached(), ends, now_ms=self.now_ms())
@@ -210,10 +210,10 @@ class _Stream:
             await asyncio.sleep(self._settings.tick_ms / 1_000)
             await self._drive.tick()
 
-    async def _caring(self, jobs: Job) -> None:
+    async def _caring(self) -> None:
         while True:
             try:
-                await jobs()
+                await self._parts.jobs()
                 metrics.JOB_RUNS.labels("done").inc()
             except MainstemError as error:
                 metrics.JOB_RUNS.labels("failed").inc()
@@ -274,17 +274,6 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
         broker_heartbeat_interval=settings.heartbeat_s,
         consumer_max_fetch_size=settings.fetch_bytes_max,
     )
-
-
-async def _reach(broker: str) -> None:
-    """Return once the broker answers; raise `BrokerAway` if it does not."""
-    client = AIOKafkaClient(bootstrap_servers=broker.split(","))
-    try:
-        await client.bootstrap()
-    except (KafkaError, OSError) as error:
-        raise BrokerAway(f"no broker answers at {broker!r}: {error!r}") from error
-    finally:
-        await client.close()
 
 
 @asynccontextmanager

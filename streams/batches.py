@@ -11,14 +11,11 @@ records of one partition's fetch, with the one range of offsets that they cover.
 - the store says where a partition starts, never Kafka: what is committed to Kafka shows the lag to
   whoever looks there, and failing to commit it harms nothing.
 
-Every internal of Faust and aiokafka that this rests on is in `TOUCHED`, as it reads in
-`FAUST_VERSION`; `changed` names those that read differently now, and a test runs it.
+Every internal of Faust and aiokafka that this rests on is named in `streams.internals`, for the
+version that it holds for; a test fails when one of them reads differently.
 """
 
 import asyncio
-import hashlib
-import importlib
-import inspect
 import logging
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -35,54 +32,17 @@ from yarl import URL
 
 log = logging.getLogger(__name__)
 
-FAUST_VERSION: Final = "0.15.3"
-"""The version of faust-streaming whose insides this module knows."""
-
 POSITION_WAIT_S: Final = 3.0
 """How long a rebalance waits for the store to say where to start; then it goes on behind."""
 
 RECORD_BYTES: Final = 64
 """What a record weighs beyond its key and value, for the limit on a batch."""
 
-TOUCHED: Final[dict[str, str]] = {
-    "faust.transport.consumer:Consumer.getmany": "75337a29",
-    "faust.transport.consumer:Consumer._wait_next_records": "881cccf8",
-    "faust.transport.consumer:Consumer._drain_messages": "c25c498f",
-    "faust.transport.consumer:Consumer.perform_seek": "175fdda3",
-    "faust.transport.consumer:Consumer.on_partitions_revoked": "95764d59",
-    "faust.transport.consumer:Consumer.pause_partitions": "c7ff9a16",
-    "faust.transport.consumer:Consumer.resume_partitions": "4f5c56a8",
-    "faust.transport.consumer:Consumer.ack": "d37f1b8a",
-    "faust.transport.consumer:Consumer.commit": "b4db65fb",
-    "faust.transport.consumer:Consumer.on_stop": "b891e2d3",
-    "faust.transport.consumer:ThreadDelegateConsumer._getmany": "effe7dba",
-    "faust.transport.consumer:ThreadDelegateConsumer._commit": "58daad9a",
-    "faust.transport.drivers.aiokafka:Consumer._new_consumer_thread": "fc3fb245",
-    "faust.transport.drivers.aiokafka:Consumer._to_message": "02eddd3d",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.__post_init__": "32cff67a",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer": "89e6d171",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.getmany": "d2fe3d4f",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._fetch_records": "b26e1965",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.commit": "03986cc3",
-    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._commit": "6852568c",
-    "faust.tables.recovery:Recovery._resume_streams": "ef61c97c",
-    "faust.app.base:App._on_partitions_revoked": "f21b5112",
-    "faust.app.base:App._on_partitions_assigned": "56eb5bd7",
-    "faust.app.base:App.on_stop": "5c3635ae",
-    "faust.serializers.registry:Registry._prepare_payload": "ce656df2",
-    "aiokafka.consumer.fetcher:Fetcher.fetched_records": "88933bf1",
-    "aiokafka.consumer.fetcher:FetchResult.getall": "0f1c9ead",
-    "aiokafka.consumer.fetcher:FetchResult.check_assignment": "9c7785de",
-    "aiokafka.client:AIOKafkaClient._get_conn": "5a8199fd",
-    "aiokafka.client:AIOKafkaClient.get_random_node": "fa97c3ea",
-}
-"""What is overridden, called or relied upon, with a digest of how it reads in `FAUST_VERSION`."""
-
 
 class Batch(Struct, frozen=True):
     """The records of one partition from one fetch: all of `[first_offset, next_offset)`."""
 
-    log: str
+    log_id: str
     """The cluster id of the broker that the records came from."""
     topic: str
     partition: int
@@ -94,7 +54,7 @@ class Batch(Struct, frozen=True):
 class Positions(Protocol):
     """Who says where partitions start: what the drive of a worker is to this module."""
 
-    async def assigned(self, partitions: Iterable[TP], *, log: str, generation: int) -> None:
+    async def assigned(self, partitions: Iterable[TP], *, log_id: str, generation: int) -> None:
         """Take these partitions, and have each placed as soon as the store says where it starts."""
         ...
 
@@ -110,10 +70,11 @@ class Positions(Protocol):
 class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches; makes batches of records and knows which log they are from."""
 
+    logger = driver.logger
     records_max: int = 5_000
     bytes_max: int = 4 * 1024 * 1024
     fetch_wait_ms: int = 250
-    _log: str = ""
+    _log_id: str = ""
     _foreign: bool = False
 
     def __post_init__(self) -> None:
@@ -161,10 +122,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             if index > start and (
                 size + weight > self.bytes_max or index - start >= self.records_max
             ):
-                yield Batch(self._log, *tp, first, record.offset, records[start:index])
+                yield Batch(self._log_id, *tp, first, record.offset, records[start:index])
                 first, start, size = record.offset, index, 0
             size += weight
-        yield Batch(self._log, *tp, first, records[-1].offset + 1, records[start:])
+        yield Batch(self._log_id, *tp, first, records[-1].offset + 1, records[start:])
 
     async def _same_log(self, consumer: AIOKafkaConsumer) -> bool:
         """Whether the connections still lead to the log that was last identified.
@@ -176,10 +137,10 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             return False
         if self._connections(consumer) <= self._known:
             return True
-        known = self._log
+        known = self._log_id
         if await self._identify(consumer) == known:
             return True
-        self._log = known
+        self._log_id = known
         self._distrust("the broker was replaced by another", None)
         return False
 
@@ -189,28 +150,28 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         asyncio.run_coroutine_threadsafe(self.consumer.perform_seek(), self.parent_loop)
 
     def _connections(self, consumer: AIOKafkaConsumer) -> set[object]:
-        return set(consumer._client._conns.values())  # noqa: SLF001 (in TOUCHED)
+        return set(consumer._client._conns.values())  # noqa: SLF001 (see `internals`)
 
     async def _identify(self, consumer: AIOKafkaConsumer) -> str:
-        client = consumer._client  # noqa: SLF001 (in TOUCHED)
+        client = consumer._client  # noqa: SLF001 (see `internals`)
         node = client.get_random_node()
         if node is None:
             raise KafkaError("no broker is known")
         known = self._connections(consumer)
         answer = await client.send(node, MetadataRequest([]))
         self._known = known
-        self._log = str(getattr(answer, "cluster_id", "") or "")
-        return self._log
+        self._log_id = str(getattr(answer, "cluster_id", "") or "")
+        return self._log_id
 
     async def identify(self) -> str:
         """Return the cluster id, asked of the broker now; batches are trusted again."""
         return str(await self.call_thread(self._identify_anew, self._ensure_consumer()))
 
     async def _identify_anew(self, consumer: AIOKafkaConsumer) -> str:
-        before = self._log
+        before = self._log_id
         current = await self._identify(consumer)
         if before and current != before:
-            consumer._fetcher._records.clear()  # noqa: SLF001 (in TOUCHED)
+            consumer._fetcher._records.clear()  # noqa: SLF001 (see `internals`)
         self._next.clear()
         self._foreign = False
         return current
@@ -247,6 +208,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """A Faust consumer whose messages are batches and whose positions come from `Positions`."""
 
+    logger = driver.logger
     positions: Positions
     thread_class: type[BatchThread] = BatchThread
 
@@ -288,7 +250,7 @@ class BatchConsumer(driver.Consumer):
             asyncio.get_running_loop().call_later(1.0, self._seek_again, generation)
             return
         placing = self._keep(
-            self.positions.assigned(partitions, log=current, generation=generation)
+            self.positions.assigned(partitions, log_id=current, generation=generation)
         )
         await asyncio.wait({placing}, timeout=POSITION_WAIT_S)
 
@@ -357,21 +319,6 @@ class _Unread(dict[TP, int | None]):
 
     def __setitem__(self, key: TP, value: int | None) -> None:
         """Keep nothing."""
-
-
-def changed() -> list[str]:
-    """Return what of `TOUCHED` is gone or reads differently in the Faust that is installed."""
-    return [name for name, digest in TOUCHED.items() if _digest(name) != digest]
-
-
-def _digest(name: str) -> str:
-    module, _, path = name.partition(":")
-    found: object = importlib.import_module(module)
-    for part in path.split("."):
-        found = getattr(found, part, None)
-    if found is None or not callable(found):
-        return ""
-    return hashlib.blake2b(inspect.getsource(found).encode(), digest_size=4).hexdigest()
 
 
 class Limits(Struct, frozen=True, kw_only=True):

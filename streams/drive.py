@@ -39,7 +39,7 @@ class Item(Slice, Protocol):
     """A batch as it comes from the broker."""
 
     @property
-    def log(self) -> str:
+    def log_id(self) -> str:
         """The log it is from."""
         ...
 
@@ -129,10 +129,18 @@ class Drive:
         self._failed = asyncio.Event()
         self._closing = False
 
-    async def assigned(self, partitions: Iterable[TP], *, log: str, generation: int) -> None:
+    async def assigned(self, partitions: Iterable[TP], *, log_id: str, generation: int) -> None:
         """Take these partitions, each from where the store says it starts."""
-        self.revoked(list(self._held))
-        fresh = [self._hold(tp, log, generation) for tp in sorted(partitions)]
+        before = list(self._held.values())
+        self.revoked([holding.tp for holding in before])
+        fresh = [self._hold(tp, log_id) for tp in sorted(partitions)]
+        log.info(
+            "partitions assigned",
+            extra={"partitions": len(fresh), "log_id": log_id, "generation": generation},
+        )
+        for holding in before:
+            async with holding.lock:  # what it has under way may be of the same sessions
+                pass
         for holding in fresh:
             await self._guarded(holding, partial(self._begin, holding))
 
@@ -155,7 +163,7 @@ class Drive:
         """Have a batch stored; return once it is, or once that is not ours to do any more."""
         tp = TP(item.topic, item.partition)
         holding = self._held.get(tp)
-        if holding is None or holding.step.log != item.log:
+        if holding is None or holding.step.log_id != item.log_id:
             return
         await self._guarded(holding, partial(self._take, holding, item))
 
@@ -177,18 +185,17 @@ class Drive:
         await self._failed.wait()
         return self._failures[0]
 
-    def _hold(self, tp: TP, log_id: str, generation: int) -> "_Holding":
+    def _hold(self, tp: TP, log_id: str) -> "_Holding":
         step = PartitionStep(
             self._recipes[tp.topic],
             self._ledger,
-            log=log_id,
+            log_id=log_id,
             partition=tp.partition,
             stored=lambda stored: self._watch.stored(tp, stored),
             stopwatch=self._world.stopwatch,
         )
         holding = _Holding(tp, step)
         self._held[tp] = holding
-        log.info("partition assigned", extra={"tp": str(tp), "generation": generation})
         return holding
 
     async def _guarded(self, holding: "_Holding", work: Callable[[], Awaitable[None]]) -> None:

@@ -35,7 +35,7 @@ class Standing(Struct, frozen=True, kw_only=True):
     lag: int
     partitions: int
     progress_age_ms: int
-    log: str
+    log_id: str
 
 
 class Progress:
@@ -44,7 +44,7 @@ class Progress:
     def __init__(self, *, stalled_ms: int) -> None:
         self.joined = False
         self.waiting = ""
-        self.log = ""
+        self.log_id = ""
         self._stalled_ms = stalled_ms
         self._positions: dict[TP, int] = {}
         self._since_ms: dict[TP, int] = {}
@@ -90,7 +90,7 @@ class Progress:
             lag=self.lag,
             partitions=len(self._lag),
             progress_age_ms=self._age_ms,
-            log=self.log,
+            log_id=self.log_id,
         )
 
 

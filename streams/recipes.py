@@ -1,4 +1,4 @@
-"""How each topic's records are read, counted and followed up: one recipe a topic."""
+"""What the settings come to: a recipe for each topic, the rules of the fold, and retention."""
 
 from collections.abc import Mapping
 
@@ -10,11 +10,10 @@ from streams import reading, results
 from streams.ledger import Claim
 from streams.settings import StreamsSettings
 from streams.step import Recipe
+from streams.store.retention import Retention
 
-Recipes = Mapping[str, Recipe]
 
-
-def recipes(prices: PriceTable, rules: FoldRules) -> Recipes:
+def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
     """Return the recipe of every topic that a worker reads, by address."""
 
     def fold(claim: Claim) -> PartitionFold:
@@ -42,4 +41,16 @@ def rules(settings: StreamsSettings) -> FoldRules:
         idle_ms=settings.idle_ms,
         stuck_repeats=settings.stuck_repeats,
         sessions_max=settings.sessions_max,
+    )
+
+
+def retention(settings: StreamsSettings) -> Retention:
+    """Return how long the settings ask the store to keep each kind of row."""
+    return Retention(
+        events_days=settings.events_days,
+        window_10s_days=settings.window_10s_days,
+        window_1m_days=settings.window_1m_days,
+        window_1h_days=settings.window_1h_days,
+        sessions_days=settings.sessions_days,
+        graveyard_days=settings.graveyard_days,
     )

@@ -104,13 +104,13 @@ class PartitionStep:
         recipe: Recipe,
         ledger: Ledger,
         *,
-        log: str,
+        log_id: str,
         partition: int,
         stored: Callable[[Stored], None],
         stopwatch: Callable[[], float],
     ) -> None:
         self.recipe = recipe
-        self.log = log
+        self.log_id = log_id
         self.partition = partition
         self.position = 0
         """The first offset that the store lacks, as far as is known."""
@@ -130,7 +130,7 @@ class PartitionStep:
         """Take the partition over and start from what the store holds; return where it is."""
         self.drop()
         claim = await self._ledger.claim(
-            cluster_id=self.log, topic=self.recipe.topic, partition=self.partition
+            cluster_id=self.log_id, topic=self.recipe.topic, partition=self.partition
         )
         self._fold = self.recipe.fold(claim)
         self._claim = claim

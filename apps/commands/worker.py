@@ -1,0 +1,118 @@
+"""`mainstem worker`: one stream worker, until it is told to stop."""
+
+import asyncio
+import json
+import logging
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from analytics.contracts.errors import BadSetting
+
+if TYPE_CHECKING:
+    from analytics.measures.prices import PriceTable
+    from streams.settings import StreamsSettings
+
+QUIET: Final = ("aiokafka", "faust", "mode")
+"""Libraries that repeat in their own words what we log once."""
+
+
+def command(
+    *,
+    broker: Annotated[str | None, typer.Option(help="Kafka bootstrap, HOST:PORT.")] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of /metrics and /health; 0 takes any.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say where it answers as a JSON object.")
+    ] = False,
+) -> None:
+    """Run one stream worker: Kafka in, store out.
+
+    Options win over MAINSTEM_STREAMS_* variables; the store's URL comes from
+    MAINSTEM_STREAMS_STORE_URL or DATABASE_URL. While the broker or the store is away it waits; on
+    SIGTERM or Ctrl-C it finishes the batch in hand and leaves with 0.
+
+    Example: mainstem worker --broker 127.0.0.1:9092
+    """
+    from streams.settings import load
+
+    settings = load(broker=broker, metrics_port=metrics_port)
+    if not settings.store_url.get_secret_value():
+        raise BadSetting("the worker needs a store: set MAINSTEM_STREAMS_STORE_URL or DATABASE_URL")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    asyncio.run(_work(settings, as_json=as_json))
+
+
+async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
+    from apps import topics
+    from streams import health, recipes
+    from streams.app import Parts, Worker
+    from streams.store import jobs
+    from streams.store.ledger_postgres import open_ledger
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    url = settings.store_url.get_secret_value()
+    ensure = partial(
+        topics.ensure_topics,
+        settings.broker,
+        partitions=settings.partitions,
+        replication=settings.replication,
+    )
+    async with open_ledger(url, clock=_now_ms, size_max=settings.store_connections_max) as ledger:
+        parts = Parts(
+            ledger=ledger,
+            recipes=recipes.recipes(price_table(settings.prices_file), recipes.rules(settings)),
+            prepare=ensure,
+            jobs=lambda: jobs.run_due(url, recipes.retention(settings), now_ms=_now_ms()),
+        )
+        worker = Worker(settings, parts)
+        listening = health.serving(
+            worker.progress, host=settings.metrics_host, port=settings.metrics_port
+        )
+        async with listening as port:
+            _announce(settings.metrics_host, port, as_json=as_json)
+            await worker.run(stopping)
+
+
+def price_table(override: Path | None) -> "PriceTable":
+    """Return the prices that Mainstem comes with, those of `override` or the user's own first."""
+    from importlib.resources import files
+
+    import yaml
+
+    from analytics.measures.prices import PriceTable
+    from apps.local.home import home
+
+    shipped = files("analytics.measures").joinpath("prices.yaml").read_text("utf-8")
+    own = home().prices if override is None else override
+    if override is None and not own.is_file():
+        return PriceTable.from_mapping(yaml.safe_load(shipped))
+    try:
+        document = yaml.safe_load(own.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadSetting(f"the prices in {str(own)!r} cannot be read: {error}") from error
+    if not isinstance(document, dict):
+        raise BadSetting(f"the prices in {str(own)!r} are no mapping; see docs/SETTINGS.md")
+    return PriceTable.from_mapping(yaml.safe_load(shipped), override=document)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _announce(host: str, port: int, *, as_json: bool) -> None:
+    url = f"http://{host}:{port}"
+    if as_json:
+        typer.echo(json.dumps({"metrics": f"{url}/metrics", "health": f"{url}/health/ready"}))
+    else:
+        typer.echo(f"worker: health and metrics on {url}")

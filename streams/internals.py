@@ -1,0 +1,63 @@
+"""The insides of Faust and aiokafka that `streams.batches` overrides, calls or relies upon.
+
+`batches` is written for how these read in `FAUST_VERSION`. `changed` names those that are gone or
+read differently in what is installed; a test runs it, so that an upgrade is a decision: read what
+changed, see whether `batches` still holds, and note the new digests.
+"""
+
+import hashlib
+import importlib
+import inspect
+from typing import Final
+
+FAUST_VERSION: Final = "0.15.3"
+"""The version of faust-streaming whose insides this module knows."""
+
+TOUCHED: Final[dict[str, str]] = {
+    "faust.transport.consumer:Consumer.getmany": "75337a29",
+    "faust.transport.consumer:Consumer._wait_next_records": "881cccf8",
+    "faust.transport.consumer:Consumer._drain_messages": "c25c498f",
+    "faust.transport.consumer:Consumer.perform_seek": "175fdda3",
+    "faust.transport.consumer:Consumer.on_partitions_revoked": "95764d59",
+    "faust.transport.consumer:Consumer.pause_partitions": "c7ff9a16",
+    "faust.transport.consumer:Consumer.resume_partitions": "4f5c56a8",
+    "faust.transport.consumer:Consumer.ack": "d37f1b8a",
+    "faust.transport.consumer:Consumer.commit": "b4db65fb",
+    "faust.transport.consumer:Consumer.on_stop": "b891e2d3",
+    "faust.transport.consumer:ThreadDelegateConsumer._getmany": "effe7dba",
+    "faust.transport.consumer:ThreadDelegateConsumer._commit": "58daad9a",
+    "faust.transport.drivers.aiokafka:Consumer._new_consumer_thread": "fc3fb245",
+    "faust.transport.drivers.aiokafka:Consumer._to_message": "02eddd3d",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.__post_init__": "32cff67a",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer": "89e6d171",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.getmany": "d2fe3d4f",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._fetch_records": "b26e1965",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.commit": "03986cc3",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._commit": "6852568c",
+    "faust.tables.recovery:Recovery._resume_streams": "ef61c97c",
+    "faust.app.base:App._on_partitions_revoked": "f21b5112",
+    "faust.app.base:App._on_partitions_assigned": "56eb5bd7",
+    "faust.app.base:App.on_stop": "5c3635ae",
+    "faust.serializers.registry:Registry._prepare_payload": "ce656df2",
+    "aiokafka.consumer.fetcher:Fetcher.fetched_records": "88933bf1",
+    "aiokafka.consumer.fetcher:FetchResult.getall": "0f1c9ead",
+    "aiokafka.consumer.fetcher:FetchResult.check_assignment": "9c7785de",
+    "aiokafka.client:AIOKafkaClient._get_conn": "5a8199fd",
+    "aiokafka.client:AIOKafkaClient.get_random_node": "fa97c3ea",
+}
+"""What is overridden, called or relied upon, with a digest of how it reads in `FAUST_VERSION`."""
+
+
+def changed() -> list[str]:
+    """Return what of `TOUCHED` is gone or reads differently in the Faust that is installed."""
+    return [name for name, digest in TOUCHED.items() if _digest(name) != digest]
+
+
+def _digest(name: str) -> str:
+    module, _, path = name.partition(":")
+    found: object = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    if found is None or not callable(found):
+        return ""
+    return hashlib.blake2b(inspect.getsource(found).encode(), digest_size=4).hexdigest()
