@@ -1,0 +1,1 @@
+"""What the gateway makes of what agents send: OTLP, hooks and transcripts."""
