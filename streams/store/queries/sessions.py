@@ -214,6 +214,16 @@ def newest_ms(db: Db, tenant: str, *, limit: int = 1) -> int | None:
     return int(row[0]) if row else None
 
 
+def demo(db: Db, tenant: str, *, since_ms: int, limit: int = 1) -> bool:
+    """Return whether the tenant has sessions of a demonstration since `since_ms`."""
+    found = db.execute(
+        "select 1 from sessions where tenant = %(tenant)s and (team = 'demo' or project = 'demo') "
+        "and last_at >= to_timestamp(%(since_ms)s / 1000.0) limit %(limit)s",
+        {"tenant": tenant, "since_ms": since_ms, "limit": limit},
+    )
+    return found.fetchone() is not None
+
+
 def _sessions(db: Db, query: sql.Composed, bound: dict[str, Any]) -> tuple[Session, ...]:
     with db.cursor(row_factory=class_row(Session)) as cursor:
         return tuple(cursor.execute(query, bound).fetchall())

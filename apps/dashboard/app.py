@@ -1,0 +1,18 @@
+"""The dashboard's entry: which pages there are. Streamlit runs this file for every viewer."""
+
+import streamlit as st
+
+from apps.dashboard import home, session, sessions, system, theme
+
+st.set_page_config(page_title="Mainstem", page_icon=str(theme.ICON), layout="wide")
+st.logo(str(theme.ICON), size="large")
+st.html(theme.STYLES)
+st.navigation(
+    [
+        st.Page(home.page, title="Overview", url_path="overview", default=True),
+        st.Page(sessions.page, title="Sessions", url_path="sessions"),
+        st.Page(session.page, title="Session", url_path="session", visibility="hidden"),
+        st.Page(system.page, title="System", url_path="system"),
+    ],
+    position="top",
+).run()

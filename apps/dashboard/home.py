@@ -1,0 +1,310 @@
+"""Overview: what needs a person now, and what the fleet does, costs and how it fares.
+
+Text comes first and alone answers the page; charts follow. One question to the store answers the
+whole page, shared by all who look at the same range.
+"""
+
+from typing import Final
+
+import streamlit as st
+from msgspec import Struct
+
+from apps.dashboard import charts, markup, sentences, text, viewing
+from apps.dashboard.markup import Column, Tile
+from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
+from apps.dashboard.text import Html, escaped, join, money, short
+from streams.store.queries import measured, rankings, sessions, span, trends
+from streams.store.queries.measured import Db
+from streams.store.queries.rankings import Ranked
+from streams.store.queries.sessions import Session
+from streams.store.queries.span import Span
+from streams.store.queries.trends import Latency, Trend
+
+ATTENTION_MAX: Final = 6
+ATTENTION_SINCE_MS: Final = 86_400_000
+NUMBERS_MAX: Final = 60
+"""Rows of a chart's numbers; a longer series shows its newest."""
+
+TOKENS: Final = {
+    "Cache read": "cache_read_tokens",
+    "Cache write": "cache_write_tokens",
+    "Input": "input_tokens",
+    "Output": "output_tokens",
+}
+ERRORS: Final = {
+    "Model requests": "call_errors",
+    "Tools": "tool_errors",
+    "Refused tools": "tool_refusals",
+}
+QUANTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_TOPS: Final = {
+    "agent": "Agents", "model": "Models", "tool": "Tools", "skill": "Skills", "project": "Projects",
+}  # fmt: skip
+
+
+class Overview(Struct, frozen=True, kw_only=True):
+    """All that the page shows, of one moment."""
+
+    span: Span
+    trend: Trend
+    latency: Latency
+    top: dict[str, tuple[Ranked, ...]]
+    states: dict[str, int]
+    attention: tuple[Session, ...]
+    second_book: int
+    newest_ms: int | None
+
+
+def page() -> None:
+    """Show the overview."""
+    found = viewing.address()
+    viewing.title("Overview", Html("What the fleet is doing, and what needs you."))
+    chosen = viewing.range_picker(found)
+    _wants_numbers(found)
+    viewing.problems(found)
+    viewing.live(lambda: _body(chosen), on=chosen.live)
+
+
+def _wants_numbers(found: Address) -> bool:
+    return found.choice("numbers", ("0", "1"), "0") == "1"
+
+
+def _body(chosen: Range) -> None:
+    now_ms = viewing.now_ms()
+    answer = viewing.ask(
+        ("overview", chosen), lambda db, tenant: _overview(db, tenant, chosen, now_ms)
+    )
+    seen = answer.value
+    viewing.freshness(answer)
+    if seen.newest_ms is None:
+        viewing.nothing_yet()
+        return
+    viewing.show(_attention(seen.attention, now_ms))
+    if not seen.trend.total("events"):
+        _quiet(seen, chosen, now_ms)
+        return
+    viewing.show(
+        markup.heading(2, f"{RANGE_WORDS[chosen.name]} in figures"),
+        _states(seen, chosen),
+        _tiles(seen),
+    )
+    _charts(seen, now_ms, numbers=_wants_numbers(viewing.address()))
+    viewing.show(markup.heading(2, "Where it went"), _tops(seen, chosen))
+
+
+def _overview(db: Db, tenant: str, chosen: Range, now_ms: int) -> Overview:
+    start, end = chosen.bounds(now_ms)
+    over = span.over(start, end, now_ms=now_ms)
+    second = measured.second_book(db, tenant, from_ms=over.from_ms)
+    wanted = sessions.Filter(from_ms=over.from_ms, until_ms=over.until_ms)
+    return Overview(
+        span=over,
+        trend=trends.measures(db, tenant, over, second=second),
+        latency=trends.latency(db, tenant, over, wanted=tuple(QUANTILES.values())),
+        top=rankings.top(db, tenant, over, second=second),
+        states=sessions.states(db, tenant, wanted),
+        attention=sessions.needing_attention(
+            db, tenant, since_ms=now_ms - ATTENTION_SINCE_MS, limit=ATTENTION_MAX
+        ),
+        second_book=len(second),
+        newest_ms=sessions.newest_ms(db, tenant),
+    )
+
+
+def _attention(found: tuple[Session, ...], now_ms: int) -> Html:
+    if not found:
+        return markup.panel(
+            Html(
+                '<p><strong class="ms-good">Nothing needs you.</strong> '
+                "No session waits, is stuck, is rate-limited or has errors.</p>"
+            ),
+            kind="calm",
+        )
+    rows = "".join(f"<li>{_case(session, now_ms)}</li>" for session in found)
+    return join(
+        markup.heading(2, "Needs attention"),
+        markup.panel(Html(f'<ol class="ms-list">{rows}</ol>'), kind="alarm"),
+    )
+
+
+def _case(session: Session, now_ms: int) -> Html:
+    troubled = session.state in {"waiting", "stuck", "rate_limited"}
+    since_ms = session.state_since_ms if troubled else session.last_ms
+    said = session.attention if troubled and session.attention else _failed(session)
+    name = session.first_prompt or session.session_id
+    return Html(
+        f"<span>{markup.state(session.state) if troubled else markup.errors(session.errors)}</span>"
+        f"<span>{markup.link(link('session', id=session.session_id), name, most=90)}"
+        f'<br><span class="ms-aside">{escaped(said, most=120)} · {escaped(session.project)} · '
+        f"{escaped(session.agent)} · {escaped(session.user_name)}</span></span>"
+        f'<span class="ms-end">{escaped(text.since(max(0, now_ms - since_ms)))}</span>'
+    )
+
+
+def _failed(session: Session) -> str:
+    parts = []
+    if session.call_errors:
+        parts.append(text.plural(session.call_errors, "model request") + " failed")
+    if session.tool_errors:
+        parts.append(text.plural(session.tool_errors, "tool call") + " failed")
+    return ", ".join(parts) or "needs a look"
+
+
+def _quiet(seen: Overview, chosen: Range, now_ms: int) -> None:
+    newest = seen.newest_ms or 0
+    wider = next(
+        (name for name in ("6h", "24h", "7d", "30d") if now_ms - newest < _length(name)), "30d"
+    )
+    at = text.clock(newest, viewing.zone(), now_ms=now_ms)
+    viewing.show(
+        markup.heading(2, f"{RANGE_WORDS[chosen.name]}: no events"),
+        Html(
+            f"<p>No data since {escaped(at)}. "
+            f"{markup.link(link('', range=wider), f'Show {RANGE_NAMES[wider]}')}, "
+            "or find out where events stay:</p>"
+        ),
+    )
+    st.code("mainstem doctor", language=None)
+
+
+def _length(name: str) -> int:
+    start, end = Range(name=name).bounds(2**50)
+    return end - start
+
+
+def _states(seen: Overview, chosen: Range) -> Html:
+    carried = viewing.remembered(chosen)
+    items = (
+        f'<li><a href="{escaped(link("sessions", state=name, **carried))}" target="_self">'
+        f"{markup.state(name)} <strong>{escaped(seen.states[name])}</strong></a></li>"
+        for name in markup.STATES
+        if seen.states.get(name)
+    )
+    return Html(f'<ul class="ms-states" aria-label="Sessions by state">{"".join(items)}</ul>')
+
+
+def _tiles(seen: Overview) -> Html:
+    trend, overall = seen.trend, seen.latency.overall
+    calls, failed = trend.total("calls"), trend.total("call_errors")
+    total = sum(trend.total(name) for name in TOKENS.values())
+    return markup.tiles((
+        Tile("Sessions", text.whole(sum(seen.states.values())),
+             escaped(text.plural(trend.total("prompts"), "prompt"))),
+        Tile("Cost", money(trend.total("cost_nanousd")), _how_counted(seen)),
+        Tile("Tokens", short(total),
+             escaped(f"{text.share(trend.total('cache_read_tokens'), total)} read from cache")),
+        Tile("Model calls", text.whole(calls),
+             escaped(f"{text.share(failed, calls + failed)} failed")),
+        Tile("Tool calls", text.whole(trend.total("tool_calls")),
+             escaped(f"{text.whole(trend.total('tool_errors'))} failed, "
+                     f"{text.whole(trend.total('tool_refusals'))} refused")),
+        Tile("Latency p95", text.duration(overall[0.95]),
+             escaped(f"p50 {text.duration(overall[0.5])}, p99 {text.duration(overall[0.99])}")),
+    ))  # fmt: skip
+
+
+def _how_counted(seen: Overview) -> Html:
+    total, guessed = seen.trend.total("cost_nanousd"), seen.trend.total("cost_estimated_nanousd")
+    if not guessed:
+        said = "as agents report it"
+    elif guessed >= total:
+        said = "estimate, from list prices"
+    else:
+        said = f"{money(guessed)} of it is an estimate"
+    if seen.second_book:
+        said += f"; {text.plural(seen.second_book, 'session')} by metrics only"
+    return escaped(said)
+
+
+def _charts(seen: Overview, now_ms: int, *, numbers: bool) -> None:
+    zone, trend, step_ms = viewing.zone(), seen.trend, seen.span.step_ms
+    names = tuple(TOKENS.values())
+    viewing.show(markup.heading(2, "Over time"))
+    st.session_state["numbers"] = numbers
+    st.toggle("Show the numbers of each chart", key="numbers", on_change=_toggled)
+    left, right = st.columns(2, gap="large")
+    usd = {"Cost": trend.columns["cost_nanousd"] / 1e9}
+    with left:
+        _chart(
+            "Cost", sentences.cost(trend, step_ms, zone, now_ms), trend, usd, "US dollars", numbers
+        )
+        failed = {label: trend.columns[name] for label, name in ERRORS.items()}
+        said = sentences.errors(trend, tuple(ERRORS.values()), zone, now_ms)
+        _chart("Errors", said, trend, failed, "Failures", numbers)
+    with right:
+        used = {label: trend.columns[name] for label, name in TOKENS.items()}
+        said = sentences.tokens(trend, names, zone, now_ms)
+        _chart("Tokens by kind", said, trend, used, "Tokens", numbers)
+        _latency(seen.latency, numbers=numbers)
+
+
+def _toggled() -> None:
+    viewing.push(numbers="1" if st.session_state["numbers"] else "")
+
+
+def _chart(
+    title: str, said: str, trend: Trend, columns: charts.Columns, unit: str, numbers: bool  # noqa: FBT001 - one of many alike
+) -> None:  # fmt: skip
+    viewing.show(markup.heading(3, title), markup.note(said))
+    charts.bars(
+        trend.at_ms, columns, colours=viewing.colours(), unit=unit, alt=f"{title} over time. {said}"
+    )
+    if numbers:
+        _numbers(title, trend.at_ms, columns)
+
+
+def _latency(found: Latency, *, numbers: bool) -> None:
+    said = sentences.latency(found)
+    viewing.show(markup.heading(3, "Model latency"), markup.note(said))
+    columns = {label: found.quantiles[q] / 1000 for label, q in QUANTILES.items()}
+    charts.lines(
+        found.at_ms, columns, colours=viewing.colours(), unit="Seconds",
+        alt=f"Model latency over time. {said}",
+    )  # fmt: skip
+    if numbers:
+        _numbers("Model latency in seconds", found.at_ms, columns)
+
+
+def _numbers(title: str, at_ms: charts.Times, columns: charts.Columns) -> None:
+    now_ms, zone = viewing.now_ms(), viewing.zone()
+    heads = (Column("Time", "tight"), *(Column(name, "number") for name in columns))
+    rows = (
+        (
+            escaped(text.clock(at_ms[n], zone, now_ms=now_ms, seconds=True)),
+            *(escaped(text.figure(column[n])) for column in columns.values()),
+        )
+        for n in range(len(at_ms) - 1, max(-1, len(at_ms) - 1 - NUMBERS_MAX), -1)
+    )
+    viewing.show(markup.table(f"{title}, newest {NUMBERS_MAX} points", heads, rows))
+
+
+def _tops(seen: Overview, chosen: Range) -> Html:
+    parts = (f"<div>{_top(name, seen.top[name], chosen)}</div>" for name in _TOPS if seen.top[name])
+    return Html(f'<div class="ms-tops">{"".join(parts)}</div>')
+
+
+def _top(dimension: str, rows: tuple[Ranked, ...], chosen: Range) -> Html:
+    by_cost = dimension != "tool"
+    of = max((row.cost_nanousd if by_cost else row.tool_calls) for row in rows)
+    heads = (
+        (Column("Name", "wide"), Column("Tokens", "number"), Column("Cost", "number"))
+        if by_cost
+        else (Column("Name", "wide"), Column("Failed", "number"), Column("Calls", "number"))
+    )
+    return markup.table(
+        _TOPS[dimension], heads, (_ranked(dimension, row, of, chosen) for row in rows)
+    )
+
+
+def _ranked(dimension: str, row: Ranked, of: int, chosen: Range) -> tuple[Html, ...]:
+    name = escaped(row.name, most=60)
+    if dimension in sessions.FACETS:
+        carried = viewing.remembered(chosen)
+        name = markup.link(link("sessions", **{dimension: row.name}, **carried), row.name, most=60)
+    if dimension == "tool":
+        drawn = join(name, markup.bar(row.tool_calls, of))
+        return drawn, escaped(text.whole(row.tool_errors)), escaped(text.whole(row.tool_calls))
+    cost = escaped(money(row.cost_nanousd))
+    if row.cost_estimated_nanousd:
+        cost = join(cost, Html('<br><span class="ms-aside">estimate</span>'))
+    return join(name, markup.bar(row.cost_nanousd, of)), escaped(short(row.tokens)), cost

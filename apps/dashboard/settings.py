@@ -1,0 +1,71 @@
+"""What can be set for the dashboard: MAINSTEM_DASHBOARD_* in the environment.
+
+The store is MAINSTEM_DASHBOARD_STORE_URL, else the worker's MAINSTEM_STREAMS_STORE_URL, else
+DATABASE_URL, so that one variable serves all parts. A wrong value stops the dashboard at start.
+"""
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from analytics.contracts.errors import BadSetting
+from analytics.contracts.ids import DEFAULT_TENANT, ID_LENGTH_MAX
+
+PREFIX = "MAINSTEM_DASHBOARD_"
+
+
+class DashboardSettings(BaseSettings):
+    """One dashboard process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(8501, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    base_path: str = Field(
+        "", pattern=r"^[\w\-./]*$", description="Path under which a proxy serves the dashboard."
+    )
+    store_url: SecretStr = Field(
+        SecretStr("postgresql://127.0.0.1:5432/mainstem"),
+        validation_alias=AliasChoices(
+            f"{PREFIX}STORE_URL", "MAINSTEM_STREAMS_STORE_URL", "DATABASE_URL"
+        ),
+        description="URL of the store (PostgreSQL or TimescaleDB).",
+    )
+    tenant: str = Field(
+        DEFAULT_TENANT,
+        min_length=1,
+        max_length=ID_LENGTH_MAX,
+        description="The tenant whose data is shown.",
+    )
+    refresh_s: float = Field(
+        2.0, ge=1, le=60, description="Seconds between two looks at the store while live."
+    )
+    connections_max: int = Field(
+        4, ge=1, le=64, description="Connections to the store held at most."
+    )
+    connect_wait_s: float = Field(
+        3.0, gt=0, le=60, description="Seconds to wait for the store before saying it is away."
+    )
+    answers_max: int = Field(
+        256, ge=16, le=10_000, description="Answers kept to show while the store is away."
+    )
+    gateway_url: str = Field(
+        "http://127.0.0.1:4318",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the gateway's health is asked; empty does not ask.",
+    )
+    worker_metrics_url: str = Field(
+        "http://127.0.0.1:9464/metrics",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the worker's metrics are read; empty does not ask.",
+    )
+
+
+def load() -> DashboardSettings:
+    """Return the settings that the environment gives; raise `BadSetting` in one sentence."""
+    try:
+        return DashboardSettings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]).upper()
+        shown = name if name.startswith(("MAINSTEM_", "DATABASE_")) else PREFIX + name
+        raise BadSetting(f"{shown} has no meaning: {first['msg']}; correct or unset it") from error

@@ -1,0 +1,238 @@
+"""System: whether the stream keeps up, what it could not read, and how full the store is."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from apps.dashboard import health, markup, text, viewing
+from apps.dashboard.health import Part
+from apps.dashboard.markup import Column, Tile
+from apps.dashboard.text import Html, escaped, join
+from streams.store.queries import system as asked
+from streams.store.queries.measured import Db
+from streams.store.queries.system import Grave, Job, Progress, Reason, Store, Windows
+
+LOOK_BACK_MS: Final = 86_400_000
+WINDOWS_MS: Final = 3_600_000
+QUIET_MS: Final = 600_000
+PARTITIONS_SHOWN: Final = 24
+
+
+class Condition(Struct, frozen=True, kw_only=True):
+    """All that the store tells of the stream, of one moment."""
+
+    progress: tuple[Progress, ...]
+    windows: tuple[Windows, ...]
+    reasons: tuple[Reason, ...]
+    graves: tuple[Grave, ...]
+    jobs: tuple[Job, ...]
+    store: Store
+
+
+def page() -> None:
+    """Show the condition of the system."""
+    viewing.title(
+        "System", Html("The way from the gateway to this screen, and the store behind it.")
+    )
+    viewing.live(_body, on=True)
+
+
+def _body() -> None:
+    now_ms = viewing.now_ms()
+    parts = health.parts(viewing.settings())
+    answer = viewing.ask(("system",), lambda db, tenant: _condition(db, tenant, now_ms))
+    found = answer.value
+    viewing.freshness(answer)
+    lags = next((part.lags for part in parts if part.lags is not None), None)
+    viewing.show(_tiles(found, lags, now_ms), _parts(parts, found.store))
+    viewing.show(markup.heading(2, "Stream"), _progress(found.progress, lags, now_ms))
+    viewing.show(_windows(found.windows))
+    viewing.show(markup.heading(2, "Graveyard"), *_graveyard(found, now_ms))
+    viewing.show(markup.heading(2, "Store"), _sizes(found.store), _jobs(found.jobs, now_ms))
+
+
+def _condition(db: Db, tenant: str, now_ms: int) -> Condition:
+    since_ms = now_ms - LOOK_BACK_MS
+    return Condition(
+        progress=asked.progress(db),
+        windows=asked.windows(db, tenant, since_ms=now_ms - WINDOWS_MS),
+        reasons=asked.reasons(db, tenant, since_ms=since_ms),
+        graves=asked.graves(db, tenant, since_ms=since_ms, limit=8),
+        jobs=asked.jobs(db),
+        store=asked.store(db),
+    )
+
+
+def _tiles(found: Condition, lags: health.Lags | None, now_ms: int) -> Html:
+    newest = max((one.updated_ms for one in found.progress), default=0)
+    mark = max((one.watermark_ms for one in found.progress), default=0)
+    buried = sum(reason.number for reason in found.reasons)
+    lagging = "records not in the store" if lags is not None else "the worker does not say"
+    return markup.tiles((
+        Tile("Lag", text.whole(sum(lags.values())) if lags is not None else "not known",
+             escaped(lagging)),
+        Tile("Watermark", text.since(max(0, now_ms - mark)) if mark else "none yet",
+             escaped("behind now, in event time")),
+        Tile("Last commit", text.since(max(0, now_ms - newest)) if newest else "none yet",
+             escaped("ago")),
+        Tile("Late events", text.whole(sum(one.late_count for one in found.progress)),
+             escaped("kept, counted apart")),
+        Tile("Duplicates", text.whole(sum(one.duplicate_count for one in found.progress)),
+             escaped("counted once")),
+        Tile("Graveyard", text.whole(buried), escaped("unreadable in 24 h")),
+    ))  # fmt: skip
+
+
+def _parts(parts: tuple[Part, ...], store: Store) -> Html:
+    heads = (Column("Part", "tight"), Column("Health", "tight"), Column("Says", "wide"))
+    rows = [
+        (
+            escaped(part.name),
+            _verdict(well=part.well, known=part.known),
+            escaped(part.says, most=160),
+        )
+        for part in parts
+    ]
+    rows.append((
+        escaped("Store"), _verdict(well=True, known=True),
+        escaped(f"{store.level}, {store.version}, schema {store.migration or 'not known'}"),
+    ))  # fmt: skip
+    return join(markup.heading(2, "Health"), markup.table("Parts of Mainstem", heads, rows))
+
+
+def _verdict(*, well: bool, known: bool) -> Html:
+    if not known:
+        return Html('<span class="ms-muted">? not asked</span>')
+    if well:
+        return Html('<span class="ms-good">✓ well</span>')
+    return Html('<span class="ms-bad">✗ does not answer</span>')
+
+
+def _progress(found: tuple[Progress, ...], lags: health.Lags | None, now_ms: int) -> Html:
+    if not found:
+        return markup.note("No partition has been read yet: start a worker with `mainstem up`.")
+    heads = (
+        Column("Topic", "wide"), Column("Partition", "number"), Column("Lag", "number"),
+        Column("Watermark", "number"), Column("Committed", "number", optional=True),
+        Column("Events", "number", optional=True), Column("Late", "number", optional=True),
+        Column("Duplicates", "number", optional=True), Column("Imported", "number", optional=True),
+    )  # fmt: skip
+    rows = (
+        (
+            escaped(one.topic),
+            escaped(one.partition),
+            escaped(text.whole(lags[one.topic, one.partition])
+                    if lags and (one.topic, one.partition) in lags else text.NONE),
+            _ago(one.watermark_ms, now_ms),
+            _ago(one.updated_ms, now_ms),
+            *(escaped(text.whole(number)) for number in (
+                one.event_count, one.late_count, one.duplicate_count, one.backfill_count)),
+        )
+        for one in found[:PARTITIONS_SHOWN]
+    )  # fmt: skip
+    logs = len({one.cluster_id for one in found})
+    said = f"Partitions of {text.plural(logs, 'log')}, newest first"
+    return markup.table(said, heads, rows)
+
+
+def _ago(at_ms: int | None, now_ms: int) -> Html:
+    if not at_ms:
+        return escaped(text.NONE)
+    return escaped(f"{text.since(max(0, now_ms - at_ms))} ago")
+
+
+def _windows(found: tuple[Windows, ...]) -> Html:
+    names = {"window_10s": "10 seconds", "window_1m": "1 minute", "window_1h": "1 hour"}
+    heads = (
+        Column("Width"), Column("Cells", "number"), Column("Still open", "number"),
+        Column("From late or imported events", "number"),
+    )  # fmt: skip
+    rows = (
+        tuple(
+            escaped(word)
+            for word in (
+                names[one.table], text.whole(one.cells), text.whole(one.open_cells),
+                text.whole(one.late_cells),
+            )
+        )
+        for one in found
+    )  # fmt: skip
+    return markup.table("Windows of the last hour", heads, rows)
+
+
+def _graveyard(found: Condition, now_ms: int) -> tuple[Html, ...]:
+    if not found.reasons:
+        return (markup.note("Everything could be read in the last 24 hours."),)
+    by_reason = markup.table(
+        "Why, in the last 24 hours",
+        (Column("Reason", "wide"), Column("Times", "number"), Column("Last", "number")),
+        (
+            (
+                escaped(one.reason, most=160),
+                escaped(text.whole(one.number)),
+                _ago(one.last_ms, now_ms),
+            )
+            for one in found.reasons
+        ),
+    )
+    newest = markup.table(
+        "Newest, as they came",
+        (Column("When", "tight"), Column("From", "tight", optional=True), Column("Begins", "wide")),
+        (
+            (
+                _ago(one.at_ms, now_ms),
+                escaped(one.origin or one.topic, most=40),
+                _as_it_came(one.payload),
+            )
+            for one in found.graves
+        ),
+    )  # fmt: skip
+    return by_reason, newest
+
+
+def _as_it_came(payload: bytes) -> Html:
+    shown = escaped(payload.decode("utf-8", "replace"), most=160)
+    return Html(f'<span class="ms-mono">{shown}</span>')
+
+
+def _sizes(store: Store) -> Html:
+    most = max((one.size_bytes for one in store.sizes), default=1)
+    rows = (
+        (
+            join(escaped(one.table), markup.bar(one.size_bytes, most)),
+            escaped(text.size(one.size_bytes)),
+        )
+        for one in store.sizes
+    )
+    said = f"{text.size(store.size_bytes)} in all, {text.plural(store.outbox, 'result')} to be sent"
+    return markup.table(said, (Column("Table", "wide"), Column("Size", "number")), rows)
+
+
+def _jobs(found: tuple[Job, ...], now_ms: int) -> Html:
+    if not found:
+        return markup.note("No job has run yet; a worker runs them.")
+    heads = (
+        Column("Job"), Column("Went", "wide"), Column("Last run", "number"),
+        Column("Next", "number", optional=True),
+    )  # fmt: skip
+    rows = (
+        (escaped(one.name), _went(one), _ago(one.finished_ms, now_ms), _due(one, now_ms))
+        for one in found
+    )
+    return markup.table("Jobs", heads, rows)
+
+
+def _went(job: Job) -> Html:
+    if job.error:
+        return Html(f'<span class="ms-bad">✗ {escaped(job.error, most=160)}</span>')
+    if job.finished_ms is None:
+        return Html('<span class="ms-muted">not yet</span>')
+    return Html('<span class="ms-good">✓ well</span>')
+
+
+def _due(job: Job, now_ms: int) -> Html:
+    if job.due_ms is None:
+        return escaped(text.NONE)
+    if job.due_ms < now_ms - QUIET_MS:
+        return Html('<span class="ms-watch">overdue</span>')
+    return escaped(f"in {text.since(max(0, job.due_ms - now_ms))}")

@@ -1,0 +1,245 @@
+"""What all pages share while somebody looks: settings, answers, the range picker, live refresh.
+
+A page reads its whole view from the address, asks for answers under its tenant and draws them in a
+fragment that runs again every few seconds while the view is live. Nothing of what is shown is kept
+in the viewer's session.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, tzinfo
+from typing import Any, TypeVar
+
+import streamlit as st
+
+from analytics.contracts.errors import StoreAway
+from apps.dashboard import markup, state, text, theme
+from apps.dashboard.settings import DashboardSettings, load
+from apps.dashboard.source import Answer, Answers, Key
+from apps.dashboard.state import CUSTOM, RANGE_NAMES, Address, Range
+from apps.dashboard.text import Html, escaped, join
+from streams.store.queries import sessions
+from streams.store.queries.measured import Db
+from streams.store.reader import Reader
+
+T = TypeVar("T")
+
+DEMO_SINCE_MS = 30 * 86_400_000
+
+
+@st.cache_resource
+def settings() -> DashboardSettings:
+    """Return the settings, read once a process."""
+    return load()
+
+
+@st.cache_resource
+def _answers(url: str) -> Answers:
+    chosen = settings()
+    reader = Reader(url, size_max=chosen.connections_max, wait_s=chosen.connect_wait_s)
+    return Answers(
+        lambda: reader.connection("a page"),
+        clock=time.time,
+        keep_s=chosen.refresh_s / 2,
+        answers_max=chosen.answers_max,
+    )
+
+
+def now_ms() -> int:
+    """Return the time."""
+    return time.time_ns() // 1_000_000
+
+
+def zone() -> tzinfo:
+    """Return the viewer's time zone."""
+    return text.zone(st.context.timezone)
+
+
+def colours() -> theme.Palette:
+    """Return the colours of the theme in use."""
+    return theme.palette(st.context.theme.type)
+
+
+def ask(asked: Key, query: Callable[[Db, str], T]) -> Answer[T]:
+    """Return the tenant's answer to `asked`; raise `StoreAway` if there never was one."""
+    tenant = settings().tenant
+    store = _answers(settings().store_url.get_secret_value())
+    return store.ask(tenant, asked, lambda db: query(db, tenant))
+
+
+def attempt(asked: Key, query: Callable[[Db, str], T], *, otherwise: T) -> T:
+    """Return the tenant's answer to `asked`, or `otherwise` while the store is away."""
+    try:
+        return ask(asked, query).value
+    except StoreAway:
+        return otherwise
+
+
+def show(*parts: Html) -> None:
+    """Put markup onto the page."""
+    st.html(markup.block(*parts))
+
+
+def address() -> Address:
+    """Return what the address says."""
+    return Address({name: st.query_params[name] for name in st.query_params})
+
+
+def title(words: str, about: Html) -> None:
+    """Open the page: its name and one sentence, marked where it shows a demonstration."""
+    mark = join(Html(" "), markup.tag("demo data", "watch")) if _is_demo() else Html("")
+    show(
+        Html(f"<h1>{escaped(words)}{mark}</h1>"),
+        Html(f'<p class="ms-lede">{about}</p>'),
+    )
+
+
+def live(body: Callable[[], None], *, on: bool) -> None:
+    """Draw `body` now and, while `on`, again every few seconds; say so where the store is away."""
+
+    @st.fragment(run_every=settings().refresh_s if on else None)
+    def _again() -> None:
+        try:
+            body()
+        except StoreAway as error:
+            _away(error)
+
+    _again()
+
+
+def freshness(*answers: Answer[Any]) -> None:
+    """Say how old what is shown is, if the store did not answer just now."""
+    old = [answer for answer in answers if answer.problem]
+    if not old:
+        return
+    oldest = min(old, key=lambda answer: answer.asked_s)
+    at_ms = oldest.asked_s * 1000
+    age = text.since(max(0.0, now_ms() - at_ms))
+    shown = text.clock(at_ms, zone(), now_ms=now_ms(), seconds=True)
+    show(
+        markup.panel(
+            Html(
+                f'<p role="status"><strong>Data from {escaped(shown)}, {escaped(age)} old.</strong>'
+                f" {escaped(_sentence(oldest.problem))}</p>"
+            ),
+            kind="alarm",
+        )
+    )
+
+
+def problems(found: Address) -> None:
+    """Say which parts of the address had no meaning."""
+    if found.problems:
+        items = "".join(f"<p>{escaped(problem)}</p>" for problem in found.problems)
+        show(markup.panel(Html(f'<div role="status">{items}</div>'), kind="alarm"))
+
+
+def range_picker(found: Address) -> Range:
+    """Return the range that the address says, and let the viewer choose another."""
+    chosen = found.range(now_ms())
+    st.session_state["range"] = chosen.name
+    st.session_state["live"] = chosen.live and not chosen.is_past(now_ms())
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        st.segmented_control(
+            f"Time range, in {zone_name()} time", list(RANGE_NAMES), key="range",
+            format_func=lambda name: RANGE_NAMES[name], required=True,
+            on_change=_picked, args=(chosen,), wrap=True,
+        )  # fmt: skip
+        st.toggle(
+            "Live", key="live", on_change=_paused, disabled=chosen.is_past(now_ms()),
+            help=f"Look again every {settings().refresh_s:g} seconds. Off for a range in the past.",
+        )  # fmt: skip
+    if chosen.name == CUSTOM:
+        _custom(chosen)
+    return chosen
+
+
+def zone_name() -> str:
+    """Return the name of the viewer's time zone."""
+    return str(st.context.timezone or "UTC")
+
+
+def remembered(found: Range) -> dict[str, str]:
+    """Return the parameters that carry the range over to another page."""
+    return state.of_range(found)
+
+
+def push(**changes: str) -> None:
+    """Bring changes into the address."""
+    state.write(st.query_params, changes)
+
+
+def nothing_yet() -> None:
+    """Say what to do first, where the store holds no event of this tenant."""
+    show(
+        markup.heading(2, "No events yet"),
+        markup.lede("Send a coding agent's telemetry here, bring in its history, or look around."),
+    )
+    for words, command in (
+        ("Connect the agent on this machine; new sessions appear within two seconds.",
+         "mainstem connect claude-code"),
+        ("Import the transcripts that are already on this machine.", "mainstem import"),
+        ("Watch a bundled fleet at work, without an agent.", "mainstem up --demo"),
+    ):  # fmt: skip
+        show(markup.note(words))
+        st.code(command, language=None)
+
+
+def _is_demo() -> bool:
+    since_ms = now_ms() - DEMO_SINCE_MS
+    return attempt(
+        ("demo",),
+        lambda db, tenant: sessions.demo(db, tenant, since_ms=since_ms),
+        otherwise=False,
+    )
+
+
+def _away(error: StoreAway) -> None:
+    show(
+        markup.panel(
+            join(
+                Html('<p role="alert"><strong>The store does not answer, so there is nothing to '
+                     f"show yet.</strong> {escaped(_sentence(str(error)))}</p>"),
+                markup.note("This page tries again by itself. Ask the stream what is wrong with:"),
+            ),
+            kind="alarm",
+        )
+    )  # fmt: skip
+    st.code("mainstem doctor", language=None)
+
+
+def _sentence(words: str) -> str:
+    whole = words[:1].upper() + words[1:]
+    return whole if whole.endswith((".", "!", "?")) else f"{whole}."
+
+
+def _picked(before: Range) -> None:
+    name = str(st.session_state["range"])
+    if name == CUSTOM:
+        start, end = before.bounds(now_ms())
+        push(**state.of_range(Range(name=CUSTOM, from_ms=start, until_ms=end)), page="")
+        return
+    push(**state.of_range(Range(name=name)), page="")
+
+
+def _paused() -> None:
+    push(live="" if st.session_state["live"] else "0")
+
+
+def _custom(chosen: Range) -> None:
+    here = zone()
+    for name, at_ms in (("from", chosen.from_ms), ("to", chosen.until_ms)):
+        at = datetime.fromtimestamp(at_ms / 1000, tz=here)
+        st.session_state[f"custom_{name}"] = at.replace(tzinfo=None, second=0, microsecond=0)
+    with st.container(horizontal=True, gap="medium"):
+        for name, label in (("from", "From"), ("to", "Until")):
+            st.datetime_input(
+                label, key=f"custom_{name}", step=60, on_change=_moved, args=(name, here), width=260
+            )
+
+
+def _moved(name: str, here: tzinfo) -> None:
+    chosen: datetime | None = st.session_state[f"custom_{name}"]
+    if chosen is not None:
+        at_ms = int(chosen.replace(tzinfo=here).timestamp() * 1000)
+        push(**{name: state.moment(at_ms)}, page="")
