@@ -133,8 +133,8 @@ IDLE_REASONS: Final = frozenset({"idle", "idle_prompt"})
 """Reasons of `attention.needed` that only say the turn is over."""
 
 ASKING_REASONS: Final = frozenset(
-    {"permission", "permission_prompt", "question", "agent_needs_input", "elicitation",
-     "elicitation_dialog", "plan"}
+    {"permission", "permission_prompt", "input", "agent_needs_input", "question", "elicitation",
+     "elicitation_dialog"}
 )  # fmt: skip
 """Reasons of `attention.needed` for which a session waits."""
 

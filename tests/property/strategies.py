@@ -89,7 +89,7 @@ _FIELDS: Final[dict[type[AgentFact], Callable[[DrawFn], dict[str, object]]]] = {
 
 @st.composite
 def agent_events(draw: DrawFn) -> AgentEvent:
-    """Draw an event of an agent, at any time of the span, from any source, in one of two sessions."""
+    """Draw an event of an agent: any time of the span, any source, one of two sessions."""
     kind = draw(st.sampled_from(list(_FIELDS)))
     made = fact(
         kind,

@@ -1,0 +1,1 @@
+"""Units of what a stream amounts to."""
