@@ -5,7 +5,7 @@ The publisher's life belongs to whoever passes it in.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -75,7 +75,6 @@ def build(
         methods=methods(admission),
     )
     pulse = Pulse(clocks.now_ms)
-    background = _Background()
 
     def health() -> Health:
         return judge(
@@ -93,7 +92,6 @@ def build(
         beating.cancel()
         await asyncio.gather(beating, return_exceptions=True)
         await sockets.stop()
-        await background.finish(seconds_max=settings.drain_seconds_max)
 
     api = FastAPI(
         title="Mainstem gateway",
@@ -109,7 +107,6 @@ def build(
         admission=admission,
         wall_ms=clocks.wall_ms,
         health=health,
-        spawn=background.spawn,
         body_bytes_max=settings.body_bytes_max,
         hook_bytes_max=settings.hook_bytes_max,
         body_seconds_max=settings.body_seconds_max,
@@ -148,21 +145,3 @@ def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
         drain_rate=settings.drain_rate,
         drain_seconds_max=settings.drain_seconds_max,
     )
-
-
-class _Background:
-    """Work that outlives its request, such as a burial; each piece is bounded by the publisher."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def finish(self, *, seconds_max: float) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds_max)

@@ -86,6 +86,7 @@ class KafkaPublisher:
         self._bounds = bounds
         self._recent: Recent[_Parcel] = Recent(ids_max=bounds.recent_ids_max)
         self._queue: deque[_Parcel] = deque()
+        self._flying: set[_Parcel] = set()
         self._records = 0
         self._bytes = 0
         self._log_id = ""
@@ -230,9 +231,11 @@ class KafkaPublisher:
             self._settle(parcel, STOPPING)
             raise
         else:
+            self._flying.add(parcel)
             delivery.add_done_callback(partial(self._delivered, parcel))
 
     def _delivered(self, parcel: _Parcel, delivery: Delivery) -> None:
+        self._flying.discard(parcel)
         if delivery.cancelled():
             self._failed(parcel, KafkaConnectionError("given up"))
             return
@@ -320,8 +323,12 @@ class KafkaPublisher:
         if up:
             self._up.set()
             return
-        log.warning("broker is away", extra={"records": self._records})
         self._up.clear()
+        if not self._stopping:
+            log.warning("broker is away", extra={"records": self._records})
+        for parcel in self._flying:
+            if not (parcel.posted or parcel.outcome.done()):
+                parcel.outcome.set_result(AWAY)
         waiting, self._queue = self._queue, deque()
         for parcel in waiting:
             if parcel.posted:

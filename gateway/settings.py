@@ -94,7 +94,7 @@ class GatewaySettings(BaseSettings):
     )
 
     ack_seconds_max: float = Field(
-        10, gt=0, description="Seconds the broker has to acknowledge an event before it is refused."
+        8, gt=0, description="Seconds the broker has to acknowledge an event before it is refused."
     )
     linger_ms: int = Field(5, ge=0, le=1_000, description="How long a batch waits to be filled.")
     inflight_records_max: int = Field(

@@ -128,6 +128,8 @@ class Session:
     def receive(self, frame: bytes, *, now_ms: int, wall_ms: int) -> list[Effect]:
         """Handle one frame."""
         effects: list[Effect] = []
+        if self.state is State.CLOSED:
+            return effects
         try:
             for command in self._codec.decode(frame):
                 effects += self._handle(command, now_ms=now_ms, wall_ms=wall_ms)

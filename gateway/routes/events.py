@@ -72,9 +72,7 @@ def router(parts: Parts) -> APIRouter:
         try:
             batch = await off_loop(len(body), read, body)
         except BadBody as error:
-            parts.spawn(
-                admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
-            )
+            await admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent")) or batch.traceparent
         verdicts = await parts.admission.take(

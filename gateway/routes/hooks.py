@@ -53,9 +53,7 @@ def router(parts: Parts) -> APIRouter:
                 keep_content=parts.keep_content,
             )
         except BadBody as error:
-            parts.spawn(
-                admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
-            )
+            await admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent"))
         parts.publisher.post([Outgoing(event=event, traceparent=traceparent) for event in events])

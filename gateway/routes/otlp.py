@@ -95,9 +95,7 @@ async def _take(
             keep_content=parts.keep_content,
         )
     except BadBody as error:
-        parts.spawn(
-            admission.bury(parts.publisher, body, reason=str(error), road=signal, grant=grant)
-        )
+        await admission.bury(parts.publisher, body, reason=str(error), road=signal, grant=grant)
         raise
     traceparent = admission.trace_of(request.headers.get("traceparent"))
     verdicts = await parts.publisher.publish(

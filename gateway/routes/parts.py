@@ -1,7 +1,7 @@
 """What every route needs, and what every route says of itself in OpenAPI."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
 from msgspec import Struct
@@ -30,7 +30,6 @@ class Parts(Struct, frozen=True, kw_only=True):
     admission: Admission
     wall_ms: Callable[[], int]
     health: Callable[[], Health]
-    spawn: Callable[[Awaitable[None]], "asyncio.Task[None]"]
     body_bytes_max: int
     hook_bytes_max: int
     body_seconds_max: float
