@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from apps.bench.report import Figure, Report, percentile, report
 from apps.local.ports import LOOPBACK, free_port
+from tests.bench.wire import client
 from tests.support.stack import ROOT, Stack, answers, started_stack, wait_for
 
 REQUIREMENTS = ("hook-answer-ms",)
@@ -27,7 +26,6 @@ RATE: Final = 100
 SECONDS: Final = 30
 WARM_REQUESTS: Final = 200
 GOAL_MS: Final = 20.0
-CONNECTIONS: Final = 50
 SESSIONS: Final = 20
 
 
@@ -73,30 +71,31 @@ def _bare() -> Iterator[str]:
 
 
 async def _load(stack: Stack, bare_url: str) -> tuple[list[float], list[float], int]:
-    hook_url = stack.gateway_url.rstrip("/") + "/hooks/claude"
     headers = {"authorization": f"Bearer {stack.token}", "content-type": "application/json"}
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=10) as client:
-        for number in range(WARM_REQUESTS):
-            await client.post(hook_url, content=_hook(-number))
-            await client.post(bare_url, content=_hook(-number))
-        hooks: list[float] = []
-        bare: list[float] = []
-        failures: list[int] = []
+    ours = client(stack.gateway_url.rstrip("/") + "/hooks/claude", headers)
+    other = client(bare_url, headers)
+    for number in range(WARM_REQUESTS):
+        await ours.post(_hook(-number))
+        await other.post(_hook(-number))
+    hooks: list[float] = []
+    bare: list[float] = []
+    refused: list[int] = []
 
-        async def one(number: int, due: float) -> None:
-            await asyncio.sleep(due - time.perf_counter())
-            is_hook = number % 2 == 0
-            body = _hook(number)
-            answer = await client.post(hook_url if is_hook else bare_url, content=body)
-            (hooks if is_hook else bare).append((time.perf_counter() - due) * 1_000)
-            if not answer.is_success:
-                failures.append(answer.status_code)
+    async def one(number: int, due: float) -> None:
+        is_hook = number % 2 == 0
+        body = _hook(number)
+        await asyncio.sleep(due - time.perf_counter())
+        status = await (ours if is_hook else other).post(body)
+        (hooks if is_hook else bare).append((time.perf_counter() - due) * 1_000)
+        if status not in range(200, 300):
+            refused.append(status)
 
-        began = time.perf_counter() + 1.0
-        moments = [began + number / (2 * RATE) for number in range(2 * RATE * SECONDS)]
-        await asyncio.gather(*(one(number, due) for number, due in enumerate(moments)))
-    return hooks, bare, len(failures)
+    began = time.perf_counter() + 1.0
+    moments = [began + number / (2 * RATE) for number in range(2 * RATE * SECONDS)]
+    await asyncio.gather(*(one(number, due) for number, due in enumerate(moments)))
+    await ours.close()
+    await other.close()
+    return hooks, bare, len(refused)
 
 
 def _hook(number: int) -> bytes:

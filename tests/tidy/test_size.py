@@ -40,7 +40,7 @@ def wide_function(file: File) -> Iterator[str]:
         if len(positional) + len(keyword) > PARAMETERS_MAX:
             yield f"{function.name} needs more than {PARAMETERS_MAX} values"
         if len(positional) > POSITIONAL_MAX:
-            yield f"{function.name} takes {positional} by position; name what is not plain from its place"
+            yield f"{function.name} takes {positional} by position; name the last ones"
 
 
 def _needed(function: Function) -> tuple[list[str], list[str]]:
