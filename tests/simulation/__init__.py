@@ -1,1 +1,1 @@
-"""The whole flow on a virtual clock, with faults."""
+"""Whole flows on a virtual clock, with faults, from seeds."""

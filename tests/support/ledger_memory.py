@@ -2,7 +2,7 @@
 
 A commit is all or nothing, a later claim fences the earlier one, and what is handed out is a copy,
 as it would be from a database. `rows`, `cells`, `sessions`, `graves` and `outbox` are there to be
-looked at; a session's rows of memory keep the order in which they were committed.
+looked at, `buried` also says the cluster; a session's rows of memory keep their order.
 """
 
 import copy
@@ -43,6 +43,7 @@ class MemoryLedger:
         self.sessions: dict[SessionKey, SessionRow] = {}
         self.memories: dict[SessionKey, list[bytes]] = {}
         self.graves: list[Burial] = []
+        self.buried: list[tuple[str, Burial]] = []
         self.outbox: dict[int, Record] = {}
         self._numbers = 0
 
@@ -89,6 +90,7 @@ class MemoryLedger:
         self._write(claim, outcome)
         self._send(outbox)
         self.graves.extend(burials)
+        self.buried.extend((self._cluster_of(claim), burial) for burial in burials)
         self._move(position, outcome)
 
     async def pending(self, *, limit: int) -> Sequence[Pending]:
@@ -108,6 +110,9 @@ class MemoryLedger:
                 f"partition {claim.partition} of {claim.topic!r} was claimed by another worker"
             )
         return position
+
+    def _cluster_of(self, claim: Claim) -> str:
+        return next(name for (name, _), number in self.logs.items() if number == claim.log_id)
 
     def _write(self, claim: Claim, outcome: Outcome) -> None:
         part = (claim.log_id, claim.partition)

@@ -1,0 +1,1 @@
+"""Workers against the embedded broker and database, and against Apache Kafka."""

@@ -1,0 +1,145 @@
+"""The whole flow on a virtual clock, with faults: nothing lost, nothing counted twice.
+
+A seed that fails is named in the message; `MAINSTEM_SIMULATION_SEED=7` runs that one alone, and
+`MAINSTEM_SIMULATION_SEEDS=10000` runs that many.
+"""
+
+import asyncio
+import copy
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import StoreAway
+from analytics.measures.rows import MEASURES, CellRow, Outcome
+from streams.ledger import Burial, Claim
+from tests.support.ledger_memory import CellId, MemoryLedger
+from tests.support.stream_simulation import Flow
+from tests.support.stream_truth import violations
+
+SEEDS = int(os.environ.get("MAINSTEM_SIMULATION_SEEDS", "200"))
+STEPS = 80
+BROKEN_SEEDS = 40
+"""A broken ledger has to be found within so many seeds."""
+
+
+class OffsetFirst(MemoryLedger):
+    """A ledger that moves the offset before the rows are in, as two transactions would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._commits = 0
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Move the offset; every ninth time, fail before the rows."""
+        self._commits += 1
+        if self._commits % 9 == 0:
+            self._move(self._held(claim), outcome)
+            raise StoreAway("the connection was reset between two transactions")
+        await super().commit(claim, outcome, outbox=outbox, burials=burials)
+
+
+class RowsFirst(OffsetFirst):
+    """A ledger that writes the rows before the offset moves, as two transactions would."""
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Write the rows; every ninth time, fail before the offset."""
+        self._commits += 1
+        if self._commits % 9 == 0:
+            self._held(claim)
+            self._write(claim, outcome)
+            raise StoreAway("the connection was reset between two transactions")
+        await MemoryLedger.commit(self, claim, outcome, outbox=outbox, burials=burials)
+
+
+class Adding(MemoryLedger):
+    """A ledger that adds a partial to what it has instead of replacing it."""
+
+    def _put(self, cells: dict[CellId, CellRow], cell: CellRow) -> None:
+        key = (cell.key, cell.width_ms, cell.start_ms, cell.batch_offset)
+        before = cells.get(key)
+        if before is not None:
+            sums = copy.copy(cell.measures)
+            for name in MEASURES:
+                setattr(sums, name, getattr(sums, name) + getattr(before.measures, name))
+            cell = msgspec.structs.replace(cell, measures=sums)
+        super()._put(cells, cell)
+
+
+class Unfenced(MemoryLedger):
+    """A ledger that lets a worker write whose partition another has claimed."""
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Commit under whatever epoch there is."""
+        epoch = self.positions[claim.log_id, claim.partition].epoch
+        latest = msgspec.structs.replace(claim, epoch=epoch)
+        await super().commit(latest, outcome, outbox=outbox, burials=burials)
+
+
+def _ran(seed: int, make: Callable[[], MemoryLedger] = MemoryLedger) -> Flow:
+    flow = Flow(seed, store=make())
+    asyncio.run(flow.run(STEPS))
+    return flow
+
+
+def _seeds() -> Sequence[int]:
+    only = os.environ.get("MAINSTEM_SIMULATION_SEED")
+    return range(SEEDS) if only is None else [int(only)]
+
+
+@pytest.mark.requirement("counted-once-on-replay")
+@pytest.mark.requirement("counted-once-by-id")
+@pytest.mark.requirement("unreadable-buried")
+@pytest.mark.requirement("new-log-starts-anew")
+@pytest.mark.requirement("results-published")
+def test_whatever_fails_nothing_is_lost_and_nothing_counts_twice() -> None:
+    met: Counter[str] = Counter()
+
+    for seed in _seeds():
+        flow = _ran(seed)
+        wrong = violations(flow)
+        assert not wrong, f"seed {seed}: {wrong[:5]}"
+        met.update(flow.watch.seen)
+
+    assert len(_seeds()) == 1 or all(
+        met[event] for event in ("fenced", "waiting", "rewound", "stored", "claimed")
+    ), met
+
+
+def test_the_same_seed_runs_the_same_way() -> None:
+    first, second = _ran(11), _ran(11)
+
+    assert first.now_ms == second.now_ms
+    assert first.watch.seen == second.watch.seen
+    assert first.store.positions == second.store.positions
+
+
+@pytest.mark.requirement("fenced-worker-writes-nothing")
+@pytest.mark.parametrize("broken", [OffsetFirst, RowsFirst, Adding, Unfenced])
+def test_a_broken_ledger_is_caught(broken: type[MemoryLedger]) -> None:
+    assert any(violations(_ran(seed, broken)) for seed in range(BROKEN_SEEDS))

@@ -1,0 +1,78 @@
+"""A ledger whose store is away now and then, and whose answers get lost, as chance has it."""
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import StoreAway
+from analytics.measures.rows import Outcome
+from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+from tests.support.ledger_memory import MemoryLedger
+
+
+class Faults(Struct, frozen=True, kw_only=True):
+    """How likely each fault is, at each occasion."""
+
+    away: float = 0.05
+    """The store fails before it does anything."""
+    unanswered: float = 0.05
+    """A commit goes through and its answer is lost."""
+    steps_max: int = 3
+    """Loop turns that a call to the store takes, so that others come in between."""
+
+
+class FaultyLedger:
+    """A ledger whose store is away now and then, for one worker."""
+
+    def __init__(self, store: MemoryLedger, chance: random.Random, faults: Faults) -> None:
+        self.store = store
+        self.faults = faults
+        self._chance = chance
+
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+        """Claim, or be away."""
+        await self._travel()
+        return await self.store.claim(cluster_id=cluster_id, topic=topic, partition=partition)
+
+    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
+        """Recall, or be away."""
+        wanted = sorted(sessions)
+        await self._travel()
+        return await self.store.recall(wanted)
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Commit, or be away before it or after it."""
+        await self._travel()
+        await self.store.commit(claim, outcome, outbox=outbox, burials=burials)
+        await self._turns()
+        if self._chance.random() < self.faults.unanswered:
+            raise StoreAway("the answer was lost")
+
+    async def pending(self, *, limit: int) -> Sequence[Pending]:
+        """Look at the outbox, or be away."""
+        await self._travel()
+        return await self.store.pending(limit=limit)
+
+    async def sent(self, numbers: Sequence[int]) -> None:
+        """Tidy the outbox, or be away."""
+        await self._travel()
+        await self.store.sent(numbers)
+
+    async def _travel(self) -> None:
+        await self._turns()
+        if self._chance.random() < self.faults.away:
+            raise StoreAway("the store is away")
+
+    async def _turns(self) -> None:
+        for _ in range(self._chance.randint(0, self.faults.steps_max)):
+            await asyncio.sleep(0)
