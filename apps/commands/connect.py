@@ -23,7 +23,7 @@ def command(
     """Make a coding agent on this machine send its telemetry to the gateway.
 
     Edits the agent's own settings, shows the change and keeps what was there; `mainstem disconnect`
-    puts it back. Prompts and tool contents are not sent. Heeds CLAUDE_CONFIG_DIR and CODEX_HOME.
+    puts it back. Prompts and tool contents are not kept. Heeds CLAUDE_CONFIG_DIR and CODEX_HOME.
 
     Example: mainstem connect claude-code --dry-run
     """

@@ -96,7 +96,7 @@ def worker_part(wiring: Callable[[], Wiring], metrics_port: int) -> Part:
     return Part(
         name="worker",
         command=lambda: own(wiring(), "worker"),
-        is_ready=_is_ok(metrics_port, "/metrics"),
+        is_ready=_is_ok(metrics_port, "/health/ready"),
     )
 
 

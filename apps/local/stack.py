@@ -1,9 +1,10 @@
 """All parts together: started side by side, kept running, stopped in the order that loses nothing.
 
 Start: broker and store at once; the gateway when the broker answers; schema, worker and dashboard
-when the store does. Stop: the gateway takes no more and flushes, the worker reads every topic to
-the end it has now (bounded by `drain_wait_s`), then worker, dashboard, broker and store end. A
-broker that ended by itself comes back as a new, empty log, so the worker is started anew too.
+when the store does (a worker waits for the schema by itself). Stop: the gateway takes no more and
+flushes, the worker reads every topic to the end it has now (bounded by `drain_wait_s`), then
+worker, dashboard, broker and store end. A broker that ended by itself comes back as a new, empty
+log, so the worker is started anew too.
 """
 
 import asyncio
@@ -122,11 +123,13 @@ class Stack:
             url = await self._store.start(on_move=self._store_moved)
             self.wiring = msgspec.structs.replace(self.wiring, store_url=url)
             self._write_state()
-        dashboard = dashboard_part(lambda: self.wiring, self.wiring.dashboard_port)
-        ready = asyncio.create_task(self._ready(dashboard))
-        await self._migrate()
-        await self._ready(worker_part(lambda: self.wiring, self.wiring.metrics_port))
-        await ready
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._migrate())
+            for part in (
+                worker_part(lambda: self.wiring, self.wiring.metrics_port),
+                dashboard_part(lambda: self.wiring, self.wiring.dashboard_port),
+            ):
+                group.create_task(self._ready(part))
 
     async def _start_broker_side(self) -> None:
         if self.wiring.broker.kind is not Kind.EXTERNAL:

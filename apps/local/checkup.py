@@ -1,0 +1,239 @@
+"""What `doctor` finds out: whether events arrive by every road, and how the parts stand.
+
+An arrival is a row in the store, looked for by the session that the sent event names; the time is
+from before sending until the row was seen. Nothing here changes anything but for those few events,
+whose project is `mainstem-doctor`.
+"""
+
+import asyncio
+import json
+import platform
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from msgspec import Struct
+
+from analytics.contracts import topics
+from analytics.contracts.errors import MainstemError
+from analytics.contracts.ids import DEFAULT_TENANT
+from apps.local import broker, drain, roads, state
+from apps.local.home import Home
+from apps.local.roads import Sender
+from apps.local.state import RunState
+from apps.topics import cluster_id, reaches
+from streams.store.queries import happenings, system
+from streams.store.queries.happenings import Stretch
+from streams.store.reader import Reader
+
+ARRIVAL_WAIT_S: Final = 15.0
+LOOK_S: Final = 0.01
+DAY_MS: Final = 86_400_000
+MANAGED: Final = (
+    Path("/etc/claude-code/managed-settings.json"),
+    Path("/Library/Application Support/ClaudeCode/managed-settings.json"),
+)
+"""Where an administrator's settings for Claude Code are; they win over the user's."""
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """How one event fared; times are None where it got no further."""
+
+    road: str
+    answered_ms: int | None = None
+    stored_ms: int | None = None
+    problem: str = ""
+
+
+class Lag(Struct, frozen=True, kw_only=True):
+    """How many records of a topic are not in the store yet."""
+
+    topic: str
+    records: int
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """All that `doctor` says."""
+
+    mainstem: str
+    python: str
+    machine: str
+    phase: str
+    gateway_url: str
+    dashboard_url: str
+    broker: str
+    broker_kind: str
+    broker_version: str
+    cluster_id: str
+    store_kind: str
+    store_level: str
+    store_version: str
+    store_bytes: int
+    migration: str
+    data: str
+    disk_free_bytes: int
+    arrivals: tuple[Arrival, ...]
+    lags: tuple[Lag, ...]
+    jobs: tuple[str, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether everything arrived and nothing else is wrong."""
+        return not self.problems and all(one.stored_ms is not None for one in self.arrivals)
+
+
+def examine(home: Home, running: RunState, token: str) -> Report:
+    """Send one event by every road, and look at every part."""
+    problems: list[str] = list(_managed())
+    reader = Reader(running.store_url, size_max=2)
+    try:
+        arrivals = _arrivals(reader, Sender(running.gateway_url, token))
+        cluster, lags = _stream(reader, running, problems)
+        store, jobs = _store(reader, problems)
+    finally:
+        reader.close()
+    problems += _explained(home, arrivals, lags)
+    return Report(
+        mainstem=version("mainstem"),
+        python=platform.python_version(),
+        machine=f"{platform.system()} {platform.machine()}",
+        phase=running.phase,
+        gateway_url=running.gateway_url,
+        dashboard_url=running.dashboard_url,
+        broker=running.broker,
+        broker_kind=running.broker_kind,
+        broker_version=broker.tansu_version() if running.broker_kind == "tansu" else "",
+        cluster_id=cluster,
+        store_kind=running.store_kind,
+        store_level="" if store is None else store.level,
+        store_version="" if store is None else store.version,
+        store_bytes=0 if store is None else store.size_bytes,
+        migration="" if store is None else store.migration,
+        data=str(home.root),
+        disk_free_bytes=shutil.disk_usage(home.root).free,
+        arrivals=arrivals,
+        lags=lags,
+        jobs=jobs,
+        problems=tuple(problems),
+    )
+
+
+def _arrivals(reader: Reader, sender: Sender) -> tuple[Arrival, ...]:
+    roads.warm()
+    return tuple(_arrival(reader, sender, road) for road in roads.ROADS)
+
+
+def _arrival(reader: Reader, sender: Sender, road: str) -> Arrival:
+    session_id = f"doctor-{road}-{uuid4()}"
+    began = time.perf_counter()
+    try:
+        roads.ROADS[road](sender, session_id)
+    except MainstemError as error:
+        return Arrival(road=road, problem=str(error))
+    answered_ms = _since_ms(began)
+    try:
+        stored = _wait_stored(reader, session_id)
+    except MainstemError as error:
+        return Arrival(road=road, answered_ms=answered_ms, problem=str(error))
+    if not stored:
+        problem = f"answered, but not in the store after {ARRIVAL_WAIT_S:g} s"
+        return Arrival(road=road, answered_ms=answered_ms, problem=problem)
+    return Arrival(road=road, answered_ms=answered_ms, stored_ms=_since_ms(began))
+
+
+def _wait_stored(reader: Reader, session_id: str) -> bool:
+    now_ms = time.time_ns() // 1_000_000
+    part = Stretch(session_id=session_id, from_ms=now_ms - DAY_MS, until_ms=now_ms + DAY_MS)
+    until = time.monotonic() + ARRIVAL_WAIT_S
+    while time.monotonic() < until:
+        with reader.connection("looking for an event") as db:
+            if happenings.count(db, DEFAULT_TENANT, part, limit=1):
+                return True
+        time.sleep(LOOK_S)
+    return False
+
+
+def _stream(reader: Reader, running: RunState, problems: list[str]) -> tuple[str, tuple[Lag, ...]]:
+    try:
+        cluster = asyncio.run(cluster_id(running.broker))
+        ends = asyncio.run(reaches(running.broker, [topic.address for topic in topics.FACTS]))
+        done = drain.offsets(reader, cluster)
+    except MainstemError as error:
+        problems.append(str(error))
+        return "", ()
+    lags = tuple(
+        Lag(
+            topic=topic.name,
+            records=drain.unread([end for end in ends if end.topic == topic.address], done),
+        )
+        for topic in topics.FACTS
+    )
+    return cluster, lags
+
+
+def _store(reader: Reader, problems: list[str]) -> tuple[system.Store | None, tuple[str, ...]]:
+    try:
+        with reader.connection("looking at the store") as db:
+            jobs = tuple(_job(job) for job in system.jobs(db))
+            return system.store(db), jobs
+    except MainstemError as error:
+        problems.append(str(error))
+        return None, ()
+
+
+def _job(job: system.Job) -> str:
+    return f"{job.name}: {job.error}" if job.error else f"{job.name}: well"
+
+
+def _explained(home: Home, arrivals: tuple[Arrival, ...], lags: tuple[Lag, ...]) -> list[str]:
+    """Say what to do about events that did not arrive."""
+    lost = [one for one in arrivals if one.stored_ms is None]
+    if not lost:
+        return []
+    if all(one.answered_ms is None for one in lost):
+        return [f"the gateway did not take them; its log is {home.logs / 'gateway.log'}"]
+    behind = sum(lag.records for lag in lags)
+    if behind:
+        worker_log = home.logs / "worker.log"
+        advice = f"its log is {worker_log}; `mainstem down`, then `mainstem up`, starts it anew"
+        return [f"the worker is {behind} records behind: {advice}"]
+    return ["what was answered may be in the graveyard: mainstem tail graveyard.v1 --from 10m"]
+
+
+def _managed() -> list[str]:
+    """Say where an administrator's settings overrule what `connect` wrote."""
+    found = []
+    for path in MANAGED:
+        try:
+            settings = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        names = [name for name in settings.get("env", {}) if name.startswith("OTEL_EXPORTER_OTLP")]
+        if names:
+            found.append(
+                f"{path} sets {', '.join(sorted(names))}, which overrules what `mainstem connect"
+                " claude-code` wrote; ask whoever manages this machine"
+            )
+    return found
+
+
+def running(home: Home) -> RunState:
+    """Return what runs here; raise where nothing does."""
+    found = state.running(home)
+    if found is None:
+        raise NothingRuns("nothing runs here to look at; start it with `mainstem up`")
+    return found
+
+
+class NothingRuns(MainstemError):
+    """There is no running `mainstem up`."""
+
+    code = "nothing-runs"
+
+
+def _since_ms(began: float) -> int:
+    return round((time.perf_counter() - began) * 1000)
