@@ -1,0 +1,164 @@
+"""What a request costs by list prices."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+import analytics.measures
+from analytics.contracts.errors import BadSetting
+from analytics.measures import prices
+from analytics.measures.prices import PriceTable, bare_name
+
+SHIPPED: Final = Path(analytics.measures.__file__).with_name("prices.yaml")
+
+
+def shipped() -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    return loaded
+
+
+def table(**families: Mapping[str, object]) -> PriceTable:
+    document = {
+        "version": "t",
+        "models": {name.replace("_", "-"): p for name, p in families.items()},
+    }
+    return PriceTable.from_mapping(document)
+
+
+@pytest.mark.parametrize(
+    ("model", "bare"),
+    [
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
+        ("global.anthropic.claude-opus-4-5-20251101-v1:0", "claude-opus-4-5"),
+        ("bedrock/us.anthropic.claude-3-5-haiku-20241022-v1:0", "claude-3-5-haiku"),
+        ("claude-opus-4-1@20250805", "claude-opus-4-1"),
+        ("vertex_ai/claude-3-5-sonnet-v2@20241022", "claude-3-5-sonnet"),
+        ("anthropic/claude-opus-4.6", "claude-opus-4-6"),
+        ("claude-sonnet-4-5[1m]", "claude-sonnet-4-5"),
+        ("Claude-3-5-Haiku-latest", "claude-3-5-haiku"),
+        ("openai/gpt-5-2025-08-07", "gpt-5"),
+        ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+        (" gpt-5-codex ", "gpt-5-codex"),
+        ("deepseek/deepseek-r1:free", "deepseek-r1"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_brought_to_its_bare_form(model: str, bare: str) -> None:
+    assert bare_name(model) == bare
+
+
+def test_the_longest_family_counts() -> None:
+    priced = table(gpt_5={"input": 1, "output": 2}, gpt_5_mini={"input": 3, "output": 4})
+
+    assert priced.cost_nanousd("gpt-5-mini-2025-08-07", 1_000, 0, 0, 0) == 3_000_000
+    assert priced.cost_nanousd("gpt-5-turbo", 1_000, 0, 0, 0) == 1_000_000
+
+
+@pytest.mark.parametrize("model", ["gpt-50", "gpt-5.9", "gpt-5-6", "gpt", "my-gpt-5", ""])
+def test_a_model_of_no_family_has_no_price(model: str) -> None:
+    assert table(gpt_5={"input": 1, "output": 2}).cost_nanousd(model, 1_000, 0, 0, 0) is None
+
+
+def test_the_four_kinds_of_token_are_priced_apart_and_exactly() -> None:
+    priced = table(m={"input": 3, "output": 15, "cache_read": 0.3, "cache_write": "3.75"})
+
+    assert priced.cost_nanousd("m", 1, 0, 0, 0) == 3_000
+    assert priced.cost_nanousd("m", 0, 1, 0, 0) == 15_000
+    assert priced.cost_nanousd("m", 0, 0, 1, 0) == 300
+    assert priced.cost_nanousd("m", 0, 0, 0, 1) == 3_750
+    assert priced.cost_nanousd("m", 10**9, 10**9, 10**9, 10**9) == 22_050 * 10**9
+
+
+def test_a_cost_is_rounded_half_up_once() -> None:
+    priced = table(m={"input": "0.0125", "output": 0})
+
+    assert [priced.cost_nanousd("m", n, 0, 0, 0) for n in (1, 2, 3)] == [13, 25, 38]
+
+
+def test_cached_tokens_cost_what_input_does_where_no_price_is_stated() -> None:
+    assert table(m={"input": 2, "output": 9}).cost_nanousd("m", 0, 0, 1, 1) == 4_000
+
+
+def test_a_cost_never_outgrows_its_column() -> None:
+    priced = table(m={"input": 100_000, "output": 0})
+
+    assert priced.cost_nanousd("m", 2**62, 0, 0, 0) == prices.COST_MAX_NANOUSD
+
+
+def test_the_users_families_replace_ours() -> None:
+    ours = {
+        "version": "1",
+        "models": {"a": {"input": 1, "output": 1}, "b": {"input": 1, "output": 1}},
+    }
+    theirs = {"version": "mine", "models": {"B": {"input": 7, "output": 7}}}
+
+    merged = PriceTable.from_mapping(ours, override=theirs)
+
+    assert merged.version == "1+mine"
+    assert merged.cost_nanousd("a", 1, 0, 0, 0) == 1_000
+    assert merged.cost_nanousd("b", 1, 0, 0, 0) == 7_000
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({}, "models"),
+        ({"models": ["m"]}, "models"),
+        ({"models": {"m": 3}}, "'m'"),
+        ({"models": {"m": {"input": 1}}}, "'output'"),
+        ({"models": {"m": {"input": 1, "output": 1, "per_song": 2}}}, "'per_song'"),
+        ({"models": {"m": {"input": -1, "output": 1}}}, "-1"),
+        ({"models": {"m": {"input": "much", "output": 1}}}, "'much'"),
+        ({"models": {"m": {"input": True, "output": 1}}}, "True"),
+        ({"models": {"m": {"input": None, "output": 1}}}, "None"),
+        ({"models": {"m": {"input": float("nan"), "output": 1}}}, "nan"),
+        ({"models": {"m": {"input": 10**6, "output": 1}}}, "1000000"),
+    ],
+)
+def test_what_is_no_price_table_is_refused_in_one_sentence(
+    document: Mapping[str, object], words: str
+) -> None:
+    with pytest.raises(BadSetting) as refused:
+        PriceTable.from_mapping(document)
+
+    assert words in str(refused.value)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(BadSetting, match="override"):
+        PriceTable.from_mapping({"models": {}}, override={"models": 1})
+
+
+def test_names_looked_up_are_remembered_within_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prices, "FOUND_MAX", 3)
+    priced = table(m={"input": 1, "output": 1})
+
+    costs = [priced.cost_nanousd(f"m-x{number}", 1, 0, 0, 0) for number in range(10)]
+
+    assert costs == [1_000] * 10
+    assert len(priced._found) <= 3
+
+
+def test_the_table_that_ships_prices_the_families_of_the_three_agents() -> None:
+    priced = PriceTable.from_mapping(shipped())
+
+    assert priced.version == "2026-11-22"
+    assert priced.cost_nanousd("claude-opus-4-5-20251101", 10**6, 0, 0, 0) == 5 * 10**9
+    assert priced.cost_nanousd("claude-sonnet-4-20250514", 0, 10**6, 0, 0) == 15 * 10**9
+    assert priced.cost_nanousd("claude-haiku-4-5", 0, 0, 10**6, 0) == 10**8
+    assert priced.cost_nanousd("gpt-5-codex", 10**6, 0, 0, 0) == 1_250 * 10**6
+    assert priced.cost_nanousd("gemini-2.5-pro", 0, 10**6, 0, 0) == 10 * 10**9
+    assert priced.rates("claude-opus-4-9") is None
+
+
+def test_no_family_that_ships_hides_another() -> None:
+    priced = PriceTable.from_mapping(shipped())
+    models = shipped()["models"]
+
+    for family in priced.families:
+        rates = priced.rates(family)
+        assert rates is not None
+        assert rates.input == round(float(models[family]["input"]) * 10**9)
+        assert rates.output >= rates.input >= rates.cache_read
