@@ -1,0 +1,1 @@
+"""The gateway as it runs: a real server, a real broker, real clients."""
