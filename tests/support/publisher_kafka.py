@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from analytics.contracts import topics
-from apps.topics import cluster_id, ensure_topics
+from apps.topics import cluster_id, ensure_topics, reaches
 from gateway.publish_kafka import Bounds, KafkaPublisher
 
 PARTITIONS = 4
@@ -57,22 +56,20 @@ async def publisher_on(address: str, **changed: int) -> AsyncIterator[KafkaPubli
 
 async def landed(address: str) -> list[Landed]:
     """Return all records of our topics, oldest first; those of one partition in their order."""
+    ends = {
+        TopicPartition(reach.topic, reach.partition): reach.end
+        for reach in await reaches(address)
+        if reach.end
+    }
+    if not ends:
+        return []
     consumer = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
     await consumer.start()
     try:
-        names = set(await consumer.topics()) & {topic.address for topic in topics.ALL}
-        pairs = [
-            TopicPartition(name, number)
-            for name in sorted(names)
-            for number in sorted(consumer.partitions_for_topic(name) or ())
-        ]
-        if not pairs:
-            return []
-        consumer.assign(pairs)
-        await consumer.seek_to_beginning(*pairs)
-        ends = await consumer.end_offsets(pairs)
+        consumer.assign(list(ends))
+        await consumer.seek_to_beginning(*ends)
         found: list[Landed] = []
-        while any([await consumer.position(pair) < ends[pair] for pair in pairs]):
+        while any([await consumer.position(pair) < end for pair, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=100)).values():
                 found += [
                     Landed(
