@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -39,7 +40,8 @@ def any_value(value: object) -> dict[str, Any]:
         case int():
             return {"intValue": str(value)}
         case float():
-            return {"doubleValue": value}
+            text = str(value).replace("inf", "Infinity")
+            return {"doubleValue": value if math.isfinite(value) else text}
         case list():
             return {"arrayValue": {"values": [any_value(part) for part in value]}}
         case dict():
