@@ -27,6 +27,9 @@ def command(
         bool | None,
         typer.Option("--import/--no-import", help="Import existing transcripts, or do not ask."),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the addresses as JSON once everything answers.")
+    ] = False,
 ) -> None:
     """Start broker, store, gateway, worker and dashboard here, and keep them running.
 
@@ -41,7 +44,10 @@ def command(
 
     settings = configured(broker=broker, port=port, dashboard_port=dashboard_port)
     options = running.Options(
-        demo_speed=demo_speed if demo else None, opens_browser=opens, imports=imports
+        demo_speed=demo_speed if demo else None,
+        opens_browser=opens,
+        imports=imports,
+        as_json=as_json,
     )
     if not running.run(home(), settings, options):
         raise typer.Exit(1)

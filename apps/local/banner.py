@@ -1,5 +1,7 @@
 """What `up` prints once everything answers: addresses, how to connect an agent, what is kept."""
 
+import json
+
 from apps.local.broker import Kind
 from apps.local.parts import Wiring
 
@@ -36,6 +38,19 @@ Or paste, for one shell:
 {_KEPT[wiring.broker.kind]}
 `mainstem doctor` shows events arriving. Ctrl-C or `mainstem down` stops everything.
 """
+
+
+def as_json(wiring: Wiring) -> str:
+    """Return the addresses as one JSON object."""
+    told = {
+        "dashboard": wiring.dashboard_url,
+        "gateway": wiring.gateway_url,
+        "broker": wiring.broker_address,
+        "broker_kind": wiring.broker.kind,
+        "data": str(wiring.home.root),
+        "token_file": str(wiring.home.token),
+    }
+    return json.dumps(told)
 
 
 def shell_blocks(wiring: Wiring) -> str:

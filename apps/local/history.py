@@ -5,17 +5,15 @@ no terminal and no option, the command to type is named.
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 from pathlib import Path
 from typing import Final
 
-from apps.local.keeper import last_line
+from apps.local.keeper import last_line, run_once
 from apps.local.parts import Wiring, own
 
 YES: Final = {"", "y", "yes"}
-STOP_WAIT_S: Final = 5.0
 
 
 class History:
@@ -48,15 +46,7 @@ class History:
         _say(f"importing {str(folder)!r} in the background")
         command = own(self._wiring, "import", str(folder), "--gateway", self._wiring.gateway_url)
         path = self._wiring.home.logs / "import.log"
-        with path.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command.arguments, env=command.environment, stdout=output, stderr=output
-            )
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            await _ended(process)
-            raise
+        code = await run_once(command, path)
         said = last_line(path)
         _say(f"import done: {said}" if code == 0 else f"import failed: {said} (log {str(path)!r})")
 
@@ -83,17 +73,6 @@ async def _agreed(folder: Path) -> bool:
     finally:
         loop.remove_reader(sys.stdin)
     return bool(answer) and answer.strip().lower() in YES
-
-
-async def _ended(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.terminate()
-    try:
-        async with asyncio.timeout(STOP_WAIT_S):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 def _say(words: str) -> None:

@@ -11,9 +11,10 @@ import logging
 import os
 import signal
 import time
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from msgspec import Struct
 
@@ -21,6 +22,7 @@ from apps.local import leash, lifecycle
 from apps.local.lifecycle import Pacing, Signal, State
 
 PROBE_MS: Final = 50
+ONCE_STOP_S: Final = 5.0
 TAIL_BYTES: Final = 8_192
 
 log = logging.getLogger(__name__)
@@ -64,7 +66,7 @@ class Keeper:
         self._pacing = pacing
         self._log_bytes_max = log_bytes_max
         self._on_change = on_change
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Process | None = None
         self._leaving = asyncio.Event()
         self._is_renewing = False
 
@@ -113,17 +115,8 @@ class Keeper:
     async def _spawn(self) -> None:
         command = self.part.command()
         turn_over(self.log_path, self._log_bytes_max)
-        environment = command.environment | {leash.PARENT: str(os.getpid())}
         with self.log_path.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *leash.command(command.arguments),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                cwd=self.log_path.parent,
-                start_new_session=True,
-            )
+            self._process = await _start(command, output, folder=self.log_path.parent)
         self.starts += 1
         if self.state is State.WAITING:
             self._move(Signal.SPAWNED)
@@ -178,6 +171,36 @@ class Keeper:
 
     def _move(self, signal_: Signal) -> None:
         self.state = lifecycle.after(self.state, signal_)
+
+
+async def run_once(command: Command, log_path: Path) -> int:
+    """Run a command that ends by itself, on a leash; return its code. Cancelling ends it too."""
+    with log_path.open("wb") as output:
+        process = await _start(command, output, folder=log_path.parent)
+    try:
+        return await process.wait()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(ONCE_STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        raise
+
+
+async def _start(command: Command, output: IO[bytes], *, folder: Path) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *leash.command(command.arguments),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        env=command.environment | {leash.PARENT: str(os.getpid())},
+        cwd=folder,
+        start_new_session=True,
+    )
 
 
 def turn_over(path: Path, bytes_max: int) -> None:

@@ -6,6 +6,7 @@ waiting for the drain. What an earlier `up` that was killed left behind is ended
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -35,11 +36,13 @@ class Options(Struct, frozen=True, kw_only=True):
     opens_browser: bool = True
     imports: bool | None = None
     """True and False as told; None asks on a terminal."""
+    as_json: bool = False
 
 
 def run(home: Home, settings: LocalSettings, options: Options) -> bool:
     """Run the stack until it is told to stop; say whether it read everything out."""
     make(home.root)
+    _log_to_terminal()
     with state.lock(home):
         make(home.logs)
         end_orphans(home)
@@ -111,12 +114,12 @@ async def _run(stack: Stack, options: Options) -> bool:
             _welcome(stack, options)
             await history.begin()
             await told
+        _say("stopping: what was acknowledged is read out first (Ctrl-C again does not wait)")
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         told.cancel()
         await history.end()
-        _say("stopping: what was acknowledged is read out first (Ctrl-C again does not wait)")
         whole = await stack.stop(hurry=hurry, say=_say)
     _say("stopped; everything acknowledged is in the store" if whole else "stopped")
     return whole
@@ -133,7 +136,9 @@ def _reraise(starting: "asyncio.Task[None]") -> None:
 
 def _welcome(stack: Stack, options: Options) -> None:
     wiring = stack.wiring
-    print(banner.text(wiring, is_demo=options.demo_speed is not None), flush=True)  # noqa: T201 - the banner is what `up` prints
+    is_demo = options.demo_speed is not None
+    words = banner.as_json(wiring) if options.as_json else banner.text(wiring, is_demo=is_demo)
+    print(words, flush=True)  # noqa: T201 - the banner is what `up` prints
     if options.opens_browser and _has_display():
         webbrowser.open(wiring.dashboard_url)
 
@@ -167,6 +172,22 @@ def _port(wanted: int, *, what: str, option: str) -> int:
             f" another port with {option}"
         )
     return wanted
+
+
+def _log_to_terminal() -> None:
+    """Say what the supervisor notices as it says everything else, with its fields."""
+
+    class Words(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            told = {name: getattr(record, name, None) for name in ("part", "pause_ms", "failures")}
+            fields = " ".join(
+                f"{name}={value}" for name, value in told.items() if value is not None
+            )
+            return f"mainstem: {super().format(record)} {fields}".rstrip()
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Words("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _say(words: str) -> None:

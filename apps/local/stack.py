@@ -19,7 +19,7 @@ from analytics.contracts.errors import Unavailable
 from apps.local import state
 from apps.local.broker import Kind
 from apps.local.home import Home
-from apps.local.keeper import Keeper, Part, last_line, turn_over
+from apps.local.keeper import Keeper, Part, last_line, run_once, turn_over
 from apps.local.lifecycle import Pacing
 from apps.local.parts import (
     Wiring,
@@ -137,13 +137,8 @@ class Stack:
         await self._ready(gateway_part(self.wiring))
 
     async def _migrate(self) -> None:
-        command = own(self.wiring, "migrate")
         path = self.home.logs / "migrate.log"
-        with path.open("wb") as output:
-            process = await asyncio.create_subprocess_exec(
-                *command.arguments, env=command.environment, stdout=output, stderr=output
-            )
-        if await process.wait() != 0:
+        if await run_once(own(self.wiring, "migrate"), path) != 0:
             raise DidNotStart(f"the store's schema was not made: {_quoted(last_line(path), path)}")
 
     async def _ready(self, part: Part) -> None:

@@ -33,6 +33,7 @@ class EmbeddedStore:
         self._folder = folder
         self._pacing = pacing
         self._server: Server | None = None
+        self._starting: asyncio.Task[Server] | None = None
         self._watcher: asyncio.subprocess.Process | None = None
         self._guarding: asyncio.Task[None] | None = None
 
@@ -48,11 +49,14 @@ class EmbeddedStore:
             self._guarding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._guarding
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
         await asyncio.to_thread(database.stop, self._folder)
         await self._release()
 
     async def _start(self) -> None:
-        self._server = await asyncio.to_thread(database.start, self._folder)
+        self._starting = asyncio.create_task(asyncio.to_thread(database.start, self._folder))
+        self._server = await asyncio.shield(self._starting)
         self.url = self._server.url
         await self._release()
         self._watcher = await asyncio.create_subprocess_exec(

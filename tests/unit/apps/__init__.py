@@ -1,0 +1,1 @@
+"""What the apps decide without a running part: settings edited, processes paced, words said."""
