@@ -5,6 +5,7 @@ connection is `StoreAway`: the same work may succeed later. A schema that is not
 migrate. No message holds a password: PostgreSQL's own texts name host, port and role only.
 """
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -31,7 +32,12 @@ _AWAY: Final = (
     TooManyRequests,
     TimeoutError,
 )
-_UNMIGRATED: Final = (errors.UndefinedTable, errors.UndefinedColumn, errors.UndefinedFunction)
+_UNMIGRATED: Final = (
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.UndefinedObject,
+)
 
 
 @contextmanager
@@ -45,7 +51,7 @@ def mapped(doing: str) -> Iterator[None]:
         ) from error
     except _AWAY as error:
         raise StoreAway(f"the store did not do {doing}: {first_line(error)}") from error
-    except (psycopg.DataError, UnicodeEncodeError) as error:
+    except (psycopg.DataError, UnicodeEncodeError, OverflowError, struct.error) as error:
         raise Unstorable(f"the store refused a value in {doing}: {first_line(error)}") from error
 
 

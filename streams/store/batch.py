@@ -1,29 +1,33 @@
 """One batch written into an open transaction: the guard first, then rows, all set-wise.
 
-Raw rows are copied straight into their table. Windows and sessions are copied into temporary tables
-of the connection and go from there in one upsert a table, which is four times cheaper for the
-client than arrays. Series come first and sorted, so that two workers that meet a new series at the
-same time wait for each other and never deadlock.
+Raw rows are copied straight into their table. Windows and sessions go as one array of rows a table
+into one upsert (see `composite`). Series come first and sorted, so that two workers that meet a new
+series at the same time wait for each other and never deadlock.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composed, Identifier
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import WIDTHS_MS, CellKey, CellRow, Outcome
+from analytics.measures.rows import WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim
-from streams.store import columns
-from streams.store.columns import Columns, Value
+from streams.store import columns, composite
+from streams.store.columns import Columns
 from streams.store.pool import Db
 from streams.store.series import FIELDS
 
+Moved = AsyncCursor[TupleRow]
+
 WINDOWS: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True))
 """The table of each window width."""
-_STAGED_CELLS: Final[Columns] = (("width_ms", "int4"), *columns.CELLS)
+_CELL_HEAD: Final[Columns] = (("width_ms", "int4"), *columns.CELL_KEY)
 _MOVE: Final = """
 update ledger
    set next_offset = %(next_offset)s,
@@ -58,25 +62,28 @@ select to_timestamp(at_ms / 1000.0), topic, partition, log_offset, tenant, origi
 """
 
 
-async def prepare(db: Db) -> None:
-    """Give a new connection its temporary tables."""
-    for table, listed in (("staged_cells", _STAGED_CELLS), ("staged_sessions", columns.SESSIONS)):
-        fields = SQL(", ").join(
-            SQL("{} {}").format(Identifier(name), Identifier(kind)) for name, kind in listed
-        )
-        create = SQL("create temporary table {} ({}) on commit delete rows")
-        await db.execute(create.format(Identifier(table), fields))
-    await db.commit()
+class RowTypes(Struct, frozen=True):
+    """The numbers that this database has for the types of our rows."""
+
+    cell: int
+    session: int
 
 
-async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> None:
-    """Move the offset, if the claim still holds and the batch is the one that comes next."""
+async def row_types(db: Db) -> RowTypes:
+    """Ask the database for the numbers of our row types."""
+    row = await (await db.execute(_ROW_TYPES)).fetchone()
+    assert row is not None
+    return RowTypes(*row)
+
+
+async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Moved:
+    """Ask for the offset to move, if the claim still holds and the batch is what comes next."""
     if not expected <= outcome.first_offset <= outcome.next_offset:
         raise Fenced(
             f"{claim.topic}/{claim.partition} is at offset {expected}, and the batch spans "
             f"{outcome.first_offset} to {outcome.next_offset}: claim the partition again"
         )
-    moved = await db.execute(_MOVE, {
+    return await db.execute(_MOVE, {
         "next_offset": outcome.next_offset,
         "watermark_ms": outcome.watermark_ms,
         "events": len(outcome.raw),
@@ -88,6 +95,10 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> None
         "epoch": claim.epoch,
         "expected": expected,
     })  # fmt: skip
+
+
+def check_moved(moved: Moved, claim: Claim, *, expected: int) -> None:
+    """Raise `Fenced` when the offset did not move, before anything is written."""
     if moved.rowcount != 1:
         raise Fenced(
             f"{claim.topic}/{claim.partition} was claimed by another worker, or has moved on from "
@@ -100,42 +111,29 @@ async def add_events(db: Db, claim: Claim, outcome: Outcome, *, received_ms: int
     rows = columns.event_values(
         outcome.raw, received_ms=received_ms, log_id=claim.log_id, partition=claim.partition
     )
-    if outcome.raw:
-        await _copy(db, "events", columns.EVENTS, rows)
+    if not outcome.raw:
+        return
+    async with db.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
+        copy.set_types(columns.wire_types(columns.EVENTS))
+        for row in rows:
+            await copy.write_row(row)
 
 
 async def put_cells(
-    db: Db, claim: Claim, cells: Sequence[CellRow], *, ids: dict[CellKey, int]
+    db: Db, claim: Claim, cells: Sequence[CellRow], *, ids: dict[CellKey, int], type_number: int
 ) -> None:
     """Replace window cells, each in the table of its width."""
-    if not cells:
-        return
-    rows = (
-        (
-            cell.width_ms,
-            columns.instant(cell.start_ms),
-            ids[cell.key],
-            claim.log_id,
-            claim.partition,
-            cell.batch_offset,
-            *columns.sums_of(cell.measures),
-            cell.latency,
-            cell.closed,
-        )
-        for cell in cells
-    )
-    await _copy(db, "staged_cells", _STAGED_CELLS, rows)
-    async with db.pipeline():
-        for width_ms in {cell.width_ms for cell in cells}:
-            await db.execute(_PUT_CELLS[width_ms], [width_ms])
+    for width_ms in WINDOWS:
+        rows = [_cell(cell, claim, ids[cell.key]) for cell in cells if cell.width_ms == width_ms]
+        if rows:
+            await db.execute(_PUT_CELLS[width_ms], [composite.array(type_number, rows)])
 
 
-async def put_sessions(db: Db, outcome: Outcome) -> None:
+async def put_sessions(db: Db, sessions: Sequence[SessionRow], *, type_number: int) -> None:
     """Replace the rows of sessions."""
-    if outcome.sessions:
-        rows = map(columns.session_values, outcome.sessions)
-        await _copy(db, "staged_sessions", columns.SESSIONS, rows)
-        await db.execute(_PUT_SESSIONS)
+    if sessions:
+        rows = map(_session, sessions)
+        await db.execute(_PUT_SESSIONS, [composite.array(type_number, rows)])
 
 
 async def add_series(db: Db, new: dict[CellKey, int]) -> None:
@@ -161,14 +159,30 @@ async def add_rest(
         await db.execute(_ADD_GRAVES, _arrays(burials, fields))
 
 
-async def _copy(db: Db, table: str, listed: Columns, rows: Iterable[tuple[Value, ...]]) -> None:
-    statement = SQL("copy {} ({}) from stdin (format binary)").format(
-        Identifier(table), _listed(listed)
+def _cell(cell: CellRow, claim: Claim, series_id: int) -> bytes:
+    key = (
+        cell.width_ms,
+        columns.instant(cell.start_ms),
+        series_id,
+        claim.log_id,
+        claim.partition,
+        cell.batch_offset,
     )
-    async with db.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(columns.wire_types(listed))
-        for row in rows:
-            await copy.write_row(row)
+    return composite.row(
+        len(_CELL_HEAD) + len(columns.SUMS) + len(columns.CELL_REST),
+        composite.fields(_CELL_HEAD, key),
+        composite.sums(cell.measures),
+        composite.fields(columns.CELL_REST, (cell.latency, cell.closed)),
+    )
+
+
+def _session(row: SessionRow) -> bytes:
+    return composite.row(
+        len(columns.SESSIONS),
+        composite.fields(columns.SESSION_FACTS, columns.session_facts(row)),
+        composite.sums(row.totals),
+        composite.fields(columns.SESSION_REST, (row.latency,)),
+    )
 
 
 def _arrays(rows: Sequence[object], fields: Sequence[str]) -> list[list[object]]:
@@ -179,18 +193,17 @@ def _listed(listed: Columns) -> Composed:
     return SQL(", ").join(Identifier(name) for name, _ in listed)
 
 
-def _upsert(table: str, listed: Columns, key: int, source: str, where: SQL) -> bytes:
+def _upsert(table: str, listed: Columns, key: int, row_type: str) -> bytes:
     """Return the statement that replaces rows of `table`, known by their first `key` columns."""
     return (
         SQL(
-            "insert into {table} ({all}) select {all} from {source} {where}"
-            " on conflict ({key}) do update set {changes}"
+            "insert into {table} ({all}) select {all} from unnest(%b::{row_type}[])"
+            " order by {key} on conflict ({key}) do update set {changes}"
         )
         .format(
             table=Identifier(table),
             all=_listed(listed),
-            source=Identifier(source),
-            where=where,
+            row_type=Identifier(row_type),
             key=_listed(listed[:key]),
             changes=SQL(", ").join(
                 SQL("{0} = excluded.{0}").format(Identifier(name)) for name, _ in listed[key:]
@@ -200,19 +213,15 @@ def _upsert(table: str, listed: Columns, key: int, source: str, where: SQL) -> b
     )
 
 
+_ROW_TYPES: Final = "select 'cell_row'::regtype::oid::int8, 'session_row'::regtype::oid::int8"
+_COPY_EVENTS: Final = SQL("copy events ({}) from stdin (format binary)").format(
+    _listed(columns.EVENTS)
+)
 _PUT_CELLS: Final = {
-    width_ms: _upsert(
-        table,
-        columns.CELLS,
-        len(columns.CELL_KEY),
-        "staged_cells",
-        SQL("where width_ms = %s"),
-    )
+    width_ms: _upsert(table, columns.CELLS, len(columns.CELL_KEY), "cell_row")
     for width_ms, table in WINDOWS.items()
 }
-_PUT_SESSIONS: Final = _upsert(
-    "sessions", columns.SESSIONS, 2, "staged_sessions", SQL("order by tenant, session_id")
-)
+_PUT_SESSIONS: Final = _upsert("sessions", columns.SESSIONS, 2, "session_row")
 _ADD_SERIES: Final = (
     SQL(
         "insert into series (series_id, {fields}) select * from unnest(%s::bigint[], {arrays})"

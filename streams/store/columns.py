@@ -1,4 +1,4 @@
-"""The store's wide tables as columns, and our rows as the values of a binary COPY.
+"""The store's wide tables as columns, and our rows as the values of binary statements.
 
 A time is handed over as PostgreSQL has it in binary form, microseconds since 2000, and JSON as the
 bytes it already is behind jsonb's version byte, so that no value is converted twice.
@@ -49,8 +49,9 @@ CELL_KEY: Final[Columns] = (
     ("partition", "int4"),
     ("batch_offset", "int8"),
 )
-CELLS: Final[Columns] = (*CELL_KEY, *SUMS, ("latency", "bytea"), ("closed", "bool"))
-SESSIONS: Final[Columns] = (
+CELL_REST: Final[Columns] = (("latency", "bytea"), ("closed", "bool"))
+CELLS: Final[Columns] = (*CELL_KEY, *SUMS, *CELL_REST)
+SESSION_FACTS: Final[Columns] = (
     ("tenant", "text"),
     ("session_id", "text"),
     ("project", "text"),
@@ -66,17 +67,9 @@ SESSIONS: Final[Columns] = (
     ("last_at", "timestamptz"),
     ("ended_at", "timestamptz"),
     ("first_prompt", "text"),
-    *SUMS,
-    ("latency", "bytea"),
 )
-SEEN: Final[Columns] = (
-    ("tenant", "text"),
-    ("session_id", "text"),
-    ("log_id", "int2"),
-    ("partition", "int4"),
-    ("batch_offset", "int8"),
-    ("memory", "bytea"),
-)
+SESSION_REST: Final[Columns] = (("latency", "bytea"),)
+SESSIONS: Final[Columns] = (*SESSION_FACTS, *SUMS, *SESSION_REST)
 
 sums_of: Final = attrgetter(*MEASURES)
 """Return all sums of some measures, in the order of their columns."""
@@ -131,8 +124,8 @@ def event_values(
         )
 
 
-def session_values(row: SessionRow) -> tuple[Value, ...]:
-    """Return a session as values of `SESSIONS`."""
+def session_facts(row: SessionRow) -> tuple[Value, ...]:
+    """Return a session as values of `SESSION_FACTS`."""
     return (
         row.tenant,
         row.session_id,
@@ -149,8 +142,6 @@ def session_values(row: SessionRow) -> tuple[Value, ...]:
         instant(row.last_ms),
         None if row.ended_ms is None else instant(row.ended_ms),
         row.first_prompt,
-        *sums_of(row.totals),
-        row.latency,
     )
 
 

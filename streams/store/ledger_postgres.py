@@ -88,6 +88,7 @@ class PostgresLedger:
         self._pool = connections
         self._clock = clock
         self._series = KnownSeries()
+        self._types: batch.RowTypes | None = None
         self._held: dict[Claimed, tuple[int, int | None]] = {}
 
     async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
@@ -188,12 +189,17 @@ class PostgresLedger:
     ) -> None:
         ids, new = self._series.split(cell.key for cell in outcome.cells)
         async with self._connection("a commit", timeout_s=COMMIT_TIMEOUT_S) as db:
-            await batch.move(db, claim, outcome, expected=expected)
+            async with db.pipeline():
+                moved = await batch.move(db, claim, outcome, expected=expected)
+                await batch.add_series(db, new)
+            batch.check_moved(moved, claim, expected=expected)
+            types = self._types = self._types or await batch.row_types(db)
             await batch.add_events(db, claim, outcome, received_ms=self._clock())
-            await batch.add_series(db, new)
-            await batch.put_cells(db, claim, outcome.cells, ids=ids)
-            await batch.put_sessions(db, outcome)
-            await batch.add_rest(db, claim, outcome, outbox=outbox, burials=burials)
+            async with db.pipeline():
+                await batch.put_cells(db, claim, outcome.cells, ids=ids, type_number=types.cell)
+                await batch.put_sessions(db, outcome.sessions, type_number=types.session)
+                await batch.add_rest(db, claim, outcome, outbox=outbox, burials=burials)
+                await db.commit()
         self._series.stored(new)
 
     @asynccontextmanager
@@ -209,7 +215,7 @@ async def open_ledger(
     url: str, *, clock: Callable[[], int], size_max: int = 4
 ) -> AsyncIterator[PostgresLedger]:
     """Open a ledger on a migrated store; it may be away now and then."""
-    async with opened(url, configure=batch.prepare, size_max=size_max) as connections:
+    async with opened(url, size_max=size_max) as connections:
         yield PostgresLedger(connections, clock=clock)
 
 

@@ -1,11 +1,10 @@
 """Connections for the worker: a bounded pool that reconnects by itself.
 
 Every connection has time limits of its own, for a statement, a lock and a transaction left idle,
-and notices within `SILENCE_S` that the other side is gone. A session's temporary tables are used,
-so the pool talks to PostgreSQL directly and not through a transaction pooler.
+and notices within `SILENCE_S` that the other side is gone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,6 +13,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
 from streams.store.away import checked_url
+from streams.store.composite import Rows, RowsDumper
 
 Db = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Db]
@@ -28,7 +28,6 @@ WAITING_MAX: Final = 1_000
 async def opened(
     url: str,
     *,
-    configure: Callable[[Db], Awaitable[None]] | None = None,
     size_max: int = 4,
     statement_timeout_ms: int = 30_000,
     wait_s: float = 10.0,
@@ -38,7 +37,7 @@ async def opened(
         checked_url(url),
         connection_class=AsyncConnection[TupleRow],
         kwargs=_settings(statement_timeout_ms),
-        configure=configure,
+        configure=_configure,
         min_size=1,
         max_size=size_max,
         max_waiting=WAITING_MAX,
@@ -51,6 +50,10 @@ async def opened(
         yield pool
     finally:
         await pool.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _configure(db: Db) -> None:
+    db.adapters.register_dumper(Rows, RowsDumper)
 
 
 def _settings(statement_timeout_ms: int) -> dict[str, str | int]:

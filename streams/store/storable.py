@@ -1,9 +1,10 @@
 """Rows made fit for PostgreSQL, which refuses some texts and JSON that are valid elsewhere.
 
 Its text holds no NUL character, its jsonb no NUL or lone surrogate either, and no number beyond its
-range. Such a value is rare, so rows are tried as they are; only a batch that was refused goes
-through here, where what cannot be held is replaced (U+FFFD for a character, text for a number) and
-everything else stays as it was. Thus no event can make a partition stick.
+range; its integers have 64 bits. Such a value is rare, so rows are tried as they are; only a batch
+that was refused goes through here, where what cannot be held is replaced (U+FFFD for a character,
+text for a number in JSON, the nearest bound for a sum) and everything else stays as it was. Thus no
+event can make a partition stick.
 """
 
 import json
@@ -17,6 +18,7 @@ from analytics.measures.rows import Outcome
 from streams.ledger import Burial
 
 REPLACEMENT: Final = "\ufffd"
+INTEGER_MAX: Final = 2**63 - 1
 DIGITS_MAX: Final = 300
 """Digits of a number that is kept as one; a longer one becomes text."""
 
@@ -40,30 +42,37 @@ def outcome(value: Outcome) -> Outcome:
     return msgspec.structs.replace(
         value,
         raw=tuple(
-            msgspec.structs.replace(_texts(row), payload=payload(row.payload)) for row in value.raw
+            msgspec.structs.replace(_fit(row), payload=payload(row.payload)) for row in value.raw
         ),
-        cells=tuple(msgspec.structs.replace(row, key=_texts(row.key)) for row in value.cells),
-        sessions=tuple(_texts(row) for row in value.sessions),
-        seen=tuple(_texts(row) for row in value.seen),
+        cells=tuple(
+            msgspec.structs.replace(row, key=_fit(row.key), measures=_fit(row.measures))
+            for row in value.cells
+        ),
+        sessions=tuple(
+            msgspec.structs.replace(_fit(row), totals=_fit(row.totals)) for row in value.sessions
+        ),
+        seen=tuple(_fit(row) for row in value.seen),
     )
 
 
 def burials(values: Sequence[Burial]) -> list[Burial]:
     """Return burials with every text made fit; the payload is bytes and stays."""
-    return [_texts(burial) for burial in values]
+    return [_fit(burial) for burial in values]
 
 
 def records(values: Sequence[Record]) -> list[Record]:
     """Return records with their topic made fit; key, value and headers are bytes and stay."""
-    return [_texts(record) for record in values]
+    return [_fit(record) for record in values]
 
 
-def _texts(row: Any) -> Any:  # noqa: ANN401  (any of our structs in, the same kind out)
-    changed = {
-        field: fit
-        for field in row.__struct_fields__
-        if type(value := getattr(row, field)) is str and (fit := text(value)) != value
-    }
+def _fit(row: Any) -> Any:  # noqa: ANN401  (any of our structs in, the same kind out)
+    changed: dict[str, str | int] = {}
+    for field in row.__struct_fields__:
+        value = getattr(row, field)
+        if type(value) is str and (fit := text(value)) != value:
+            changed[field] = fit
+        elif type(value) is int and abs(value) > INTEGER_MAX:
+            changed[field] = INTEGER_MAX if value > 0 else -INTEGER_MAX
     return msgspec.structs.replace(row, **changed) if changed else row
 
 

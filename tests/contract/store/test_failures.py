@@ -149,6 +149,18 @@ async def test_values_that_postgresql_cannot_hold_are_replaced_and_the_rest_is_k
     assert list(known) == [session_key("s\x00")]
 
 
+async def test_a_sum_beyond_64_bits_stays_at_the_bound(store_url: str) -> None:
+    beyond = cell(2**63)
+    rows = (raw(0, cost_nanousd=2**70),)
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
+        await ledger.commit(claim, outcome(0, 1, raw=rows, cells=(beyond,)))
+
+    look = PostgresLooker(store_url)
+    assert [one.calls for one in look.cells()] == [2**63 - 1]
+    assert look.rows("select cost_nanousd from events") == [(2**63 - 1,)]
+
+
 async def test_a_store_without_its_schema_says_to_migrate(empty_url: str) -> None:
     async with open_ledger(empty_url, clock=lambda: T0_MS) as ledger:
         with pytest.raises(StoreAway, match="mainstem migrate"):
