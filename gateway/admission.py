@@ -90,7 +90,8 @@ class Admission:
             fields["tenant"] = grant.tenant
             if fields.get("id") in {None, ""}:
                 fields["id"] = self._new_id()
-            event = events.read(fields)
+            payload = msgspec.json.encode(fields)
+            event = events.decode(payload)
         except BadEvent as error:
             return _refused(fields.get("id"), error.reason)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -99,8 +100,8 @@ class Admission:
             return _refused("", f"not an event: {error}")
         if type(event) not in PUBLISHABLE:
             return _refused(event.id, f"type {fields['type']!r} is not for clients to publish")
-        payload = None if fields.keys() <= KNOWN[type(event)] else msgspec.json.encode(fields)
-        return Outgoing(event=event, payload=payload, traceparent=traceparent)
+        has_more = not fields.keys() <= KNOWN[type(event)]
+        return Outgoing(event=event, payload=payload if has_more else None, traceparent=traceparent)
 
 
 async def _all(burials: Sequence[Awaitable[None]]) -> None:

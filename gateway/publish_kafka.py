@@ -105,6 +105,8 @@ class KafkaPublisher:
 
     def start(self) -> None:
         """Begin to look for the broker, and to send; return at once."""
+        metrics.INFLIGHT_RECORDS.set_function(lambda: self._records)
+        metrics.INFLIGHT_BYTES.set_function(lambda: self._bytes)
         self._tasks = [asyncio.create_task(self._keep()), asyncio.create_task(self._pump())]
 
     async def stop(self) -> None:
@@ -205,7 +207,6 @@ class KafkaPublisher:
         self._emptied.clear()
         self._queue.append(parcel)
         self._filled.set()
-        self._show()
         return parcel
 
     async def _pump(self) -> None:
@@ -269,11 +270,6 @@ class KafkaPublisher:
             parcel.outcome.set_result(reason)
         if not self._records:
             self._emptied.set()
-        self._show()
-
-    def _show(self) -> None:
-        metrics.INFLIGHT_RECORDS.set(self._records)
-        metrics.INFLIGHT_BYTES.set(self._bytes)
 
     async def _keep(self) -> None:
         """Keep a producer that works, for as long as the gateway lives."""

@@ -58,7 +58,9 @@ def record(event: Event, *, payload: bytes | None = None, traceparent: str = "")
 
 def source_of(event: Event) -> str:
     """Return the CloudEvents source: a URI reference made of tenant and road."""
-    return f"/tenants/{quote(event.tenant, safe='')}/{event.source}"
+    tenant = event.tenant
+    plain = tenant.isascii() and tenant.isalnum()
+    return f"/tenants/{tenant if plain else quote(tenant, safe='')}/{event.source}"
 
 
 def rfc3339(at_ms: int) -> str:
