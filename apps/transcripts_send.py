@@ -95,6 +95,11 @@ class Outbox:
             self.sent.count(verdict)
 
 
+_TOO_LARGE: Final = Verdict(
+    id="", status=Status.REFUSED, reason="an event larger than a body may be"
+)
+
+
 class _Answer(Struct):
     results: list[Verdict] = field(default_factory=list)
     detail: str = ""
@@ -161,8 +166,8 @@ class Gateway:
             ) from error
         except httpx.HTTPError:
             return [], 1.0
-        if response.status_code == 413 and len(batch) > 1:
-            return self._halves(batch)
+        if response.status_code == 413:
+            return self._halves(batch) if len(batch) > 1 else ([_TOO_LARGE], 0.0)
         return self._read(response)
 
     def _halves(self, batch: Sequence[bytes]) -> tuple[list[Verdict], float]:

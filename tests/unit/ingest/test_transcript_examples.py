@@ -1,0 +1,131 @@
+"""Real transcripts, held against an independent count."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analytics.contracts import events
+from analytics.contracts.agent_events import AgentEvent, RequestFinished
+from analytics.contracts.facts import Source
+from analytics.contracts.ids import DEFAULT_TENANT
+from gateway.transcripts.reader import Reader
+from gateway.transcripts.totals import Totals
+from tests.support.ingest import DATA, of_kind
+
+FILES = sorted((DATA / "transcripts").glob("*.jsonl"))
+FAR_MS = 4_000_000_000_000
+
+
+class Naive:
+    """What a counter of ten lines makes of transcripts, to hold ours against."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.usage: dict[object, dict[str, int]] = {}
+        self.sessions: set[str] = set()
+        self.tools: set[str] = set()
+        self.bad = 0
+        for line in (line for file in files for line in file.read_text().splitlines()):
+            given = json.loads(line)
+            if not isinstance(given, dict) or "type" not in given:
+                self.bad += 1
+            elif given["type"] in {"user", "assistant"}:
+                self._message(given)
+
+    def _message(self, given: dict[str, Any]) -> None:
+        content = given["message"].get("content") if isinstance(given["message"], dict) else None
+        blocks = content if isinstance(content, list) else [content]
+        if "timestamp" not in given or content is None or blocks == ["wow error"]:
+            self.bad += 1
+            return
+        self.sessions.add(given["sessionId"])
+        self.tools |= {b["id"] for b in blocks if isinstance(b, dict) and b["type"] == "tool_use"}
+        if given["type"] == "assistant":
+            message = given["message"]
+            key = (message.get("id"), given.get("requestId"))
+            self.usage[key if any(key) else given["uuid"]] = message.get("usage", {})
+
+    def tokens(self, name: str) -> int:
+        return sum(usage.get(name, 0) for usage in self.usage.values())
+
+
+def imported(files: Sequence[Path], *, now_ms: int = FAR_MS) -> tuple[list[AgentEvent], Totals]:
+    reader = Reader(tenant=DEFAULT_TENANT, now_ms=now_ms)
+    made: list[AgentEvent] = []
+    for file in files:
+        reader.open(str(file), session_id=file.stem)
+        with file.open("rb") as lines:
+            for number, raw in enumerate(lines, start=1):
+                made += reader.line(raw, number)
+        made += reader.close()
+    return [*made, *reader.finish()], reader.totals
+
+
+@pytest.mark.requirement("import-idempotent")
+@pytest.mark.parametrize(
+    "files", [[file] for file in FILES] + [FILES], ids=lambda f: f"{len(f)}-{f[0].stem}"
+)
+def test_the_totals_are_those_of_a_naive_count(files: list[Path]) -> None:
+    naive = Naive(files)
+
+    made, totals = imported(files)
+
+    spent = totals.spent
+    assert totals.requests == len(naive.usage)
+    assert totals.sessions == len(naive.sessions)
+    assert totals.tool_calls == len(naive.tools)
+    assert sum(totals.skipped.values()) == naive.bad
+    assert spent.input_tokens == naive.tokens("input_tokens")
+    assert spent.output_tokens == naive.tokens("output_tokens")
+    assert spent.cache_read_tokens == naive.tokens("cache_read_input_tokens")
+    assert spent.cache_write_tokens == naive.tokens("cache_creation_input_tokens")
+    finished = of_kind(RequestFinished, made)
+    assert sum(event.output_tokens for event in finished) == spent.output_tokens
+    assert sum(event.input_tokens for event in finished) == spent.input_tokens
+
+
+def test_the_five_transcripts_hold_what_they_hold() -> None:
+    _, totals = imported(FILES)
+
+    spent = totals.spent
+    assert (totals.sessions, totals.prompts, totals.requests) == (5, 14, 18)
+    assert (spent.input_tokens, spent.output_tokens, totals.tool_calls) == (1_441, 1_158, 9)
+
+
+@pytest.mark.requirement("bad-input-answered")
+def test_bad_lines_are_told_with_their_place_and_reason() -> None:
+    (file,) = (file for file in FILES if file.stem == "ccl_edge_cases")
+
+    _, totals = imported([file])
+
+    assert totals.lines == 19
+    assert [(bad.line, str(bad.reason)) for bad in totals.shown] == [
+        (10, "no-content"),
+        (11, "no-timestamp"),
+        (13, "not-an-object"),
+        (14, "no-type"),
+        (15, "not-an-object"),
+        (16, "not-an-object"),
+        (18, "bad-content"),
+    ]
+    assert totals.uncounted == {"summary": 1}
+
+
+@pytest.mark.requirement("import-idempotent")
+def test_a_second_import_has_the_ids_of_the_first() -> None:
+    first, _ = imported(FILES)
+    again, _ = imported(FILES)
+
+    ids = [event.id for event in first]
+    assert [event.id for event in again] == ids
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_event_passes_its_contract_and_says_where_it_is_from() -> None:
+    made, _ = imported(FILES)
+
+    for event in made:
+        assert events.decode(events.encode(event)) == event
+        assert event.source is Source.TRANSCRIPT
