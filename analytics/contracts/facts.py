@@ -1,4 +1,7 @@
-"""What every event of ours carries, and the kinds of value it may hold."""
+"""What every event of ours carries, and the kinds of value it may hold.
+
+Events hold plain values and can be in no cycle, so the garbage collector need not look at them.
+"""
 
 from enum import StrEnum
 from typing import Annotated, Final
@@ -38,7 +41,7 @@ class CostBasis(StrEnum):
     ESTIMATED = "estimated"
 
 
-class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="type"):
     """What every event of ours carries."""
 
     id: Annotated[EventId, Meta(min_length=1, max_length=ID_LENGTH_MAX)]

@@ -6,7 +6,7 @@ it makes a row of the batch's own. Open cells have a limit: beyond it further se
 the batch too, which cost the store more and change no sum.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from analytics.contracts.ids import TenantId
@@ -14,7 +14,7 @@ from analytics.measures.columns import Sums, measures_of, sums_of, zeros
 from analytics.measures.memory import Delta, DeltaKey, SessionKey
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Grain
 from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
-from analytics.windows.tumbling import place
+from analytics.windows.tumbling import WIDTH_COUNT, place, start_of
 
 Series = tuple[str, Grain, str, str, str, str, str, str, str]
 """A `CellKey` as a plain tuple, quick to look up."""
@@ -38,13 +38,13 @@ class Cell:
     def row(self, *, batch_offset: int, closed: bool) -> CellRow:
         """Return the cell as the store keeps it."""
         return CellRow(
-            key=_key(self.series),
-            width_ms=self.width_ms,
-            start_ms=self.start_ms,
-            batch_offset=batch_offset,
-            measures=measures_of(self.sums),
-            latency=to_bytes(self.latency) if self.latency else b"",
-            closed=closed,
+            _key(self.series),
+            self.width_ms,
+            self.start_ms,
+            batch_offset,
+            measures_of(self.sums),
+            to_bytes(self.latency) if self.latency else b"",
+            closed,
         )
 
 
@@ -57,6 +57,8 @@ class Cells:
         self._open: tuple[dict[int, dict[Series, Cell]], ...] = tuple({} for _ in WIDTHS_MS)
         self._apart: dict[tuple[int, int, Series], Cell] = {}
         self._touched: list[Cell] = []
+        self._gathered: dict[tuple[int, Series], Delta] = {}
+        """What the batch at hand told of each series in each place."""
         self.spilled_count = 0
         for row in open_cells:
             self._restore(row)
@@ -66,26 +68,24 @@ class Cells:
         """How many cells are open."""
         return self._open_count
 
-    def add(self, session: SessionKey, deltas: dict[DeltaKey, Delta]) -> None:
+    def add(self, session: SessionKey, deltas: Mapping[DeltaKey, Delta]) -> None:
         """Add what a batch told of one session."""
         tenant, session_id = session
+        gathered = self._gathered
         for (number, project, agent, model, tool, skill, query_source), delta in deltas.items():
-            amounts = [(column, amount) for column, amount in enumerate(delta.sums) if amount]
-            if not amounts and not delta.latency:
-                continue
             fleet = (tenant, Grain.FLEET, project, "", agent, model, tool, skill, query_source)
             own = (tenant, Grain.SESSION, project, session_id, agent, model, "", "", "")
-            for cell in self._reached(number, fleet, own):
-                sums = cell.sums
-                for column, amount in amounts:
-                    sums[column] += amount
-                if delta.latency:
-                    merge(cell.latency, delta.latency)
+            for key in ((number, fleet), (number, own)):
+                into = gathered.get(key)
+                if into is None:
+                    into = gathered[key] = Delta()
+                into.add(delta)
 
     def rows(
         self, *, batch_offset: int, watermark_ms: int
     ) -> tuple[tuple[CellRow, ...], tuple[CellRow, ...]]:
         """Return all cells to write, and those of them that the watermark closed; begin anew."""
+        self._spread()
         closed = [
             cell.row(batch_offset=ON_TIME, closed=True) for cell in self._closing(watermark_ms)
         ]
@@ -99,19 +99,25 @@ class Cells:
         self._apart = {}
         return (*rows, *closed), tuple(closed)
 
-    def _reached(self, number: int, *both: Series) -> Iterator[Cell]:
-        where = place(number)
-        for level, width_ms in _WIDTHS:
-            if level < where.skipped_count:
+    def _spread(self) -> None:
+        """Add what the batch gathered of each series in each place to the cells it reaches."""
+        for (number, series), delta in self._gathered.items():
+            amounts = [item for item in delta.sums.items() if item[1]]
+            if not amounts and not delta.latency:
                 continue
-            start_ms = where.start_ms - where.start_ms % width_ms
-            for series in both:
-                if level < where.closed_count:
-                    yield self._cell_apart(level, start_ms, series)
-                else:
-                    yield self._cell(level, start_ms, series)
+            where = place(number)
+            for level in range(where.skipped_count, WIDTH_COUNT):
+                find = self._cell_apart if level < where.closed_count else self._cell
+                cell = find(level, where.start_ms, series)
+                sums = cell.sums
+                for column, amount in amounts:
+                    sums[column] += amount
+                if delta.latency:
+                    merge(cell.latency, delta.latency)
+        self._gathered = {}
 
-    def _cell(self, level: int, start_ms: int, series: Series) -> Cell:
+    def _cell(self, level: int, at_ms: int, series: Series) -> Cell:
+        start_ms = start_of(at_ms, WIDTHS_MS[level])
         window = self._open[level].get(start_ms)
         if window is None:
             window = self._open[level][start_ms] = {}
@@ -127,7 +133,8 @@ class Cells:
             self._touched.append(cell)
         return cell
 
-    def _cell_apart(self, level: int, start_ms: int, series: Series) -> Cell:
+    def _cell_apart(self, level: int, at_ms: int, series: Series) -> Cell:
+        start_ms = start_of(at_ms, WIDTHS_MS[level])
         key = (level, start_ms, series)
         cell = self._apart.get(key)
         if cell is None:

@@ -4,6 +4,7 @@ While a batch is folded, sums are plain lists in the order of `rows.MEASURES`; `
 into the value that rows carry. Sums saturate at what a column of 64 bits holds.
 """
 
+from collections import defaultdict
 from typing import Final
 
 from msgspec import structs
@@ -44,6 +45,9 @@ USAGE_ACTIVE_MS: Final = MEASURES.index("usage_active_ms")
 EVENTS: Final = MEASURES.index("events")
 
 Sums = list[int]
+"""A sum for every column."""
+Amounts = defaultdict[int, int]
+"""What is added to some of the columns."""
 
 
 def zeros() -> Sums:

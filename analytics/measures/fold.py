@@ -35,8 +35,9 @@ from analytics.measures.prices import PriceTable
 from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
 from analytics.measures.sketch import merge
 from analytics.measures.step import Shown, Step
-from analytics.windows import tumbling, watermark
+from analytics.windows import watermark
 
+_IMPORTED: Final = Source.TRANSCRIPT
 QUIET_SCAN_MS: Final = 1_000
 """How long after a look for sessions that fell quiet the next one may come."""
 
@@ -47,7 +48,7 @@ _KINDS: Final[dict[type[Fact], tuple[str, Contribution]]] = {
 }
 
 
-class Arrival(Struct, frozen=True):
+class Arrival(Struct, frozen=True, gc=False):
     """An event as the log holds it."""
 
     offset: int
@@ -171,7 +172,9 @@ class PartitionFold:
 
     def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
         rules, sessions, touched = self._rules, self._sessions, batch.touched
+        mark_ms, skew_ms, lateness_ms = self._watermark_ms, rules.future_skew_ms, rules.lateness_ms
         step = Step(self._prices, self.counters, repeats_max=rules.stuck_repeats)
+        append, pace = batch.raw.append, rules.pace
         for arrival in arrivals:
             event = arrival.event
             key = _session_of(event)
@@ -185,34 +188,31 @@ class PartitionFold:
             memory.ids[digest] = None
             memory.new_ids.append(digest)
             touched[key] = memory
-            step.received_ms = received_ms = arrival.received_ms
-            step.when_ms = when_ms = min(event.at_ms, received_ms + rules.future_skew_ms)
-            step.apart = apart = event.source is Source.TRANSCRIPT
+            received_ms = arrival.received_ms
+            when_ms = min(event.at_ms, received_ms + skew_ms)
+            apart = event.source is _IMPORTED
             if apart:
                 batch.backfill_count += 1
-            elif when_ms - rules.lateness_ms > self._watermark_ms:
-                self._watermark_ms = when_ms - rules.lateness_ms
+            elif when_ms - lateness_ms > mark_ms:
+                self._watermark_ms = mark_ms = when_ms - lateness_ms
             if not isinstance(event, AgentFact):
-                batch.raw.append(_raw_apart(arrival))
+                append(_raw_apart(arrival))
                 continue
-            step.watermark_ms = self._watermark_ms
-            step.place = place = step.place_at(when_ms)
-            if not apart and tumbling.is_late(place):
+            step.begin(memory, when_ms, received_ms, mark_ms, apart=apart)
+            if step.is_late:
                 batch.late_count += 1
             name, contribute = _KINDS[type(event)]
-            step.memory, step.signal, step.attention = memory, None, ""
             identify(memory, step, event)
             shown = contribute(step, event)
-            follow(memory, step, rules.pace)
-            batch.raw.append(_raw(arrival, event, name, shown))
+            follow(memory, step, pace)
+            append(_raw(arrival, event, name, shown))
 
     def _settle(self, memory: SessionMemory) -> None:
         """Bring a session's deltas into its totals and into the windows."""
         totals = memory.totals
         for delta in memory.deltas.values():
-            for column, amount in enumerate(delta.sums):
-                if amount:
-                    totals[column] += amount
+            for column, amount in delta.sums.items():
+                totals[column] += amount
             if delta.latency:
                 merge(memory.latency, delta.latency)
         self._cells.add(memory.key, memory.deltas)
@@ -294,24 +294,25 @@ def _session_of(event: Event) -> SessionKey:
 
 
 def _raw(arrival: Arrival, event: AgentFact, name: str, shown: Shown) -> RawRow:
+    """Return the raw row of an event; by position, which takes a fifth of the time by name."""
     model, tool, duration_ms, cost_nanousd, failed = shown
     return RawRow(
-        id=event.id,
-        tenant=event.tenant,
-        session_id=event.session_id,
-        at_ms=event.at_ms,
-        type=name,
-        source=str(event.source),
-        project=event.project,
-        agent=event.agent,
-        agent_id=event.agent_id,
-        model=model,
-        tool=tool,
-        duration_ms=duration_ms,
-        cost_nanousd=cost_nanousd,
-        failed=failed,
-        offset=arrival.offset,
-        payload=arrival.payload,
+        event.id,
+        event.tenant,
+        event.session_id,
+        event.at_ms,
+        name,
+        str(event.source),
+        event.project,
+        event.agent,
+        event.agent_id,
+        model,
+        tool,
+        duration_ms,
+        cost_nanousd,
+        failed,
+        arrival.offset,
+        arrival.payload,
     )
 
 

@@ -10,6 +10,7 @@ would count again if it came again, a request or tool call that old is settled a
 of it change nothing. Counters beyond their limit are not counted. Each case adds to `Counters`.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
@@ -19,11 +20,11 @@ from msgspec import Struct
 
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.columns import Sums, measures_of, sums_of, zeros
+from analytics.measures.columns import Amounts, Sums, measures_of, sums_of, zeros
 from analytics.measures.merging import CounterState, RequestState, ToolState
 from analytics.measures.rows import SessionRow, SessionState
 from analytics.measures.sessions import INITIAL, falls_quiet
-from analytics.measures.sketch import Counts, from_bytes, to_bytes
+from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
 
 DIGEST_BYTES: Final = 8
 """How much of an id's digest is remembered: two of a million ids agree once in 10⁷ sessions."""
@@ -300,8 +301,16 @@ class Delta:
     __slots__ = ("latency", "sums")
 
     def __init__(self) -> None:
-        self.sums: Sums = zeros()
+        self.sums: Amounts = defaultdict(int)
         self.latency: Counts = {}
+
+    def add(self, other: "Delta") -> None:
+        """Add what another delta adds."""
+        sums = self.sums
+        for column, amount in other.sums.items():
+            sums[column] += amount
+        if other.latency:
+            merge(self.latency, other.latency)
 
 
 DeltaKey = tuple[int, str, str, str, str, str, str]

@@ -46,7 +46,7 @@ TOOL_COLUMNS: Final = (TOOL_CALLS, TOOL_ERRORS, TOOL_REFUSALS, LINES_ADDED, LINE
 """What a tool call is counted in, in the order of `ToolState.amounts`."""
 
 
-class RequestState(Struct, array_like=True):
+class RequestState(Struct, array_like=True, gc=False):
     """What is known of one model request so far, and where it is counted."""
 
     key: str
@@ -133,7 +133,7 @@ class RequestState(Struct, array_like=True):
         self.query_source = self.query_source or query_source
 
 
-class ToolState(Struct, array_like=True):
+class ToolState(Struct, array_like=True, gc=False):
     """What is known of one tool call so far, and where it is counted."""
 
     key: str
@@ -170,7 +170,7 @@ class ToolState(Struct, array_like=True):
         )
 
 
-class CounterState(Struct, array_like=True):
+class CounterState(Struct, array_like=True, gc=False):
     """The last point of a running total that a sender reports."""
 
     key: str

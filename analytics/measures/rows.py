@@ -29,7 +29,7 @@ class Grain(StrEnum):
     """project, agent, session and model."""
 
 
-class CellKey(Struct, frozen=True):
+class CellKey(Struct, frozen=True, gc=False):
     """The series a cell belongs to; a dimension that does not apply is empty."""
 
     tenant: TenantId
@@ -43,7 +43,7 @@ class CellKey(Struct, frozen=True):
     query_source: str = ""
 
 
-class Measures(Struct):
+class Measures(Struct, gc=False):
     """What is counted; every field but `latency` is a sum, and sums may shrink when reports merge.
 
     `cost_nanousd` holds all cost, of which `cost_estimated_nanousd` comes from a price table. The
@@ -95,7 +95,7 @@ class SessionState(StrEnum):
     ENDED = "ended"
 
 
-class RawRow(Struct, frozen=True, kw_only=True):
+class RawRow(Struct, frozen=True, gc=False):
     """One event as it came, with the columns that queries filter by."""
 
     id: str
@@ -116,7 +116,7 @@ class RawRow(Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class CellRow(Struct, frozen=True, kw_only=True):
+class CellRow(Struct, frozen=True, gc=False):
     """One series' measures over one window, from one partition: absolute, replacing."""
 
     key: CellKey
@@ -128,7 +128,7 @@ class CellRow(Struct, frozen=True, kw_only=True):
     closed: bool
 
 
-class SessionRow(Struct, frozen=True, kw_only=True):
+class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
     """All that is known of a session by now: absolute, replacing."""
 
     tenant: TenantId
@@ -150,7 +150,7 @@ class SessionRow(Struct, frozen=True, kw_only=True):
     latency: bytes
 
 
-class SeenRow(Struct, frozen=True, kw_only=True):
+class SeenRow(Struct, frozen=True, kw_only=True, gc=False):
     """What one batch adds to a session's memory of ids seen and of facts still to be merged.
 
     `memory` is the core's own encoding: concatenating the rows of a session in `batch_offset`

@@ -4,13 +4,15 @@ A `Step` is made once a batch and set anew for each event, so that the hot path 
 its own. Sums go to the deltas of the event's session; a place says which windows they reach.
 """
 
-from analytics.measures.columns import EVENTS, LATENCY_COUNT, LATENCY_SUM_MS, Sums
+from analytics.measures.columns import EVENTS, LATENCY_COUNT, LATENCY_SUM_MS, Amounts
 from analytics.measures.memory import Counters, Delta, SessionMemory
 from analytics.measures.merging import Dimensions
 from analytics.measures.prices import PriceTable
 from analytics.measures.sessions import Signal
 from analytics.measures.sketch import bucket_of
 from analytics.windows import tumbling
+from analytics.windows.tumbling import NARROWEST_MS, PLACE_SHIFT
+from analytics.windows.tumbling import NEWEST_RETENTION_MS as RETENTION_MS
 
 Counted = tuple[Dimensions, tuple[int, ...]]
 """A series and what a fact adds to the columns of its kind there."""
@@ -31,6 +33,7 @@ class Step:
         "attention",
         "counters",
         "current",
+        "is_late",
         "memory",
         "place",
         "prices",
@@ -47,12 +50,31 @@ class Step:
         self.counters = counters
         self.repeats_max = repeats_max
         self.when_ms = self.received_ms = self.watermark_ms = self.place = 0
-        self.apart = False
+        self.apart = self.is_late = False
         self.project = self.agent = self.attention = ""
         self.signal: Signal | None = None
         self.current = Delta()
 
-    def events(self, model: str, tool: str, skill: str, query_source: str) -> Sums:
+    def begin(
+        self, memory: SessionMemory, when_ms: int, received_ms: int, mark_ms: int, *, apart: bool
+    ) -> None:
+        """Take up an event of the session that `memory` remembers."""
+        self.memory = memory
+        self.when_ms = when_ms
+        self.received_ms = received_ms
+        self.watermark_ms = mark_ms
+        self.apart = apart
+        self.signal = None
+        self.attention = ""
+        start_ms = when_ms - when_ms % NARROWEST_MS
+        if apart or start_ms + NARROWEST_MS <= mark_ms or received_ms - when_ms > RETENTION_MS:
+            self.place = self.place_at(when_ms)
+            self.is_late = not apart and tumbling.is_late(self.place)
+        else:
+            self.place = start_ms << PLACE_SHIFT
+            self.is_late = False
+
+    def events(self, model: str, tool: str, skill: str, query_source: str) -> Amounts:
         """Count the event itself; return the sums of its series, to add more to."""
         key = (self.place, self.project, self.agent, model, tool, skill, query_source)
         deltas = self.memory.deltas

@@ -19,7 +19,7 @@ def tool_decided(step: Step, event: AgentFact) -> Shown:
     step.events("", event.tool, "", "")
     step.signal = Signal.WORKED
     if not event.accepted:
-        _count_tool(step, event.tool_use_id, event.tool, "", refused=True)
+        _merge_tool(step, event.tool_use_id, event.tool, "", refused=True)
     return ("", event.tool, event.waited_ms, None, not event.accepted)
 
 
@@ -43,15 +43,30 @@ def tool_started(step: Step, event: AgentFact) -> Shown:
 def tool_finished(step: Step, event: AgentFact) -> Shown:
     """Count a tool call."""
     assert isinstance(event, ToolFinished)
-    step.events("", event.tool, event.skill, "")
+    sums = step.events("", event.tool, event.skill, "")
     step.signal = Signal.WORKED
-    state = _count_tool(
-        step, event.tool_use_id, event.tool, event.skill, called=True,
-        failed=not event.succeeded, lines=(event.lines_added, event.lines_removed),
-    )  # fmt: skip
+    failed = not event.succeeded
+    shown = ("", event.tool, event.duration_ms, None, failed)
+    memory = step.memory
+    key = event.tool_use_id
+    if key and (key in memory.tools or memory.is_settled("tool", key)):
+        state = _merge_tool(
+            step, key, event.tool, event.skill, called=True,
+            failed=failed, lines=(event.lines_added, event.lines_removed),
+        )  # fmt: skip
+    else:
+        state = ToolState(
+            key, step.when_ms, step.project, step.agent, event.tool, event.skill,
+            True, failed, False, event.lines_added, event.lines_removed,  # noqa: FBT003
+        )  # fmt: skip
+        if key:
+            memory.add_tool(state, step.counters)
+        for column, amount in zip(TOOL_COLUMNS, state.amounts(), strict=True):
+            if amount:
+                sums[column] += amount
     if event.input_digest:
         _look_at(step, state, event.tool, event.input_digest)
-    return ("", event.tool, event.duration_ms, None, not event.succeeded)
+    return shown
 
 
 def _look_at(step: Step, state: ToolState | None, tool: str, digest: str) -> None:
@@ -64,7 +79,7 @@ def _look_at(step: Step, state: ToolState | None, tool: str, digest: str) -> Non
     step.signal = tool_signal(step.memory.doing, tool, digest, repeats_max=step.repeats_max)
 
 
-def _count_tool(
+def _merge_tool(
     step: Step, key: str, tool: str, skill: str, *, called: bool = False, failed: bool = False,
     refused: bool = False, lines: tuple[int, int] = (0, 0),
 ) -> ToolState | None:  # fmt: skip
