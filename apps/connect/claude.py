@@ -32,7 +32,7 @@ _VARIABLES: Final = (
 def put(text: str, telemetry: Telemetry) -> Change:
     """Return the settings with our variables and hooks in them."""
     text = text if text.strip("\ufeff \t\r\n") else text + "{}"
-    replaced: Replaced = {}
+    replaced: Replaced = _empty_ones(text)
     for name, value in variables(telemetry).items():
         before = jsonc.find(jsonc.parse(text), ("env", name))
         if before is not None and before.value == value:
@@ -55,14 +55,14 @@ def cut(text: str, replaced: Replaced) -> str:
                 text = text[: there.start] + replaced[name] + text[there.end :]
         else:
             text = jsonc.cut(text, path)
-    text = _cut_if_empty(text, ("env",))
+    text = _cut_if_empty(text, ("env",), replaced)
     for event in (*COMMAND_HOOKS, *HTTP_HOOKS):
         path = ("hooks", event)
         for index in reversed(range(len(_elements(text, path)))):
             if _is_ours(_elements(text, path)[index].value):
                 text = jsonc.cut(text, (*path, index))
-        text = _cut_if_empty(text, path)
-    return _cut_if_empty(text, ("hooks",))
+        text = _cut_if_empty(text, path, replaced)
+    return _cut_if_empty(text, ("hooks",), replaced)
 
 
 def variables(telemetry: Telemetry) -> dict[str, str]:
@@ -118,6 +118,26 @@ def _is_ours(value: Json) -> bool:
     return HOOK_PATH in said and ("$MAINSTEM_TOKEN" in said or FORWARDER in said)
 
 
-def _cut_if_empty(text: str, path: Path) -> str:
+def _empty_ones(text: str) -> Replaced:
+    """Return marks for what the user has left empty, so that it stays when ours is gone."""
+    root = jsonc.parse(text)
+    places: tuple[Path, ...] = (
+        ("env",), ("hooks",), *(("hooks", event) for event in (*COMMAND_HOOKS, *HTTP_HOOKS)),
+    )  # fmt: skip
+    found = {place: jsonc.find(root, place) for place in places}
+    return {
+        _mark(place): "empty"
+        for place, node in found.items()
+        if node is not None and node.value in ({}, [])
+    }
+
+
+def _mark(place: Path) -> str:
+    return "/" + "/".join(map(str, place))
+
+
+def _cut_if_empty(text: str, path: Path, replaced: Replaced) -> str:
     found = jsonc.find(jsonc.parse(text), path)
-    return jsonc.cut(text, path) if found is not None and found.value in ({}, []) else text
+    if found is None or found.value not in ({}, []) or _mark(path) in replaced:
+        return text
+    return jsonc.cut(text, path)

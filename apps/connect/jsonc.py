@@ -148,7 +148,7 @@ def _render(text: str, value: Json, *, indent: str, near: Node | None = None) ->
     if near is not None and "\n" not in text[near.key_start : near.end] and _is_flat(text):
         return json.dumps(value, ensure_ascii=False)
     step = _indent_step(text)
-    lines = json.dumps(value, ensure_ascii=False, indent=step).splitlines()
+    lines = json.dumps(value, ensure_ascii=False, indent=step).split("\n")
     return (_newline(text) + indent).join(lines)
 
 

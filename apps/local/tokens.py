@@ -12,12 +12,10 @@ import time
 from pathlib import Path
 from typing import Final
 
-from analytics.contracts.ids import DEFAULT_TENANT
+from analytics.contracts.ids import DEFAULT_TENANT, TenantId
 from apps.local.home import PRIVATE_FILE, Home, Unusable, make
 
 KEY_BYTES: Final = 48
-ISSUER: Final = "mainstem"
-AUDIENCE: Final = "mainstem-gateway"
 SCOPES: Final = ("publish", "subscribe", "admin")
 FIRST_SCOPES: Final = ("publish", "subscribe")
 FIRST_USER: Final = "local"
@@ -65,21 +63,17 @@ def issue(
     now_s: int,
     ttl_s: int | None = None,
 ) -> str:
-    """Return a signed token; without `ttl_s` it does not expire."""
-    from joserfc import jwt
-    from joserfc.jwk import OctKey
+    """Return a signed token, as the gateway reads it; without `ttl_s` it does not expire."""
+    from gateway import auth
 
-    claims: dict[str, object] = {
-        "iss": ISSUER,
-        "aud": AUDIENCE,
-        "sub": user,
-        "tenant": tenant,
-        "scopes": list(scopes),
-        "iat": now_s,
-    }
-    if ttl_s is not None:
-        claims["exp"] = now_s + ttl_s
-    return jwt.encode({"alg": "HS256"}, claims, OctKey.import_key(secret))
+    return auth.issue(
+        secret.encode(),
+        user=user,
+        tenant=TenantId(tenant),
+        scopes=[auth.Scope(scope) for scope in scopes],
+        now_ms=now_s * 1_000,
+        lifetime_ms=None if ttl_s is None else ttl_s * 1_000,
+    )
 
 
 def _first(secret: str) -> str:

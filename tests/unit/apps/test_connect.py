@@ -237,7 +237,7 @@ def test_connecting_to_another_gateway_replaces_our_part_only(
     assert path.read_bytes() == CLAUDE["own hooks"]
 
 
-@pytest.mark.parametrize("name", ["usual", "with comments", "tabs", "own hooks", "not ascii"])
+@pytest.mark.parametrize("name", ["usual", "with comments", "tabs", "crlf", "own hooks"])
 def test_edits_made_in_between_are_kept_and_ours_is_taken_out(
     home: Home, telemetry: Telemetry, user: Path, name: str
 ) -> None:
