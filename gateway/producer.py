@@ -106,6 +106,11 @@ class FencedProducer:
         """Flush, as long as it takes, and disconnect."""
         await self._producer.stop()
 
+    async def abandon(self) -> None:
+        """Disconnect without waiting for what was sent."""
+        await self._producer._sender.close()  # noqa: SLF001 - `stop` waits for the broker
+        await self._client.close()
+
     async def _ready(self, node_id: object, **options: object) -> bool:
         if not await self._ready_unfenced(node_id, **options):
             return False

@@ -9,6 +9,7 @@ gateway runs on, and refuses.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -121,9 +122,11 @@ class KafkaPublisher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._drop_producer()
-        for parcel in list(self._queue):
-            self._settle(parcel, STOPPING)
+        left = [*self._queue, *self._flying]
         self._queue.clear()
+        self._flying.clear()
+        for parcel in left:
+            self._settle(parcel, STOPPING)
 
     async def publish(self, outgoing: Sequence[Outgoing]) -> list[Verdict]:
         """Return one verdict an event, in order, once each is acknowledged or refused."""
@@ -236,6 +239,8 @@ class KafkaPublisher:
             delivery.add_done_callback(partial(self._delivered, parcel))
 
     def _delivered(self, parcel: _Parcel, delivery: Delivery) -> None:
+        if parcel not in self._flying:
+            return
         self._flying.discard(parcel)
         if delivery.cancelled():
             self._failed(parcel, KafkaConnectionError("given up"))
@@ -363,6 +368,8 @@ async def _discard(producer: FencedProducer, *, limit_ms: int = PROBE_LIMIT_MS) 
         await asyncio.wait_for(producer.stop(), limit_ms / 1_000)
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("producer did not stop cleanly", extra={"reason": repr(error)})
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            await asyncio.wait_for(producer.abandon(), PROBE_LIMIT_MS / 1_000)
 
 
 def _verdict(item: Outgoing, parcel: _Parcel, *, first: bool) -> Verdict:

@@ -85,6 +85,10 @@ class Sessions:
             spawn=self._spawn,
         )
 
+    def __len__(self) -> int:
+        """Return how many sockets are open."""
+        return len(self._sockets)
+
     @property
     def draining(self) -> bool:
         """Whether the gateway is stopping."""

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from msgspec import Struct
 
-from gateway.app import Outlet, build
+from gateway.app import Gateway, Outlet, build
 from gateway.auth import Scope, Verifier, issue
 from gateway.server import Server, server, serving
 from gateway.sessions import Clocks
@@ -27,6 +27,12 @@ class Running(Struct, frozen=True):
 
     server: Server
     publisher: Outlet
+    gateway: Gateway
+
+    @property
+    def sessions_open(self) -> int:
+        """How many sockets are open."""
+        return len(self.gateway.sessions)
 
     @property
     def port(self) -> int:
@@ -64,7 +70,7 @@ async def _running(publisher: Outlet, **changed: object) -> AsyncIterator[Runnin
         version="0",
     )
     async with serving(server(gateway.asgi, chosen, drain=gateway.sessions.drain)) as listening:
-        yield Running(listening, publisher)
+        yield Running(listening, publisher, gateway)
 
 
 @pytest.fixture

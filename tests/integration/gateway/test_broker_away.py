@@ -2,15 +2,19 @@
 
 import asyncio
 import json
+import signal
 
 import httpx
 import pytest
 
 from analytics.contracts import events, topics
+from analytics.contracts.agent_events import SessionStarted
+from analytics.contracts.ids import EventId, SessionId
 from apps.local.ports import free_port
+from gateway.publish import Outgoing, Status, Verdict
 from tests.integration.gateway.conftest import READY_S, Running, Start
 from tests.support.broker import started_tansu
-from tests.support.gateway import until
+from tests.support.gateway import TENANT, until
 from tests.support.publisher_kafka import landed, publisher_on
 
 pytestmark = pytest.mark.embedded
@@ -111,3 +115,35 @@ async def test_hooks_are_kept_within_a_limit_while_the_broker_is_away(
         answers = [await http.post("/hooks/claude", content=hook) for _ in range(7)]
 
     assert [answer.status_code for answer in answers] == [200] * 5 + [503] * 2
+
+
+@pytest.mark.requirement("refused-may-be-resent")
+@pytest.mark.requirement("limits-have-names")
+async def test_a_broker_that_stalls_leaves_nothing_acknowledged_and_memory_bounded() -> None:
+    with started_tansu() as broker:
+        async with publisher_on(broker.address, ack_ms=1_000, records_max=20) as publisher:
+            await until(lambda: publisher.ready, seconds_max=READY_S)
+            broker.process.send_signal(signal.SIGSTOP)
+            try:
+                stalled = await publisher.publish([_started(number) for number in range(30)])
+            finally:
+                broker.process.send_signal(signal.SIGCONT)
+            await until(lambda: publisher.ready, seconds_max=READY_S)
+            verdicts: list[Verdict] = []
+            async with asyncio.timeout(READY_S):
+                while not verdicts or any(one.status is Status.REFUSED for one in verdicts):
+                    verdicts = await publisher.publish([_started(number) for number in range(20)])
+        ids = await _ids(broker.address)
+
+    assert {verdict.status for verdict in stalled} == {Status.REFUSED}
+    assert all(verdict.retry_after_ms for verdict in stalled)
+    assert "too much" in stalled[29].reason
+    assert set(ids) == {f"stalled-{number}" for number in range(20)}
+
+
+def _started(number: int) -> Outgoing:
+    return Outgoing(
+        event=SessionStarted(
+            id=EventId(f"stalled-{number}"), tenant=TENANT, at_ms=1, session_id=SessionId("s")
+        )
+    )

@@ -1,6 +1,7 @@
 """The server itself: what reaches it that is no message of ours, and how it stops."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -16,7 +17,7 @@ from websockets.frames import Frame, Opcode
 from analytics.contracts import topics
 from tests.integration.gateway.conftest import Running, Start
 from tests.support.broker import RunningBroker
-from tests.support.gateway import KEY
+from tests.support.gateway import KEY, until
 from tests.support.publisher_kafka import landed
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -90,6 +91,34 @@ async def test_a_socket_too_many_gets_a_problem_instead(start: Start) -> None:
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
     assert json.loads(response.body)["type"] == "urn:mainstem:problem:unavailable"
+
+
+@pytest.mark.requirement("limits-have-names")
+async def test_a_peer_that_stops_reading_is_cut_off_and_others_go_on(
+    start: Start, bearer: str
+) -> None:
+    hello = json.dumps({"id": 1, "connect": {"token": bearer}})
+    asks = "\n".join(
+        json.dumps({"id": number, "unsubscribe": {"channel": "x"}}) for number in range(2, 1_002)
+    )
+    async with (
+        start(MemoryPublisher(), write_seconds_max=0.3) as running,
+        websockets.connect(running.websocket_url, proxy=None) as other,
+        websockets.connect(running.websocket_url, proxy=None, close_timeout=0.1) as stuck,
+    ):
+        for socket in (other, stuck):
+            await socket.send(hello)
+            await socket.recv()
+        stuck.transport.pause_reading()
+        with contextlib.suppress(websockets.ConnectionClosed):
+            async with asyncio.timeout(10):
+                while running.sessions_open == 2:
+                    await stuck.send(asks)
+        await until(lambda: running.sessions_open == 1)
+        await other.send(json.dumps({"id": 2, "unsubscribe": {"channel": "x"}}))
+        answer = json.loads(await other.recv())
+
+    assert answer == {"id": 2, "unsubscribe": {}}
 
 
 async def test_a_body_that_never_ends_is_given_up(start: Start, bearer: str) -> None:

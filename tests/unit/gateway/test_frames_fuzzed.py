@@ -62,7 +62,7 @@ def _check(effects: list[Effect]) -> None:
                 assert told["error"]["message"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(frames=st.lists(FRAMES, max_size=4), known=st.booleans())
 @example(frames=[b'{"id":1,"rpc":{"data":' + b'{"a":' * 5_000], known=True)
 @example(frames=[b'{"id":1e400,"rpc":{}}'], known=True)
