@@ -56,6 +56,7 @@ _SHAPES: Final = {
     "exponential_histogram": Shape.EXPONENTIAL,
     "summary": Shape.SUMMARY,
 }
+_PLAIN: Final = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 
 
 def logs(body: bytes) -> Batch[LogRecord]:
@@ -231,19 +232,19 @@ def _detail(point: AnyPoint) -> dict[str, Value]:
 
 
 def _attributes(pairs: Iterable[KeyValue]) -> Attributes:
-    return {pair.key: _value(pair.value) for pair in pairs}
+    attributes: Attributes = {}
+    for pair in pairs:
+        given = pair.value
+        which = given.WhichOneof("value")
+        attributes[pair.key] = getattr(given, which) if which in _PLAIN else _value(given)
+    return attributes
 
 
 def _value(given: AnyValue, depth: int = 0) -> Value:
     which = given.WhichOneof("value")
-    if which == "string_value":
-        return given.string_value
-    if which == "int_value":
-        return given.int_value
-    if which == "double_value":
-        return given.double_value
-    if which == "bool_value":
-        return given.bool_value
+    if which in _PLAIN:
+        plain: Value = getattr(given, which)
+        return plain
     if depth > ATTRIBUTE_DEPTH_MAX:
         return None
     if which == "array_value":
