@@ -35,8 +35,8 @@ from streams.watch import MetricsWatch
 
 LOOK_S: Final = 1.0
 """How often the worker looks whether its stream is still well."""
-LAG_LOOKS: Final = 5
-"""Every so many looks the broker is asked where its partitions end."""
+LAG_LOOK_S: Final = 5.0
+"""How often the broker is asked where its partitions end."""
 POLL_S_MAX: Final = 86_400.0
 """How long a store may be away before the group thinks that the worker is."""
 SEND_WAIT_S: Final = 30.0
@@ -83,12 +83,12 @@ class Worker:
         """Stream until told to stop, or until something is wrong; return what."""
         try:
             await self._parts.prepare()
-            metrics.WAITING.labels("broker").set(0)
+            self.progress.waits("broker", "")
             stream = _Stream(self._settings, self._parts, self.progress)
             return await stream.run(stopping)
         except (KafkaError, MainstemError, OSError) as error:
             log.warning("waiting for the broker", extra={"reason": repr(error)})
-            metrics.WAITING.labels("broker").set(1)
+            self.progress.waits("broker", str(error))
             return "broker"
 
 
@@ -136,7 +136,9 @@ class _Stream:
                 return ""
             started.result()
             log.info("worker started", extra={"group": self._settings.group})
-            async with _beside(self._ticking(), self._outbox.run(), self._caring()):
+            async with _beside(
+                self._ticking(), self._outbox.run(), self._caring(), self._looking()
+            ):
                 return await self._until_wrong(stop)
         finally:
             stop.cancel()
@@ -172,7 +174,6 @@ class _Stream:
     async def _until_wrong(self, stop: "asyncio.Task[Any]") -> str:
         failed = asyncio.ensure_future(self._drive.failed())
         ends: set[asyncio.Task[Any]] = {stop, failed}
-        looks = 0
         try:
             while True:
                 await asyncio.wait(ends, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
@@ -183,26 +184,28 @@ class _Stream:
                 if self._app.crashed:
                     log.warning("faust gave up", extra={"reason": repr(self._app.crash_reason)})
                     return "faust"
-                if looks % LAG_LOOKS == 0:
-                    await self._look_at_lag()
-                looks += 1
                 if self._progress.stalled:
                     log.error("no progress in spite of lag", extra={"lag": self._progress.lag})
                     return "stalled"
         finally:
             failed.cancel()
 
+    async def _looking(self) -> None:
+        self._progress.joined = True
+        while True:
+            await self._look_at_lag()
+            await asyncio.sleep(LAG_LOOK_S)
+
     async def _look_at_lag(self) -> None:
         held = self._drive.held()
-        self._progress.joined = True
         try:
-            async with asyncio.timeout(SEND_WAIT_S):
-                if not held:
-                    await self._parts.prepare()
-                ends = await self._consumer.ends(set(held))
+            if not held:
+                await self._parts.prepare()
+            ends = await self._consumer.ends(set(held))
         except (KafkaError, BrokerAway, OSError, TimeoutError) as error:
-            log.info("the broker does not say where it ends", extra={"reason": repr(error)})
+            self._progress.waits("broker", f"it does not say where its topics end ({error!r})")
             return
+        self._progress.waits("broker", "")
         self._progress.seen(self._drive.reached(), ends, now_ms=self.now_ms())
 
     async def _ticking(self) -> None:

@@ -24,7 +24,7 @@ import faust
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from msgspec import Struct
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 POSITION_WAIT_S: Final = 3.0
 """How long a rebalance waits for the store to say where to start; then it goes on behind."""
+
+ASK_WAIT_S: Final = 2.0
+"""How long the broker has to say who it is, where it ends, or that it noted an offset."""
 
 RECORD_BYTES: Final = 64
 """What a record weighs beyond its key and value, for the limit on a batch."""
@@ -86,6 +89,19 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_wait_ms  # noqa: SLF001 (Faust fixes it at 1500)
         return consumer
+
+    async def on_thread_stop(self) -> None:
+        """Leave, also when the broker is away, where aiokafka's own stop fails half way."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        consumer = self._consumer
+        if consumer is None:
+            return
+        try:
+            async with asyncio.timeout(ASK_WAIT_S):
+                await consumer.stop()
+        except (KafkaError, TimeoutError, asyncio.CancelledError) as error:
+            log.info("left without the broker's word", extra={"error": repr(error)})
+            await consumer._client.close()  # noqa: SLF001 (see `internals`)
 
     async def _fetch_records(
         self,
@@ -158,7 +174,8 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         if node is None:
             raise KafkaError("no broker is known")
         known = self._connections(consumer)
-        answer = await client.send(node, MetadataRequest([]))
+        async with asyncio.timeout(ASK_WAIT_S):
+            answer = await client.send(node, MetadataRequest([]))
         self._known = known
         self._log_id = str(getattr(answer, "cluster_id", "") or "")
         return self._log_id
@@ -188,6 +205,18 @@ class BatchThread(driver.AIOKafkaConsumerThread):
                 continue
             self._next[tp] = offset
 
+    async def ends(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
+        """Ask the broker where these partitions end; raise what aiokafka does, or TimeoutError."""
+        found = await self.call_thread(self._ends, self._ensure_consumer(), set(partitions))
+        return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+    async def _ends(
+        self, consumer: AIOKafkaConsumer, partitions: set[TP]
+    ) -> Mapping[TopicPartition, int]:
+        async with asyncio.timeout(ASK_WAIT_S):
+            ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
+
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Tell Kafka how far the store is; for display only, so a failure is only said."""
         consumer = self._ensure_consumer()
@@ -198,8 +227,9 @@ class BatchThread(driver.AIOKafkaConsumerThread):
             if tp in ours
         }
         try:
-            await consumer.commit(known)
-        except KafkaError as error:
+            async with asyncio.timeout(ASK_WAIT_S):
+                await consumer.commit(known)
+        except (KafkaError, TimeoutError) as error:
             log.info("lag display not updated", extra={"error": repr(error)})
             return False
         return True
@@ -245,7 +275,7 @@ class BatchConsumer(driver.Consumer):
         generation = self.app.consumer_generation_id
         try:
             current = await self._batch_thread.identify()
-        except (KafkaError, OSError) as error:
+        except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the broker does not say who it is", extra={"error": repr(error)})
             asyncio.get_running_loop().call_later(1.0, self._seek_again, generation)
             return
@@ -278,7 +308,7 @@ class BatchConsumer(driver.Consumer):
         """Ask the broker where these partitions end."""
         if not partitions:
             return {}
-        return await self.highwaters(*partitions)
+        return await self._batch_thread.ends(partitions)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let go before Faust does."""
@@ -333,11 +363,13 @@ def install(app: faust.App, positions: Positions, limits: Limits) -> None:
     """Make `app` work on batches; call it before anything asks for the app's consumer."""
 
     class Thread(BatchThread):
+        logger = driver.logger
         records_max = limits.records_max
         bytes_max = limits.bytes_max
         fetch_wait_ms = limits.fetch_wait_ms
 
     class Consumer(BatchConsumer):
+        logger = driver.logger
         thread_class = Thread
 
     class Transport(driver.Transport):

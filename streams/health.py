@@ -35,7 +35,6 @@ class Standing(Struct, frozen=True, kw_only=True):
     lag: int
     partitions: int
     progress_age_ms: int
-    log_id: str
 
 
 class Progress:
@@ -43,8 +42,7 @@ class Progress:
 
     def __init__(self, *, stalled_ms: int) -> None:
         self.joined = False
-        self.waiting = ""
-        self.log_id = ""
+        self._waiting: dict[str, str] = {}
         self._stalled_ms = stalled_ms
         self._positions: dict[TP, int] = {}
         self._since_ms: dict[TP, int] = {}
@@ -65,6 +63,19 @@ class Progress:
         ages = [now_ms - self._since_ms[tp] for tp, lag in self._lag.items() if lag]
         self._age_ms = max(ages, default=0)
         metrics.PROGRESS_AGE_SECONDS.set(self._age_ms / 1_000)
+
+    def waits(self, part: str, reason: str) -> None:
+        """Note that a part is away, and why; no reason says that it is back."""
+        if reason:
+            self._waiting[part] = reason
+        else:
+            self._waiting.pop(part, None)
+        metrics.WAITING.labels(part).set(1 if reason else 0)
+
+    @property
+    def waiting(self) -> str:
+        """Which parts are away, and why; empty when none is."""
+        return "; ".join(f"{part}: {reason}" for part, reason in self._waiting.items())
 
     def started_anew(self) -> None:
         """Forget the past: the stream was built anew."""
@@ -90,7 +101,6 @@ class Progress:
             lag=self.lag,
             partitions=len(self._lag),
             progress_age_ms=self._age_ms,
-            log_id=self.log_id,
         )
 
 

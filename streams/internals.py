@@ -32,7 +32,9 @@ TOUCHED: Final[dict[str, str]] = {
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._create_worker_consumer": "89e6d171",
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.getmany": "d2fe3d4f",
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._fetch_records": "b26e1965",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.on_thread_stop": "8c73ef56",
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.commit": "03986cc3",
+    "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread.highwater": "0f515b30",
     "faust.transport.drivers.aiokafka:AIOKafkaConsumerThread._commit": "6852568c",
     "faust.tables.recovery:Recovery._resume_streams": "ef61c97c",
     "faust.app.base:App._on_partitions_revoked": "f21b5112",
@@ -43,6 +45,8 @@ TOUCHED: Final[dict[str, str]] = {
     "aiokafka.consumer.fetcher:FetchResult.getall": "0f1c9ead",
     "aiokafka.consumer.fetcher:FetchResult.check_assignment": "9c7785de",
     "aiokafka.client:AIOKafkaClient._get_conn": "5a8199fd",
+    "aiokafka.client:AIOKafkaClient.close": "f9474d69",
+    "aiokafka.consumer.consumer:AIOKafkaConsumer.stop": "65dff2e9",
     "aiokafka.client:AIOKafkaClient.get_random_node": "fa97c3ea",
 }
 """What is overridden, called or relied upon, with a digest of how it reads in `FAUST_VERSION`."""

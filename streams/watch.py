@@ -49,5 +49,4 @@ class MetricsWatch:
 
     def waiting(self, part: str, reason: str) -> None:
         """Show what is waited for."""
-        metrics.WAITING.labels(part).set(1 if reason else 0)
-        self._progress.waiting = reason
+        self._progress.waits(part, reason)

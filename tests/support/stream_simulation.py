@@ -170,7 +170,8 @@ class Flow:
         actions = (
             (self._produce, 40), (self._resend, 6), (self._poison, 3), (self._deliver, 30),
             (self._deliver_twice, 3), (self._lose, 2), (self._tick, 6), (self._wait, 6),
-            (self._rebalance, 2), (self._steal, 2), (self._crash, 2), (self._replace_broker, 1), (self._publish, 4),
+            (self._rebalance, 2), (self._steal, 2), (self._crash, 2),
+            (self._replace_broker, 1), (self._publish, 4),
         )  # fmt: skip
         names, weights = zip(*actions, strict=True)
         for action in self.chance.choices(names, weights, k=steps):
