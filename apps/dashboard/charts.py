@@ -30,6 +30,7 @@ def lines(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: s
     spec = _spec(names, unit=unit, colours=colours, days=_over_days(at_ms))
     spec["mark"] = {
         "type": "line", "strokeWidth": 2, "invalid": "break-paths-show-domains", "clip": True,
+        "aria": False,
     }  # fmt: skip
     spec["encoding"]["strokeDash"] = {
         "field": "series", "type": "nominal", "legend": _legend(names),
@@ -43,7 +44,7 @@ def bars(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: st
     step_ms = at_ms[-1] - at_ms[-2] if len(at_ms) > 1 else 1
     ended = {name: np.append(column, column[-1:]) for name, column in columns.items()}
     spec = _spec(list(columns), unit=unit, colours=colours, days=_over_days(at_ms))
-    spec["mark"] = {"type": "area", "interpolate": "step-after", "opacity": 1, "clip": True}
+    spec["mark"] = {"type": "area", "interpolate": "step-after", "clip": True, "aria": False}
     spec["encoding"]["y"]["stack"] = "zero"
     _draw(np.append(at_ms, at_ms[-1] + step_ms), ended, spec, alt)
 
@@ -98,7 +99,6 @@ def _config(colours: Palette) -> dict[str, Any]:
     return {
         "font": font,
         "view": {"stroke": None},
-        "aria": False,
         "axis": {
             "labelColor": colours.muted, "titleColor": colours.muted, "domainColor": colours.line,
             "tickColor": colours.line, "gridColor": colours.line, "labelFontSize": 12,

@@ -134,7 +134,7 @@ def _case(session: Session, now_ms: int) -> Html:
     name = session.first_prompt or session.session_id
     return Html(
         f"<span>{markup.state(session.state) if troubled else markup.errors(session.errors)}</span>"
-        f"<span>{markup.link(link('session', id=session.session_id), name, most=90)}"
+        f"<span>{markup.link(link('session', session=session.session_id), name, most=90)}"
         f'<br><span class="ms-aside">{escaped(said, most=120)} · {escaped(session.project)} · '
         f"{escaped(session.agent)} · {escaped(session.user_name)}</span></span>"
         f'<span class="ms-end">{escaped(text.since(max(0, now_ms - since_ms)))}</span>'
@@ -279,8 +279,8 @@ def _numbers(title: str, at_ms: charts.Times, columns: charts.Columns) -> None:
 
 
 def _tops(seen: Overview, chosen: Range) -> Html:
-    parts = (f"<div>{_top(name, seen.top[name], chosen)}</div>" for name in _TOPS if seen.top[name])
-    return Html(f'<div class="ms-tops">{"".join(parts)}</div>')
+    shown = (_top(name, seen.top[name], chosen) for name in _TOPS if seen.top[name])
+    return markup.side_by_side(*shown)
 
 
 def _top(dimension: str, rows: tuple[Ranked, ...], chosen: Range) -> Html:

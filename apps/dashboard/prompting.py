@@ -42,7 +42,7 @@ def _row(
 ) -> tuple[Html, ...]:
     start = max(0, prompt.at_ms - whole.from_ms)
     end = prompt.until_ms - whole.from_ms
-    there = link("session", id=session.session_id, start=str(start), end=str(end))
+    there = link("session", session=session.session_id, start=str(start), end=str(end))
     words = prompt.text or ("Without text" if prompt.number else "Before the first prompt")
     failed = markup.errors(prompt.failures)
     return (

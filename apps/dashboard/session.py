@@ -35,6 +35,19 @@ _COLUMNS: Final = (
 )  # fmt: skip
 
 
+_EVENTS: Final = {
+    "session.started": "Session began", "session.ended": "Session ended",
+    "prompt.submitted": "Prompt", "request.finished": "Model call", "request.failed": "Model call",
+    "tool.decided": "Tool decision", "tool.started": "Tool begins", "tool.finished": "Tool",
+    "agent.started": "Subagent begins", "agent.finished": "Subagent ends",
+    "attention.needed": "Waits for you", "turn.finished": "Turn over",
+    "context.compacted": "Context compacted", "mode.changed": "Mode changed",
+    "mcp.changed": "Tool server", "skill.used": "Skill", "usage.reported": "Metric",
+    "task.created": "Task written", "task.finished": "Task done", "agent.observed": "Other record",
+}  # fmt: skip
+"""What people call each type of event; one that is not here shows its own name."""
+
+
 class Story(Struct, frozen=True, kw_only=True):
     """All of a session but its list of events."""
 
@@ -52,7 +65,7 @@ class Story(Struct, frozen=True, kw_only=True):
 def page() -> None:
     """Show one session."""
     found = viewing.address()
-    session_id = found.words("id")
+    session_id = found.words("session")
     viewing.show(Html(f"<p>{markup.link('sessions', '← All sessions')}</p>"))
     if not session_id:
         viewing.title("Session", Html("No session is chosen: pick one from the list of sessions."))
@@ -303,7 +316,7 @@ def _turn(place: int) -> None:
 
 
 def _event(row: Happening) -> tuple[Html, ...]:
-    shown = escaped(row.type, most=40)
+    shown = escaped(_EVENTS.get(row.type, row.type), most=40)
     if row.failed:
         shown = join(shown, Html('<br><span class="ms-bad">failed</span>'))
     about = row.tool or row.model

@@ -64,18 +64,18 @@ def _filters(found: Address, chosen: Range) -> None:
     st.session_state["sort"] = found.choice("sort", SORTS, "recent")
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         st.text_input(
-            "Search", key="q", on_change=_changed, args=("q",), max_chars=200, width=260,
+            "Search", key="q", on_change=_changed, args=("q",), max_chars=200, width=230,
             placeholder="Id, prompt, project or user",
         )  # fmt: skip
         for name, label in _LABELS.items():
             known = list(dict.fromkeys(("", *options.get(name, ()), values[name])))
             st.session_state[name] = values[name]
             st.selectbox(
-                label, known, key=name, on_change=_changed, args=(name,), width=150,
+                label, known, key=name, on_change=_changed, args=(name,), width=138,
                 format_func=_shown_option,
             )  # fmt: skip
         st.selectbox(
-            "Sort by", list(SORTS), key="sort", on_change=_changed, args=("sort",), width=150,
+            "Sort by", list(SORTS), key="sort", on_change=_changed, args=("sort",), width=170,
             format_func=lambda name: SORTS[name],
         )  # fmt: skip
 
@@ -165,7 +165,7 @@ def _row(session: Session, now_ms: int) -> tuple[Html, ...]:
     detail = f"{session.session_id} · {text.duration(session.last_ms - session.started_ms)}"
     return (
         join(
-            markup.link(link("session", id=session.session_id), name, most=110),
+            markup.link(link("session", session=session.session_id), name, most=110),
             Html(f'<br><span class="ms-aside">{escaped(detail)}</span>'),
         ),
         markup.state(session.state),

@@ -7,7 +7,7 @@ from msgspec import Struct
 from apps.dashboard import health, markup, text, viewing
 from apps.dashboard.health import Part
 from apps.dashboard.markup import Column, Tile
-from apps.dashboard.text import Html, escaped, join
+from apps.dashboard.text import Html, escaped, join, told
 from streams.store.queries import system as asked
 from streams.store.queries.measured import Db
 from streams.store.queries.system import Grave, Job, Progress, Reason, Store, Windows
@@ -46,9 +46,13 @@ def _body() -> None:
     lags = next((part.lags for part in parts if part.lags is not None), None)
     viewing.show(_tiles(found, lags, now_ms), _parts(parts, found.store))
     viewing.show(markup.heading(2, "Stream"), _progress(found.progress, lags, now_ms))
-    viewing.show(_windows(found.windows))
-    viewing.show(markup.heading(2, "Graveyard"), *_graveyard(found, now_ms))
-    viewing.show(markup.heading(2, "Store"), _sizes(found.store), _jobs(found.jobs, now_ms))
+    viewing.show(markup.heading(2, "Graveyard"), _graveyard(found, now_ms))
+    viewing.show(
+        markup.heading(2, "Store"),
+        markup.side_by_side(
+            _sizes(found.store), join(_windows(found.windows), _jobs(found.jobs, now_ms))
+        ),
+    )
 
 
 def _condition(db: Db, tenant: str, now_ms: int) -> Condition:
@@ -89,7 +93,7 @@ def _parts(parts: tuple[Part, ...], store: Store) -> Html:
         (
             escaped(part.name),
             _verdict(well=part.well, known=part.known),
-            escaped(part.says, most=160),
+            told(part.says, most=160),
         )
         for part in parts
     ]
@@ -160,9 +164,9 @@ def _windows(found: tuple[Windows, ...]) -> Html:
     return markup.table("Windows of the last hour", heads, rows)
 
 
-def _graveyard(found: Condition, now_ms: int) -> tuple[Html, ...]:
+def _graveyard(found: Condition, now_ms: int) -> Html:
     if not found.reasons:
-        return (markup.note("Everything could be read in the last 24 hours."),)
+        return markup.note("Everything could be read in the last 24 hours.")
     by_reason = markup.table(
         "Why, in the last 24 hours",
         (Column("Reason", "wide"), Column("Times", "number"), Column("Last", "number")),
@@ -187,7 +191,7 @@ def _graveyard(found: Condition, now_ms: int) -> tuple[Html, ...]:
             for one in found.graves
         ),
     )  # fmt: skip
-    return by_reason, newest
+    return markup.side_by_side(by_reason, newest)
 
 
 def _as_it_came(payload: bytes) -> Html:

@@ -17,7 +17,7 @@ from apps.dashboard import markup, state, text, theme
 from apps.dashboard.settings import DashboardSettings, load
 from apps.dashboard.source import Answer, Answers, Key
 from apps.dashboard.state import CUSTOM, RANGE_NAMES, Address, Range
-from apps.dashboard.text import Html, escaped, join
+from apps.dashboard.text import Html, escaped, join, told
 from streams.store.queries import sessions
 from streams.store.queries.measured import Db
 from streams.store.reader import Reader
@@ -120,7 +120,7 @@ def freshness(*answers: Answer[Any]) -> None:
         markup.panel(
             Html(
                 f'<p role="status"><strong>Data from {escaped(shown)}, {escaped(age)} old.</strong>'
-                f" {escaped(_sentence(oldest.problem))}</p>"
+                f" {told(_sentence(oldest.problem))}</p>"
             ),
             kind="alarm",
         )
@@ -199,7 +199,7 @@ def _away(error: StoreAway) -> None:
         markup.panel(
             join(
                 Html('<p role="alert"><strong>The store does not answer, so there is nothing to '
-                     f"show yet.</strong> {escaped(_sentence(str(error)))}</p>"),
+                     f"show yet.</strong> {told(_sentence(str(error)))}</p>"),
                 markup.note("This page tries again by itself. Ask the stream what is wrong with:"),
             ),
             kind="alarm",

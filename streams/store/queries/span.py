@@ -32,9 +32,10 @@ STEPS_MS: Final = (
 KEPT_MS: Final = {10 * _SECOND: 7 * _DAY, _MINUTE: 30 * _DAY, _HOUR: SPAN_MAX_MS}
 """How far back the windows of each width reach."""
 
-_TABLES: Final = dict(
+WINDOW_TABLES: Final = dict(
     zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True)
 )  # fmt: skip
+"""The table of the windows of each width."""
 
 
 class Span(Struct, frozen=True):
@@ -48,7 +49,7 @@ class Span(Struct, frozen=True):
     @property
     def table(self) -> str:
         """The table whose windows answer this span."""
-        return _TABLES[self.width_ms]
+        return WINDOW_TABLES[self.width_ms]
 
     @property
     def points(self) -> int:

@@ -11,6 +11,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from streams.store.queries.measured import Db
+from streams.store.queries.span import WINDOW_TABLES
 
 PARTITIONS_MAX: Final = 500
 TABLES: Final = (
@@ -123,9 +124,9 @@ def jobs(db: Db, *, limit: int = 50) -> tuple[Job, ...]:
 
 def windows(db: Db, tenant: str, *, since_ms: int, limit: int = 200_000) -> tuple[Windows, ...]:
     """Return how the windows since `since_ms` stand, one answer a width."""
-    bound = {"tenant": tenant, "since_ms": since_ms, "limit": limit}
     found = []
-    for table in ("window_10s", "window_1m", "window_1h"):
+    for width_ms, table in WINDOW_TABLES.items():
+        bound = {"tenant": tenant, "since_ms": since_ms - width_ms, "limit": limit}
         row = db.execute(_WINDOWS.format(table=sql.Identifier(table)), bound).fetchone()
         cells, open_cells, late_cells = row or (0, 0, 0)
         found.append(
@@ -210,7 +211,7 @@ select count(*), count(*) filter (where not closed and batch_offset < 0),
   from (select w.closed, w.batch_offset
           from {table} w
           join series s on s.series_id = w.series_id
-         where s.tenant = %(tenant)s and w.start_at >= to_timestamp(%(since_ms)s / 1000.0)
+         where s.tenant = %(tenant)s and w.start_at > to_timestamp(%(since_ms)s / 1000.0)
          limit %(limit)s) found
 """)
 

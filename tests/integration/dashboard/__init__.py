@@ -1,0 +1,1 @@
+"""The dashboard and its queries over a real PostgreSQL."""
