@@ -28,6 +28,8 @@ Moved = AsyncCursor[TupleRow]
 WINDOWS: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True))
 """The table of each window width."""
 _CELL_HEAD: Final[Columns] = (("width_ms", "int4"), *columns.CELL_KEY)
+_pack_head: Final = composite.Fixed(_CELL_HEAD)
+_pack_sums: Final = composite.Fixed(columns.SUMS)
 _MOVE: Final = """
 update ledger
    set next_offset = %(next_offset)s,
@@ -170,8 +172,8 @@ def _cell(cell: CellRow, claim: Claim, series_id: int) -> bytes:
     )
     return composite.row(
         len(_CELL_HEAD) + len(columns.SUMS) + len(columns.CELL_REST),
-        composite.fields(_CELL_HEAD, key),
-        composite.sums(cell.measures),
+        _pack_head(key),
+        _pack_sums(columns.sums_of(cell.measures)),
         composite.fields(columns.CELL_REST, (cell.latency, cell.closed)),
     )
 
@@ -180,7 +182,7 @@ def _session(row: SessionRow) -> bytes:
     return composite.row(
         len(columns.SESSIONS),
         composite.fields(columns.SESSION_FACTS, columns.session_facts(row)),
-        composite.sums(row.totals),
+        _pack_sums(columns.sums_of(row.totals)),
         composite.fields(columns.SESSION_REST, (row.latency,)),
     )
 

@@ -14,8 +14,7 @@ import msgspec
 from psycopg.adapt import Buffer, Dumper
 from psycopg.pq import Format
 
-from analytics.measures.rows import MEASURES, Measures
-from streams.store.columns import Columns, Value, sums_of
+from streams.store.columns import Columns, Value
 
 OIDS: Final = {
     "bool": 16,
@@ -34,8 +33,6 @@ _HEAD: Final = Layout(">Ii")
 _LENGTH: Final = Layout(">i")
 _ARRAY: Final = Layout(">iiIii")
 _NULL: Final = -1
-_SUMS: Final = Layout(">" + "Iiq" * len(MEASURES))
-_SUMS_TEMPLATE: Final = [OIDS["int8"], 8, 0] * len(MEASURES)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -52,6 +49,23 @@ class RowsDumper(Dumper):
     def dump(self, obj: Rows) -> Buffer | None:
         """Return the bytes."""
         return obj.data
+
+
+class Fixed:
+    """Encodes the values of columns of fixed width, never null, in one go."""
+
+    def __init__(self, listed: Columns) -> None:
+        kinds = [kind for _, kind in listed]
+        self._layout = Layout(">" + "".join(f"Ii{_CODES[kind]}" for kind in kinds))
+        self._blank: list[Value] = []
+        for kind in kinds:
+            self._blank += (OIDS[kind], _SIZES[kind], 0)
+
+    def __call__(self, values: Sequence[Value]) -> bytes:
+        """Return the values, encoded."""
+        filled = self._blank.copy()
+        filled[2::3] = values
+        return self._layout.pack(*filled)
 
 
 def array(type_number: int, rows: Iterable[bytes]) -> Rows:
@@ -71,13 +85,6 @@ def row(field_count: int, *fields: bytes) -> bytes:
 def fields(listed: Columns, values: Sequence[Value]) -> bytes:
     """Return the values of some columns, encoded."""
     return b"".join(_field(kind, value) for (_, kind), value in zip(listed, values, strict=True))
-
-
-def sums(measures: Measures) -> bytes:
-    """Return all sums of some measures, encoded in one go."""
-    numbers = _SUMS_TEMPLATE.copy()
-    numbers[2::3] = sums_of(measures)
-    return _SUMS.pack(*numbers)
 
 
 def _field(kind: str, value: Value) -> bytes:

@@ -31,7 +31,7 @@ def text(value: str) -> str:
 def payload(value: bytes) -> bytes:
     """Return JSON that jsonb takes; what is no JSON at all becomes a text in an object."""
     try:
-        read = json.loads(value, parse_float=_float, parse_int=_int, parse_constant=str)
+        read = json.loads(value, parse_float=_real, parse_int=_whole, parse_constant=str)
         return json.dumps(_clean(read), ensure_ascii=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         return json.dumps({"unreadable": text(value.decode("utf-8", "replace"))}).encode()
@@ -86,10 +86,10 @@ def _clean(value: object) -> object:
     return value
 
 
-def _float(digits: str) -> float | str:
+def _real(digits: str) -> float | str:
     value = float(digits)
     return value if abs(value) != float("inf") else digits
 
 
-def _int(digits: str) -> int | str:
+def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) <= DIGITS_MAX else digits

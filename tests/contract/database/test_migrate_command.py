@@ -32,7 +32,7 @@ def test_the_answer_for_machines_holds_what_was_done(capsys: pytest.CaptureFixtu
 
     said = json.loads(capsys.readouterr().out)
     assert said["level"] == "postgresql"
-    assert said["applied"] == ["0001_ground", "0002_facts.postgresql"]
+    assert said["applied"][:2] == ["0001_ground", "0002_facts.postgresql"]
 
 
 def test_a_machine_without_a_store_is_told_what_to_set(

@@ -74,18 +74,6 @@ async def test_a_worker_whose_partition_was_claimed_by_another_writes_nothing(st
     assert (await _claim(store.other)).next_offset == 1
 
 
-@pytest.mark.requirement("counted-once-on-replay")
-async def test_a_batch_that_was_committed_is_refused_when_it_comes_again(store: Store) -> None:
-    claim = await _claim(store.ledger)
-    batch = outcome(0, 2, cells=(cell(2),))
-    await store.ledger.commit(claim, batch)
-
-    with pytest.raises(Fenced):
-        await store.ledger.commit(claim, batch)
-
-    assert store.look.raw_ids() == ["event-0", "event-1"]
-
-
 async def test_commits_follow_each_other_and_may_leave_holes_in_the_offsets(store: Store) -> None:
     claim = await _claim(store.ledger)
     await store.ledger.commit(claim, outcome(0, 2))
