@@ -190,16 +190,16 @@ def _value(text: str, key_start: int, start: int, depth: int) -> Node:
         raise NotJson(f"line {_line(text, start)} is nested more than {DEPTH_MAX} deep")
     opening = text[start : start + 1]
     if opening == "{":
-        return _object(text, key_start, start, depth)
+        return _members(text, key_start, start, depth)
     if opening == "[":
-        return _list(text, key_start, start, depth)
+        return _elements(text, key_start, start, depth)
     found = _SCALAR.match(text, start)
     if found is None:
         raise _wrong(text, start)
     return Node(start=start, end=found.end(), key_start=key_start, value=_scalar(text, found))
 
 
-def _object(text: str, key_start: int, start: int, depth: int) -> Node:
+def _members(text: str, key_start: int, start: int, depth: int) -> Node:
     members: dict[str, Node] = {}
     at = _skip(text, start + 1)
     while text[at : at + 1] != "}":
@@ -216,7 +216,7 @@ def _object(text: str, key_start: int, start: int, depth: int) -> Node:
     return Node(start=start, end=at + 1, key_start=key_start, value=value, members=members)
 
 
-def _list(text: str, key_start: int, start: int, depth: int) -> Node:
+def _elements(text: str, key_start: int, start: int, depth: int) -> Node:
     elements: list[Node] = []
     at = _skip(text, start + 1)
     while text[at : at + 1] != "]":

@@ -2,19 +2,26 @@
 
 import json
 import stat
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from apps.connect import agents, files
-from apps.connect.agents import Agent
-from apps.connect.files import Step
 from apps.connect.telemetry import Telemetry
 from apps.local.home import Home, Unusable
+from tests.support.agents import (
+    TOKEN,
+    URL,
+    connect,
+    disconnect,
+    home,
+    telemetry,
+    tree,
+    user,
+    write,
+)
 
-TOKEN = "header.claims.signature"
-URL = "http://127.0.0.1:4318"
+__all__ = ["home", "telemetry", "user"]
 
 CLAUDE = {
     "absent": None,
@@ -35,83 +42,6 @@ CLAUDE = {
     "own telemetry": b'{"env": {"OTEL_METRICS_EXPORTER": "prometheus", "MY_TOKEN": "x"}}\n',
     "not ascii": '{\n  "note": "größer — 日本"\n}\n'.encode(),
 }
-CODEX = {
-    "absent": None,
-    "empty": b"",
-    "usual": b'model = "gpt-5.3-codex"\n\n[tools]\nweb_search = true\n',
-    "no last line end": b'model = "gpt-5.3-codex"',
-    "comments": b'# mine\nmodel = "x" # best\n\n# tools\n[tools]\n# yes\nweb_search = true\n',
-    "crlf": b'model = "x"\r\n\r\n[tools]\r\nweb_search = true\r\n',
-    "own otel": b'# o\n[otel]\n# my\nenvironment = "d"\nexporter = "none"  # off\n\n[tools]\nx=1\n',
-    "own otel subtable": b'[otel.exporter.otlp-http]\nendpoint = "http://x/v1/logs"\n',
-}
-GEMINI = {
-    "absent": None,
-    "empty": b"",
-    "usual": b'{\n  "theme": "dark"\n}\n',
-    "own telemetry": b'{"telemetry": {"enabled": false, "outfile": "/tmp/x"}} // x\n',
-}
-ENV = {
-    "absent": None,
-    "empty": b"",
-    "usual": b"GEMINI_API_KEY=x\n",
-    "no last line end": b"GEMINI_API_KEY=x",
-    "own header": b"A=1\nexport OTEL_EXPORTER_OTLP_HEADERS=mine=1\nB=2\n",
-}
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "data")
-
-
-@pytest.fixture
-def telemetry(home: Home) -> Telemetry:
-    return Telemetry(
-        url=URL, token=TOKEN, token_file=home.token, forwarder=("python", "-I", "forward.py")
-    )
-
-
-@pytest.fixture(autouse=True)
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "user"
-    folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.delenv("CLAUDE_CONFIG_DIR", raising=False)
-    monkeypatch.delenv("CODEX_HOME", raising=False)
-    return folder
-
-
-def _connect(home: Home, agent: Agent, telemetry: Telemetry) -> list[Step]:
-    steps = files.plan_connect(home, agent, telemetry)
-    files.carry_out(home, agent, steps)
-    return steps
-
-
-def _disconnect(home: Home, agent: Agent) -> list[Step]:
-    steps = files.plan_disconnect(home, agent)
-    files.carry_out(home, agent, steps)
-    return steps
-
-
-def _write(path: Path, content: bytes | None) -> None:
-    if content is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def _tree(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b"/"
-        for path in sorted(folder.rglob("*"))
-    }
-
-
-def _strict(content: bytes) -> dict[str, object]:
-    text = content.decode("utf-8-sig")
-    lines = [line.split(" // ")[0] for line in text.splitlines() if not line.startswith("//")]
-    loaded: dict[str, object] = json.loads("\n".join(lines))
-    return loaded
 
 
 @pytest.mark.requirement("connect-restores")
@@ -120,73 +50,24 @@ def test_claude_code_comes_back_byte_for_byte(
     home: Home, telemetry: Telemetry, user: Path, content: bytes | None
 ) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, content)
-    before = _tree(user)
+    write(path, content)
+    before = tree(user)
     agent = agents.agent("claude-code")
 
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     connected = path.read_bytes()
     assert URL in connected.decode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    _disconnect(home, agent)
+    disconnect(home, agent)
 
     assert connected != content
-    assert _tree(user) == before
-
-
-@pytest.mark.requirement("connect-restores")
-@pytest.mark.parametrize("content", CODEX.values(), ids=CODEX.keys())
-def test_codex_comes_back_byte_for_byte(
-    home: Home, telemetry: Telemetry, user: Path, content: bytes | None
-) -> None:
-    path = user / ".codex" / "config.toml"
-    _write(path, content)
-    before = _tree(user)
-    agent = agents.agent("codex")
-
-    _connect(home, agent, telemetry)
-    otel = tomllib.loads(path.read_bytes().decode())["otel"]
-    mode = stat.S_IMODE(path.stat().st_mode)
-    _disconnect(home, agent)
-
-    assert otel["exporter"]["otlp-http"]["endpoint"] == f"{URL}/v1/logs"
-    assert otel["exporter"]["otlp-http"]["headers"] == {"Authorization": f"Bearer {TOKEN}"}
-    assert otel["metrics_exporter"]["otlp-http"]["endpoint"] == f"{URL}/v1/metrics"
-    assert otel["log_user_prompt"] is False
-    assert mode == 0o600
-    assert _tree(user) == before
-
-
-@pytest.mark.requirement("connect-restores")
-@pytest.mark.parametrize("settings", GEMINI.values(), ids=GEMINI.keys())
-@pytest.mark.parametrize("env", ENV.values(), ids=ENV.keys())
-def test_gemini_comes_back_byte_for_byte(
-    home: Home, telemetry: Telemetry, user: Path, settings: bytes | None, env: bytes | None
-) -> None:
-    _write(user / ".gemini" / "settings.json", settings)
-    _write(user / ".gemini" / ".env", env)
-    before = _tree(user)
-    agent = agents.agent("gemini")
-
-    _connect(home, agent, telemetry)
-    told = _strict((user / ".gemini" / "settings.json").read_bytes())["telemetry"]
-    header = (user / ".gemini" / ".env").read_text()
-    _disconnect(home, agent)
-
-    assert isinstance(told, dict)
-    assert {
-        "otlpProtocol": "http",
-        "logPrompts": False,
-        "otlpEndpoint": URL,
-    }.items() <= told.items()
-    assert f'OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer {TOKEN}"' in header
-    assert _tree(user) == before
+    assert tree(user) == before
 
 
 def test_claude_code_is_told_where_and_how_to_send(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
-    _connect(home, agents.agent("claude-code"), telemetry)
+    connect(home, agents.agent("claude-code"), telemetry)
 
     settings = json.loads((user / ".claude" / "settings.json").read_text())
     assert settings["env"]["OTEL_EXPORTER_OTLP_PROTOCOL"] == "http/protobuf"
@@ -207,16 +88,16 @@ def test_connecting_twice_changes_nothing_and_still_comes_back(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, CLAUDE["with comments"])
+    write(path, CLAUDE["with comments"])
     agent = agents.agent("claude-code")
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     once = path.read_bytes()
 
-    again = _connect(home, agent, telemetry)
+    again = connect(home, agent, telemetry)
 
     assert not any(step.changes for step in again)
     assert path.read_bytes() == once
-    _disconnect(home, agent)
+    disconnect(home, agent)
     assert path.read_bytes() == CLAUDE["with comments"]
 
 
@@ -224,16 +105,16 @@ def test_connecting_to_another_gateway_replaces_our_part_only(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, CLAUDE["own hooks"])
+    write(path, CLAUDE["own hooks"])
     agent = agents.agent("claude-code")
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     other = Telemetry(url="http://10.0.0.1:9", token="other", token_file=home.token)
 
-    _connect(home, agent, other)
+    connect(home, agent, other)
 
     assert URL not in path.read_text()
     assert len(json.loads(path.read_text())["hooks"]["PreToolUse"]) == 2
-    _disconnect(home, agent)
+    disconnect(home, agent)
     assert path.read_bytes() == CLAUDE["own hooks"]
 
 
@@ -244,12 +125,12 @@ def test_edits_made_in_between_are_kept_and_ours_is_taken_out(
     path = user / ".claude" / "settings.json"
     content = CLAUDE[name]
     assert content is not None
-    _write(path, content)
+    write(path, content)
     agent = agents.agent("claude-code")
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     path.write_bytes(path.read_bytes().replace(b'"opus"', b'"sonnet"').replace(b"./check", b"./c"))
 
-    steps = _disconnect(home, agent)
+    steps = disconnect(home, agent)
 
     expected = content.replace(b'"opus"', b'"sonnet"').replace(b"./check", b"./c")
     assert path.read_bytes() == expected
@@ -261,47 +142,30 @@ def test_what_ours_replaced_comes_back_also_after_an_edit(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, CLAUDE["own telemetry"])
+    write(path, CLAUDE["own telemetry"])
     agent = agents.agent("claude-code")
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     path.write_text(path.read_text().replace('"MY_TOKEN": "x"', '"MY_TOKEN": "y"'))
 
-    _disconnect(home, agent)
+    disconnect(home, agent)
 
     assert json.loads(path.read_text()) == {
         "env": {"OTEL_METRICS_EXPORTER": "prometheus", "MY_TOKEN": "y"}
     }
 
 
-@pytest.mark.parametrize("name", ["usual", "comments", "crlf", "own otel"])
-def test_codex_edits_made_in_between_are_kept(
-    home: Home, telemetry: Telemetry, user: Path, name: str
-) -> None:
-    path = user / ".codex" / "config.toml"
-    content = CODEX[name]
-    assert content is not None
-    _write(path, content)
-    agent = agents.agent("codex")
-    _connect(home, agent, telemetry)
-    path.write_bytes(b"# new\n" + path.read_bytes())
-
-    _disconnect(home, agent)
-
-    assert path.read_bytes() == b"# new\n" + content
-
-
 def test_a_file_that_is_gone_or_only_held_ours_leaves_nothing(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
     claude, codex = agents.agent("claude-code"), agents.agent("codex")
-    _connect(home, claude, telemetry)
-    _connect(home, codex, telemetry)
+    connect(home, claude, telemetry)
+    connect(home, codex, telemetry)
     (user / ".claude" / "settings.json").unlink()
     config = user / ".codex" / "config.toml"
     config.write_text(config.read_text() + "\n")
 
-    _disconnect(home, claude)
-    _disconnect(home, codex)
+    disconnect(home, claude)
+    disconnect(home, codex)
 
     assert not config.exists()
     assert not home.backups.exists()
@@ -319,14 +183,14 @@ def test_what_is_read_only_is_refused_and_nothing_is_changed(
         path.chmod(0o444)
     else:
         path.parent.chmod(0o555)
-    before = _tree(user)
+    before = tree(user)
     agent = agents.agent("claude-code")
 
     with pytest.raises(Unusable, match=f"the {what} .* is read-only; make it writable"):
-        _connect(home, agent, telemetry)
+        connect(home, agent, telemetry)
 
     path.parent.chmod(0o755)
-    assert _tree(user) == before
+    assert tree(user) == before
     assert not home.backups.exists()
 
 
@@ -343,7 +207,7 @@ def test_settings_that_cannot_be_read_are_refused_and_nothing_is_changed(
     home: Home, telemetry: Telemetry, user: Path, content: bytes, word: str
 ) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, content)
+    write(path, content)
 
     with pytest.raises(Unusable, match=word):
         files.plan_connect(home, agents.agent("claude-code"), telemetry)
@@ -351,22 +215,15 @@ def test_settings_that_cannot_be_read_are_refused_and_nothing_is_changed(
     assert path.read_bytes() == content
 
 
-def test_toml_that_cannot_be_read_is_refused(home: Home, telemetry: Telemetry, user: Path) -> None:
-    _write(user / ".codex" / "config.toml", b"model = \n[")
-
-    with pytest.raises(Unusable, match="not TOML"):
-        files.plan_connect(home, agents.agent("codex"), telemetry)
-
-
 def test_the_file_s_own_mode_comes_back(home: Home, telemetry: Telemetry, user: Path) -> None:
     path = user / ".claude" / "settings.json"
-    _write(path, b"{}")
+    write(path, b"{}")
     path.chmod(0o644)
     agent = agents.agent("claude-code")
 
-    _connect(home, agent, telemetry)
-    _connect(home, agent, telemetry)
-    _disconnect(home, agent)
+    connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
+    disconnect(home, agent)
 
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
@@ -378,9 +235,9 @@ def test_a_link_to_the_settings_stays_a_link(home: Home, telemetry: Telemetry, u
     (user / ".claude" / "settings.json").symlink_to(kept)
     agent = agents.agent("claude-code")
 
-    _connect(home, agent, telemetry)
+    connect(home, agent, telemetry)
     connected = kept.read_text()
-    _disconnect(home, agent)
+    disconnect(home, agent)
 
     assert URL in connected
     assert (user / ".claude" / "settings.json").is_symlink()
@@ -401,10 +258,10 @@ def test_the_folders_that_the_agents_name_are_heeded(tmp_path: Path) -> None:
 def test_the_difference_shows_no_token_and_what_is_kept_is_private(
     home: Home, telemetry: Telemetry, user: Path
 ) -> None:
-    _write(user / ".claude" / "settings.json", b'{"model": "opus"}\n')
+    write(user / ".claude" / "settings.json", b'{"model": "opus"}\n')
     agent = agents.agent("claude-code")
 
-    steps = _connect(home, agent, telemetry)
+    steps = connect(home, agent, telemetry)
 
     shown = files.difference(steps[0], secret=TOKEN)
     assert TOKEN not in shown
