@@ -123,7 +123,7 @@ def _decoded(payload: bytes) -> dict[str, Value]:
 def _common(fields: dict[str, Value], kind: str, tenant: TenantId, received_ms: int) -> Common:
     session_id = _session(fields, tenant)
     return Common(
-        id=_id(fields, kind, session_id, tenant, received_ms),
+        id=_id(fields, kind, session_id, tenant=tenant, received_ms=received_ms),
         tenant=tenant,
         at_ms=received_ms,
         source=Source.HOOK,
@@ -149,7 +149,12 @@ def _session(fields: dict[str, Value], tenant: TenantId) -> SessionId:
 
 
 def _id(
-    fields: dict[str, Value], kind: str, session_id: SessionId, tenant: TenantId, received_ms: int
+    fields: dict[str, Value],
+    kind: str,
+    session_id: SessionId,
+    *,
+    tenant: TenantId,
+    received_ms: int,
 ) -> EventId:
     tool_use_id = values.written(fields.get("tool_use_id"))
     if kind in TOOL_HOOKS and tool_use_id:

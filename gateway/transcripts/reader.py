@@ -159,7 +159,7 @@ class Reader:
         elif line.kind == "user":
             made += self._user(line, session_id, agent_id)
         elif self._is_new("system", line.uuid or values.digest_of(line.fields)):
-            common = self._common(line, session_id, agent_id, "system", line.uuid)
+            common = self._common(line, session_id, agent_id, kind="system", key=line.uuid)
             made.append(messages.system(line, common, keep_content=self._keep_content))
         return made
 
@@ -180,7 +180,7 @@ class Reader:
         session = self._sessions.get(session_id)
         if session is None:
             self.totals.sessions += 1
-            common = self._common(line, session_id, "", "session.started", "")
+            common = self._common(line, session_id, "", kind="session.started", key="")
             self._sessions[session_id] = Span(common, line.at_ms, line.at_ms)
             made.append(SessionStarted(**common, how="import", cwd=line.word("cwd")))
         else:
@@ -189,7 +189,7 @@ class Reader:
             return made
         agent = self._agents.get((session_id, agent_id))
         if agent is None:
-            common = self._common(line, session_id, agent_id, "agent.started", "")
+            common = self._common(line, session_id, agent_id, kind="agent.started", key="")
             self._agents[session_id, agent_id] = Span(common, line.at_ms, line.at_ms)
             made.append(AgentStarted(**common))
         else:
@@ -207,7 +207,7 @@ class Reader:
         digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
         known = self._counted.get(digest)
         owner = known.session_id if known else session_id
-        common = self._common(line, owner, agent_id, "request", key)
+        common = self._common(line, owner, agent_id, kind="request", key=key)
         answer = messages.answer(line, common, request_id, keep_content=self._keep_content)
         if known and "usage" not in line.message:
             answer = msgspec.structs.replace(answer, usage=known.usage)
@@ -224,7 +224,7 @@ class Reader:
         if not self._is_new("failure", _key(line)):
             return []
         self.totals.failures += 1
-        common = self._common(line, session_id, agent_id, "failure", _key(line))
+        common = self._common(line, session_id, agent_id, kind="failure", key=_key(line))
         return [messages.failure(line, common, keep_content=self._keep_content)]
 
     def _count(self, digest: bytes, answer: Answer) -> None:
@@ -266,7 +266,7 @@ class Reader:
             self._calls[tool_use_id] = call
             if len(self._calls) > OPEN_CALLS_MAX:
                 self._calls.popitem(last=False)
-            common = self._common(line, session_id, agent_id, "tool.started", tool_use_id)
+            common = self._common(line, session_id, agent_id, kind="tool.started", key=tool_use_id)
             made.append(
                 messages.tool_started(call, common, tool_use_id, keep_content=self._keep_content)
             )
@@ -280,7 +280,9 @@ class Reader:
                 continue
             if self._is_new("tool.finished", tool_use_id):
                 call = self._calls.pop(tool_use_id, None)
-                common = self._common(line, session_id, agent_id, "tool.finished", tool_use_id)
+                common = self._common(
+                    line, session_id, agent_id, kind="tool.finished", key=tool_use_id
+                )
                 made.append(
                     messages.tool_finished(
                         line, block, call, common, keep_content=self._keep_content
@@ -288,12 +290,12 @@ class Reader:
                 )
         if not agent_id and messages.is_prompt(line) and self._is_new("prompt", _key(line)):
             self.totals.prompts += 1
-            common = self._common(line, session_id, agent_id, "prompt", _key(line))
+            common = self._common(line, session_id, agent_id, kind="prompt", key=_key(line))
             made.append(messages.prompt(line, common, keep_content=self._keep_content))
         return made
 
     def _common(
-        self, line: Line, session_id: SessionId, agent_id: str, kind: str, key: str
+        self, line: Line, session_id: SessionId, agent_id: str, *, kind: str, key: str
     ) -> Common:
         session = self._sessions.get(session_id)
         known = session.common if session else None

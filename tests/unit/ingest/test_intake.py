@@ -153,7 +153,7 @@ def test_a_broken_resource_refuses_its_records_and_no_others() -> None:
     assert (intake.total, len(intake.refused), len(intake.events)) == (3, 2, 1)
 
 
-def test_unknown_fields_pass() -> None:
+def test_fields_that_are_not_known_are_passed_over() -> None:
     record = {**log("a", {}), "fieldOfNextYear": {"x": 1}}
     document = {**request(Signal.LOGS, [record]), "another": [1]}
 
