@@ -159,7 +159,7 @@ class Reader:
         elif line.kind == "user":
             made += self._user(line, session_id, agent_id)
         elif self._is_new("system", line.uuid or values.digest_of(line.fields)):
-            common = self._common(line, session_id, agent_id, kind="system", key=line.uuid)
+            common = self._common(line, session_id, agent_id, kind="system", key=_key(line))
             made.append(messages.system(line, common, keep_content=self._keep_content))
         return made
 

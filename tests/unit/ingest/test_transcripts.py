@@ -240,6 +240,16 @@ def test_what_the_agent_wrote_in_a_models_place_is_no_answer() -> None:
     assert totals.uncounted == {"<synthetic>": 1}
 
 
+def test_lines_without_a_name_are_told_apart_by_what_they_say() -> None:
+    line = {"type": "system", "timestamp": T.format(1), "sessionId": "s-1", "subtype": "x"}
+
+    made, _ = told(
+        [{**line, "level": "info"}, {**line, "level": "warn"}, {**line, "level": "warn"}]
+    )
+
+    assert len({event.id for event in of_kind(AgentObserved, made)}) == 2
+
+
 def test_lines_about_the_session_itself_are_kept() -> None:
     line = {"type": "system", "timestamp": T.format(1), "sessionId": "s-1", "uuid": "u-1"}
     squeezed = {"trigger": "auto", "preTokens": 900}
