@@ -14,7 +14,7 @@ from analytics.measures.columns import Sums, measures_of, sums_of, zeros
 from analytics.measures.memory import Delta, DeltaKey, SessionKey
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Grain
 from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
-from analytics.windows.tumbling import WIDTH_COUNT, place, start_of
+from analytics.windows.tumbling import WIDTH_COUNT, is_closed, place, start_of
 
 Series = tuple[str, Grain, str, str, str, str, str, str, str]
 """A `CellKey` as a plain tuple, quick to look up."""
@@ -144,7 +144,9 @@ class Cells:
     def _closing(self, watermark_ms: int) -> Iterator[Cell]:
         for level, width_ms in _WIDTHS:
             windows = self._open[level]
-            for start_ms in sorted(start for start in windows if start + width_ms <= watermark_ms):
+            for start_ms in sorted(
+                start for start in windows if is_closed(start, width_ms, watermark_ms=watermark_ms)
+            ):
                 for cell in windows.pop(start_ms).values():
                     self._open_count -= 1
                     cell.touched = False

@@ -35,7 +35,7 @@ from analytics.measures.prices import PriceTable
 from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
 from analytics.measures.sketch import merge
 from analytics.measures.step import Shown, Step
-from analytics.windows import watermark
+from analytics.windows.watermark import advanced, idled, seen_ms
 
 _IMPORTED: Final = Source.TRANSCRIPT
 QUIET_SCAN_MS: Final = 1_000
@@ -150,7 +150,9 @@ class PartitionFold:
             )
             for key, memory in batch.touched.items()
         )
-        outcome = self._outcome(batch, seen, first_offset, next_offset, now_ms)
+        outcome = self._outcome(
+            batch, seen, first_offset=first_offset, next_offset=next_offset, now_ms=now_ms
+        )
         self._forget(batch.touched)
         return outcome
 
@@ -161,13 +163,15 @@ class PartitionFold:
         """
         if self._quiet_since_ms is None:
             self._quiet_since_ms = now_ms
-        self._watermark_ms = watermark.idled(
+        self._watermark_ms = idled(
             self._watermark_ms,
             quiet_since_ms=self._quiet_since_ms,
             now_ms=now_ms,
             idle_ms=self._rules.idle_ms,
         )
-        outcome = self._outcome(Batch(), (), next_offset, next_offset, now_ms)
+        outcome = self._outcome(
+            Batch(), (), first_offset=next_offset, next_offset=next_offset, now_ms=now_ms
+        )
         return outcome if outcome.cells or outcome.sessions else None
 
     def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
@@ -189,12 +193,12 @@ class PartitionFold:
             memory.new_ids.append(digest)
             touched[key] = memory
             received_ms = arrival.received_ms
-            when_ms = min(event.at_ms, received_ms + skew_ms)
+            when_ms = seen_ms(event.at_ms, received_ms=received_ms, future_skew_ms=skew_ms)
             apart = event.source is _IMPORTED
             if apart:
                 batch.backfill_count += 1
-            elif when_ms - lateness_ms > mark_ms:
-                self._watermark_ms = mark_ms = when_ms - lateness_ms
+            else:
+                mark_ms = advanced(mark_ms, seen_ms=when_ms, lateness_ms=lateness_ms)
             if not isinstance(event, AgentFact):
                 append(_raw_apart(arrival))
                 continue
@@ -206,6 +210,7 @@ class PartitionFold:
             shown = contribute(step, event)
             follow(memory, step, pace)
             append(_raw(arrival, event, name, shown))
+        self._watermark_ms = mark_ms
 
     def _settle(self, memory: SessionMemory) -> None:
         """Bring a session's deltas into its totals and into the windows."""
@@ -220,7 +225,7 @@ class PartitionFold:
         memory.trim_ids(self.counters)
 
     def _outcome(
-        self, batch: "Batch", seen: tuple[SeenRow, ...], first_offset: int, next_offset: int,
+        self, batch: "Batch", seen: tuple[SeenRow, ...], *, first_offset: int, next_offset: int,
         now_ms: int,
     ) -> Outcome:  # fmt: skip
         cells, closed = self._cells.rows(batch_offset=first_offset, watermark_ms=self._watermark_ms)

@@ -89,8 +89,8 @@ class PriceTable:
             return found
 
     def cost_nanousd(
-        self, model: str, input_tokens: int, output_tokens: int, cache_read_tokens: int,
-        cache_write_tokens: int,
+        self, model: str, input_tokens: int, output_tokens: int, cache_read_tokens: int = 0,
+        cache_write_tokens: int = 0,
     ) -> int | None:  # fmt: skip
         """Return the list price of a request, or None where the model has none."""
         rates = self.rates(model)

@@ -9,9 +9,9 @@ from typing import Final
 from analytics.contracts.agent_events import RequestFailed, RequestFinished
 from analytics.contracts.facts import AgentFact
 from analytics.measures import columns
-from analytics.measures.merging import RATE_LIMIT, REQUEST_COLUMNS, Dimensions, RequestState
+from analytics.measures.merging import RATE_LIMIT, REQUEST_COLUMNS, RequestState
 from analytics.measures.sessions import Signal
-from analytics.measures.step import Shown, Step
+from analytics.measures.step import Counted, Shown, Step
 from analytics.windows.tumbling import is_open
 
 AUXILIARY: Final = "auxiliary"
@@ -31,12 +31,12 @@ def request_finished(step: Step, event: AgentFact) -> Shown:
     cost = event.cost_nanousd
     state = memory.requests.get(event.request_id) if event.request_id else None
     if state is not None:
-        before = (state.dimensions(), state.amounts(), state.duration_ms)
+        before, duration_ms = (state.dimensions(), state.amounts()), state.duration_ms
         state.belong(step.project, step.agent)
         state.take_finished(event)
         state.price(step.prices)
         memory.new_requests[state.key] = state
-        _move(step, state, *before)
+        _move(step, state, before, duration_ms=duration_ms)
         return (event.model, "", event.duration_ms, cost, False)
     if memory.is_settled("request", event.request_id):
         return (event.model, "", event.duration_ms, cost, False)
@@ -102,12 +102,12 @@ def request_failed(step: Step, event: AgentFact) -> Shown:
     shown = (event.model, "", event.duration_ms, None, True)
     state = memory.requests.get(event.request_id) if event.request_id else None
     if state is not None:
-        before = (state.dimensions(), state.amounts(), state.duration_ms)
+        before, duration_ms = (state.dimensions(), state.amounts()), state.duration_ms
         state.belong(step.project, step.agent)
         state.take_failed(event)
         state.price(step.prices)
         memory.new_requests[state.key] = state
-        _move(step, state, *before)
+        _move(step, state, before, duration_ms=duration_ms)
         return shown
     if memory.is_settled("request", event.request_id):
         return shown
@@ -124,26 +124,18 @@ def request_failed(step: Step, event: AgentFact) -> Shown:
     return shown
 
 
-def _move(
-    step: Step,
-    state: RequestState,
-    dimensions: Dimensions,
-    amounts: tuple[int, ...],
-    duration_ms: int | None,
-) -> None:
+def _move(step: Step, state: RequestState, before: Counted, *, duration_ms: int | None) -> None:
     """Count what another report changed, in the windows of the first report."""
     place = step.place_at(state.when_ms)
-    step.change(
-        REQUEST_COLUMNS, place, (dimensions, amounts), (state.dimensions(), state.amounts())
-    )
+    step.change(REQUEST_COLUMNS, place, before, (state.dimensions(), state.amounts()))
     if duration_ms is None:
         if state.duration_ms is not None:
             step.latency_in(state.dimensions(), place, state.duration_ms, 1)
             state.latency_movable = is_open(place)
         return
-    if state.latency_movable and state.dimensions() != dimensions:
+    if state.latency_movable and state.dimensions() != before[0]:
         if is_open(place):
-            step.latency_in(dimensions, place, duration_ms, -1)
+            step.latency_in(before[0], place, duration_ms, -1)
             step.latency_in(state.dimensions(), place, duration_ms, 1)
             return
         state.latency_movable = False
