@@ -56,10 +56,10 @@ def pricing(table: PriceTable) -> Price:
     def price(model: str, usage: Usage) -> int | None:
         return table.cost_nanousd(
             model,
-            usage.input_tokens,
-            usage.output_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
         )
 
     return price

@@ -241,7 +241,9 @@ def test_the_users_prices_win_over_those_that_ship(tmp_path: Path) -> None:
 
     table = price_table(own)
 
-    assert table.cost_nanousd("my-model", 1_000_000, 0, 0, 0) == 1_000_000_000
+    rates = table.rates("my-model")
+    assert rates is not None
+    assert (rates.input, rates.output) == (1_000_000_000, 2_000_000_000)
     assert table.rates("claude-sonnet-4-5") is not None
 
 
