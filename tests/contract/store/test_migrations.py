@@ -25,6 +25,7 @@ def _versions(url: str) -> list[tuple[object, ...]]:
     return PostgresLooker(url).rows("select version, level from schema_migrations order by 1, 2")
 
 
+@pytest.mark.requirement("migrations-repeatable")
 def test_an_empty_database_gets_everything_and_a_second_run_finds_nothing_to_do(
     empty_url: str,
 ) -> None:
@@ -45,12 +46,14 @@ def test_a_check_names_what_is_due_and_changes_nothing(empty_url: str) -> None:
 
 
 @pytest.mark.embedded
+@pytest.mark.requirement("store-levels-agree")
 def test_plain_postgresql_is_known_for_what_it_is(empty_database_url: str) -> None:
     assert schema.migrate(empty_database_url).level is Level.POSTGRESQL
     assert (2, "postgresql") in _versions(empty_database_url)
 
 
 @pytest.mark.timescaledb
+@pytest.mark.requirement("store-levels-agree")
 def test_timescaledb_is_put_to_use_where_the_server_has_it(empty_timescaledb_url: str) -> None:
     assert schema.migrate(empty_timescaledb_url).level is Level.TIMESCALEDB_APACHE
     assert (2, "timescaledb") in _versions(empty_timescaledb_url)
@@ -65,6 +68,7 @@ def test_runners_at_the_same_moment_apply_each_migration_once(empty_url: str) ->
 
 
 @pytest.mark.embedded
+@pytest.mark.requirement("migrations-repeatable")
 def test_a_migration_that_changed_after_it_was_applied_is_an_error(empty_database_url: str) -> None:
     schema.migrate(empty_database_url, migrations=[THING])
     changed = Migration(version=1, name="thing", variant="", sql=THING.sql + " -- more")

@@ -54,6 +54,7 @@ async def _fill(url: str) -> None:
             )
 
 
+@pytest.mark.requirement("retention")
 async def test_rows_go_once_they_are_older_than_their_term_and_not_before(store_url: str) -> None:
     await _fill(store_url)
     look = PostgresLooker(store_url)
