@@ -84,6 +84,29 @@ def build(
             draining=sockets.draining,
         )
 
+    parts = Parts(
+        publisher=publisher,
+        admission=admission,
+        wall_ms=clocks.wall_ms,
+        health=health,
+        body_bytes_max=settings.body_bytes_max,
+        hook_bytes_max=settings.hook_bytes_max,
+        body_seconds_max=settings.body_seconds_max,
+        keep_content=settings.keep_content,
+    )
+    api = _api(parts, sockets, pulse, version=version)
+    guard = Guard(
+        api,
+        verifier=verifier,
+        wall_ms=clocks.wall_ms,
+        open_paths=operations.OPEN_PATHS,
+        origins=settings.origins,
+        roads=ROADS,
+    )
+    return Gateway(asgi=guard, api=api, sessions=sockets)
+
+
+def _api(parts: Parts, sockets: Sessions, pulse: Pulse, *, version: str) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sockets.start()
@@ -102,28 +125,10 @@ def build(
         description="Events of coding agents in, over HTTP and WebSocket, and on to Kafka.",
     )
     problem.install(api)
-    parts = Parts(
-        publisher=publisher,
-        admission=admission,
-        wall_ms=clocks.wall_ms,
-        health=health,
-        body_bytes_max=settings.body_bytes_max,
-        hook_bytes_max=settings.hook_bytes_max,
-        body_seconds_max=settings.body_seconds_max,
-        keep_content=settings.keep_content,
-    )
     for road in (events, otlp, hooks, operations):
         api.include_router(road.router(parts))
     api.router.routes.append(WebSocketRoute(sessions.PATH, sockets))
-    guard = Guard(
-        api,
-        verifier=verifier,
-        wall_ms=clocks.wall_ms,
-        open_paths=operations.OPEN_PATHS,
-        origins=settings.origins,
-        roads=ROADS,
-    )
-    return Gateway(asgi=guard, api=api, sessions=sockets)
+    return api
 
 
 def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
