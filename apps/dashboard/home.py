@@ -218,23 +218,21 @@ def _how_counted(seen: Overview) -> Html:
 
 def _charts(seen: Overview, now_ms: int, *, numbers: bool) -> None:
     zone, trend, step_ms = viewing.zone(), seen.trend, seen.span.step_ms
-    names = tuple(TOKENS.values())
     viewing.show(markup.heading(2, "Over time"))
     st.session_state["numbers"] = numbers
     st.toggle("Show the numbers of each chart", key="numbers", on_change=_toggled)
     left, right = st.columns(2, gap="large")
-    usd = {"Cost": trend.columns["cost_nanousd"] / 1e9}
     with left:
-        _chart(
-            "Cost", sentences.cost(trend, step_ms, zone, now_ms), trend, usd, "US dollars", numbers
-        )
-        failed = {label: trend.columns[name] for label, name in ERRORS.items()}
+        said = sentences.cost(trend, step_ms, zone, now_ms)
+        usd = {"Cost": trend.columns["cost_nanousd"] / 1e9}
+        _chart(trend.at_ms, usd, title="Cost", said=said, unit="US dollars", numbers=numbers)
         said = sentences.errors(trend, tuple(ERRORS.values()), zone, now_ms)
-        _chart("Errors", said, trend, failed, "Failures", numbers)
+        failed = {label: trend.columns[name] for label, name in ERRORS.items()}
+        _chart(trend.at_ms, failed, title="Errors", said=said, unit="Failures", numbers=numbers)
     with right:
+        said = sentences.tokens(trend, tuple(TOKENS.values()), zone, now_ms)
         used = {label: trend.columns[name] for label, name in TOKENS.items()}
-        said = sentences.tokens(trend, names, zone, now_ms)
-        _chart("Tokens by kind", said, trend, used, "Tokens", numbers)
+        _chart(trend.at_ms, used, title="Tokens by kind", said=said, unit="Tokens", numbers=numbers)
         _latency(seen.latency, numbers=numbers)
 
 
@@ -243,14 +241,13 @@ def _toggled() -> None:
 
 
 def _chart(
-    title: str, said: str, trend: Trend, columns: charts.Columns, unit: str, numbers: bool  # noqa: FBT001 - one of many alike
-) -> None:  # fmt: skip
+    at_ms: charts.Times, columns: charts.Columns, *, title: str, said: str, unit: str, numbers: bool
+) -> None:
     viewing.show(markup.heading(3, title), markup.note(said))
-    charts.bars(
-        trend.at_ms, columns, colours=viewing.colours(), unit=unit, alt=f"{title} over time. {said}"
-    )
+    alt = f"{title} over time. {said}"
+    charts.bars(at_ms, columns, colours=viewing.colours(), unit=unit, alt=alt)
     if numbers:
-        _numbers(title, trend.at_ms, columns)
+        _numbers(title, at_ms, columns)
 
 
 def _latency(found: Latency, *, numbers: bool) -> None:
@@ -306,5 +303,6 @@ def _ranked(dimension: str, row: Ranked, of: int, chosen: Range) -> tuple[Html, 
         return drawn, escaped(text.whole(row.tool_errors)), escaped(text.whole(row.tool_calls))
     cost = escaped(money(row.cost_nanousd))
     if row.cost_estimated_nanousd:
-        cost = join(cost, Html('<br><span class="ms-aside">estimate</span>'))
+        guess = "estimate" if row.cost_estimated_nanousd >= row.cost_nanousd else "partly estimate"
+        cost = join(cost, Html(f'<br><span class="ms-aside">{guess}</span>'))
     return join(name, markup.bar(row.cost_nanousd, of)), escaped(short(row.tokens)), cost

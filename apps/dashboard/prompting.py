@@ -22,7 +22,7 @@ _COLUMNS: Final = (
 
 
 def table(
-    prompts: tuple[Prompt, ...], session: Session, whole: Stretch, zone: tzinfo, now_ms: int
+    prompts: tuple[Prompt, ...], session: Session, *, whole: Stretch, zone: tzinfo, now_ms: int
 ) -> Html:
     """Return the table, and one sentence on what it leaves out or cannot place."""
     if not any(prompt.number for prompt in prompts):

@@ -113,7 +113,9 @@ def _body(session_id: str) -> None:
     )  # fmt: skip
     viewing.show(
         markup.heading(2, "Prompts and what they cost"),
-        prompting.table(story.prompts, story.session, story.whole, viewing.zone(), now_ms),
+        prompting.table(
+            story.prompts, story.session, whole=story.whole, zone=viewing.zone(), now_ms=now_ms
+        ),
     )
     _events(story, kind, place, agent)
 

@@ -75,9 +75,9 @@ def _tiles(found: Condition, lags: health.Lags | None, now_ms: int) -> Html:
     return markup.tiles((
         Tile("Lag", text.whole(sum(lags.values())) if lags is not None else "not known",
              escaped(lagging)),
-        Tile("Watermark", text.since(max(0, now_ms - mark)) if mark else "none yet",
+        Tile("Watermark", text.duration(max(0, now_ms - mark)) if mark else "none yet",
              escaped("behind now, in event time")),
-        Tile("Last commit", text.since(max(0, now_ms - newest)) if newest else "none yet",
+        Tile("Last commit", text.duration(max(0, now_ms - newest)) if newest else "none yet",
              escaped("ago")),
         Tile("Late events", text.whole(sum(one.late_count for one in found.progress)),
              escaped("kept, counted apart")),

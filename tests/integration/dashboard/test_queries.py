@@ -18,7 +18,6 @@ def _day(now_ms: int) -> Filter:
     return Filter(from_ms=now_ms - DAY_MS - 3_600_000, until_ms=now_ms + 60_000)
 
 
-@pytest.mark.requirement("windows-answer-coarsest")
 @pytest.mark.parametrize("hours", [25, 48, 24 * 7, 24 * 30])
 def test_every_resolution_gives_the_same_sums_as_the_sessions(
     fleet: Db, now_ms: int, hours: int
