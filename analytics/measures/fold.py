@@ -71,7 +71,7 @@ class FoldRules(Struct, frozen=True, kw_only=True):
     stuck_repeats: int = 5
     """So many calls of one tool with one input in a row are a loop."""
     sessions_max: int = 2_000
-    remembered_max: int = 400_000
+    remembered_max: int = 200_000
     """Entries that all remembered sessions may hold together."""
     open_cells_max: int = 200_000
     memory: MemoryLimits = MemoryLimits()
