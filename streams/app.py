@@ -184,6 +184,9 @@ class _Stream:
                 if self._app.crashed:
                     log.warning("faust gave up", extra={"reason": repr(self._app.crash_reason)})
                     return "faust"
+                if self._consumer.left:
+                    log.warning("the group was left")
+                    return "group"
                 if self._progress.stalled:
                     log.error("no progress in spite of lag", extra={"lag": self._progress.lag})
                     return "stalled"

@@ -180,6 +180,12 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         self._log_id = str(getattr(answer, "cluster_id", "") or "")
         return self._log_id
 
+    def membership(self) -> "asyncio.Task[None] | None":
+        """Return what keeps this consumer in its group; it ends with the consumer, or badly."""
+        coordinator = getattr(self._consumer, "_coordinator", None)
+        task: asyncio.Task[None] | None = getattr(coordinator, "_coordination_task", None)
+        return task
+
     async def identify(self) -> str:
         """Return the cluster id, asked of the broker now; batches are trusted again."""
         return str(await self.call_thread(self._identify_anew, self._ensure_consumer()))
@@ -296,6 +302,12 @@ class BatchConsumer(driver.Consumer):
         await self._batch_thread.move({tp: offset})
         if tp in self.assignment():
             self.resume_partitions({tp})
+
+    @property
+    def left(self) -> bool:
+        """Whether the group is not taken part in any more, for a fatal error."""
+        task = self._batch_thread.membership()
+        return task is not None and task.done()
 
     def end(self, tp: TP) -> int | None:
         """Return where the partition ended when it was last fetched, if that is known."""

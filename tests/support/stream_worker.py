@@ -39,7 +39,7 @@ def settings(broker: str, store_url: str, **more: object) -> StreamsSettings:
         "outbox_wait_ms": 200,
         "tick_ms": 100,
         "rebalance_timeout_s": 1.5,
-        "session_timeout_s": 4,
+        "session_timeout_s": 6,
         "heartbeat_s": 0.5,
         "metrics_port": 0,
     }

@@ -1,0 +1,226 @@
+"""Who holds which partition, what waits, and what goes back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from faust.types import TP
+
+from analytics.contracts import topics
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import StoreAway
+from analytics.measures.rows import Outcome
+from streams.drive import Drive, Waits
+from streams.ledger import Burial, Claim
+from tests.support import facts
+from tests.support.ledger_memory import MemoryLedger
+from tests.support.stream_simulation import Silent
+from tests.support.stream_steps import LOG, RECIPES, item, until
+
+PARTITION = TP(topics.AGENTS.address, 0)
+EVENTS = [facts.request(f"r{n}", id=f"e{n}", at_ms=facts.T0_MS + n) for n in range(6)]
+WAITS = Waits(retry_ms=100, retry_ms_max=1_000, fenced_ms=5_000)
+
+
+class Clockwork:
+    """A world with a clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.at_ms = facts.T0_MS
+        self.slept: list[float] = []
+        self.placed: list[tuple[TP, int]] = []
+        self.is_quiet = True
+
+    def now_ms(self) -> int:
+        """Return the time."""
+        return self.at_ms
+
+    def stopwatch(self) -> float:
+        """Return the time in seconds."""
+        return self.at_ms / 1_000
+
+    async def sleep(self, seconds: float) -> None:
+        """Move the clock."""
+        self.slept.append(seconds)
+        self.at_ms += int(seconds * 1_000)
+        await asyncio.sleep(0)
+
+    async def place(self, tp: TP, offset: int) -> None:
+        """Note where a partition goes on."""
+        self.placed.append((tp, offset))
+
+    def quiet(self, tp: TP, offset: int) -> bool:
+        """Say what the test wants."""
+        return self.is_quiet
+
+
+class Away(MemoryLedger):
+    """A ledger that is away for some calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    async def commit(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        outbox: Sequence[Record] = (),
+        burials: Sequence[Burial] = (),
+    ) -> None:
+        """Be away as often as asked for."""
+        self.calls -= 1
+        if self.calls >= 0:
+            raise StoreAway("no route to the store")
+        await super().commit(claim, outcome, outbox=outbox, burials=burials)
+
+
+class Broken(MemoryLedger):
+    """A ledger with a bug."""
+
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+        """Fail as nobody expects."""
+        raise KeyError(topic)
+
+
+def _drive(ledger: MemoryLedger) -> tuple[Drive, Clockwork, Silent]:
+    world, watch = Clockwork(), Silent()
+    return Drive(RECIPES, ledger, world, watch, WAITS), world, watch
+
+
+def _ids(ledger: MemoryLedger) -> list[str]:
+    return [row.id for rows in ledger.rows.values() for row in rows]
+
+
+async def test_a_partition_is_placed_where_the_store_says_that_it_starts() -> None:
+    ledger = MemoryLedger()
+    first, _, _ = _drive(ledger)
+    await first.assigned([PARTITION], log_id=LOG, generation=1)
+    await first.take(item(EVENTS))
+    second, world, _ = _drive(ledger)
+
+    await second.assigned([PARTITION], log_id=LOG, generation=2)
+
+    assert world.placed == [(PARTITION, 6)]
+    assert second.reached() == {PARTITION: 6}
+
+
+@pytest.mark.requirement("new-log-starts-anew")
+async def test_another_cluster_is_another_log_that_starts_at_zero() -> None:
+    ledger = MemoryLedger()
+    drive, world, _ = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    await drive.take(item(EVENTS))
+
+    await drive.assigned([PARTITION], log_id="cluster-b", generation=1)
+    stale = item(EVENTS, first_offset=6)
+    await drive.take(stale)
+    fresh = [facts.request("n", id="new", at_ms=facts.T0_MS)]
+    await drive.take(item(fresh, log_id="cluster-b"))
+
+    assert world.placed == [(PARTITION, 0), (PARTITION, 0)]
+    assert _ids(ledger) == [*(event.id for event in EVENTS), "new"]
+
+
+async def test_a_store_that_is_away_is_waited_for_with_backoff_and_the_batch_is_kept() -> None:
+    ledger = Away(6)
+    drive, world, _ = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+
+    await drive.take(item(EVENTS))
+
+    assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
+    assert len(_ids(ledger)) == 6
+    assert drive.waiting == ""
+
+
+async def test_a_revoked_partition_is_let_go_in_the_middle_of_a_wait() -> None:
+    ledger = Away(1_000_000)
+    drive, world, _ = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    taking = asyncio.create_task(drive.take(item(EVENTS)))
+    await until(lambda: len(world.slept) >= 3)
+
+    drive.revoked([PARTITION])
+    await taking
+
+    assert _ids(ledger) == []
+    assert drive.held() == {}
+
+
+async def test_a_batch_of_a_partition_that_is_not_ours_is_passed_over() -> None:
+    ledger = MemoryLedger()
+    drive, _, _ = _drive(ledger)
+
+    await drive.take(item(EVENTS))
+
+    assert _ids(ledger) == []
+
+
+async def test_a_hole_puts_the_partition_back_to_where_the_store_is() -> None:
+    ledger = MemoryLedger()
+    drive, world, watch = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    await drive.take(item(EVENTS[:2]))
+
+    await drive.take(item(EVENTS[3:], first_offset=3))
+
+    assert world.placed[-1] == (PARTITION, 2)
+    assert watch.seen["rewound"] == 1
+
+
+@pytest.mark.requirement("fenced-worker-writes-nothing")
+async def test_a_fenced_partition_is_left_alone_and_claimed_back_after_a_while() -> None:
+    ledger = MemoryLedger()
+    drive, world, watch = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    await ledger.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
+
+    await drive.take(item(EVENTS))
+    await drive.tick()
+    assert (_ids(ledger), drive.reached()) == ([], {})
+    world.at_ms += WAITS.fenced_ms
+    await drive.tick()
+    await drive.take(item(EVENTS))
+
+    assert watch.seen["fenced"] == 1
+    assert world.placed[-1] == (PARTITION, 0)
+    assert len(_ids(ledger)) == 6
+
+
+async def test_time_passes_only_for_a_partition_whose_records_are_all_stored() -> None:
+    ledger = MemoryLedger()
+    drive, world, _ = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    await drive.take(item(EVENTS))
+    world.at_ms += 7_200_000
+
+    world.is_quiet = False
+    await drive.tick()
+    closed_early = [cell.closed for cell in ledger.cells[1, 0].values()]
+    world.is_quiet = True
+    await drive.tick()
+
+    assert not any(closed_early)
+    assert all(cell.closed for cell in ledger.cells[1, 0].values())
+
+
+async def test_after_closing_nothing_is_begun_any_more() -> None:
+    ledger = MemoryLedger()
+    drive, _, _ = _drive(ledger)
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+
+    await drive.close()
+    await drive.take(item(EVENTS))
+
+    assert _ids(ledger) == []
+
+
+async def test_what_nobody_expected_is_told_to_whoever_runs_the_drive() -> None:
+    drive, _, _ = _drive(Broken())
+
+    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+
+    async with asyncio.timeout(5):
+        assert isinstance(await drive.failed(), KeyError)

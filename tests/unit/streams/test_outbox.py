@@ -1,0 +1,81 @@
+"""Results leave at least once, and are forgotten only when the broker has them."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.errors import BrokerAway
+from streams.outbox import Outbox
+from tests.support.ledger_memory import MemoryLedger
+from tests.support.stream_steps import until
+
+RECORDS = [Record(topic="t", key=b"k", value=b"%d" % n, headers=()) for n in range(7)]
+
+
+class Topic:
+    """Takes records, or is away some times first."""
+
+    def __init__(self, away: int = 0) -> None:
+        self.away = away
+        self.records: list[Record] = []
+
+    async def __call__(self, records: Sequence[Record]) -> None:
+        """Take them, and then perhaps not say so."""
+        self.records.extend(records)
+        self.away -= 1
+        if self.away >= 0:
+            raise BrokerAway("no acknowledgement")
+
+
+def _ledger() -> MemoryLedger:
+    ledger = MemoryLedger()
+    ledger.outbox = dict(enumerate(RECORDS, start=1))
+    return ledger
+
+
+@pytest.mark.requirement("results-published")
+async def test_all_results_are_sent_in_order_and_forgotten() -> None:
+    ledger, topic = _ledger(), Topic()
+
+    sent = await Outbox(ledger, topic, records_max=3, wait_s=1).send_all()
+
+    assert (sent, topic.records, ledger.outbox) == (7, RECORDS, {})
+
+
+async def test_what_was_not_acknowledged_is_sent_again() -> None:
+    ledger, topic = _ledger(), Topic(away=1)
+    outbox = Outbox(ledger, topic, records_max=3, wait_s=1)
+
+    with pytest.raises(BrokerAway):
+        await outbox.send_all()
+    assert len(ledger.outbox) == 7
+    await outbox.send_all()
+
+    assert topic.records == [*RECORDS[:3], *RECORDS]
+    assert ledger.outbox == {}
+
+
+async def test_a_commit_that_fills_the_outbox_wakes_it() -> None:
+    ledger, topic = MemoryLedger(), Topic()
+    outbox = Outbox(ledger, topic, records_max=3, wait_s=3_600)
+    running = asyncio.create_task(outbox.run())
+    await asyncio.sleep(0)
+
+    ledger.outbox = dict(enumerate(RECORDS, start=1))
+    outbox.filled()
+
+    await until(lambda: not ledger.outbox)
+    running.cancel()
+    assert topic.records == RECORDS
+
+
+async def test_a_broker_that_is_away_is_tried_again() -> None:
+    ledger, topic = _ledger(), Topic(away=2)
+    running = asyncio.create_task(Outbox(ledger, topic, records_max=10, wait_s=0.001).run())
+
+    await until(lambda: not ledger.outbox)
+    running.cancel()
+
+    assert topic.records == RECORDS * 3
