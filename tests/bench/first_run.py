@@ -5,6 +5,7 @@ its own work is not counted. Memory is the sum over all processes of `up`: resid
 shared page once for each process) and proportional (which counts it once).
 """
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -67,20 +68,31 @@ def _idle() -> Sequence[Figure]:
         before, began = _cpu_seconds(stack), time.perf_counter()
         time.sleep(IDLE_SECONDS)
         percent = 100 * (_cpu_seconds(stack) - before) / (time.perf_counter() - began)
-        used = [process.memory_full_info() for process in stack.processes()]
+        used = _memory(stack)
     return (
         Figure(
             name="idle, resident memory",
-            value=sum(one.rss for one in used) / MB,
+            value=sum(resident for resident, _ in used) / MB,
             unit="MB",
             goal=GOAL_MEMORY_MB,
         ),
         Figure(
-            name="idle, proportional memory", value=sum(one.pss for one in used) / MB, unit="MB"
+            name="idle, proportional memory",
+            value=sum(proportional for _, proportional in used) / MB,
+            unit="MB",
         ),
         Figure(name="idle, of one core", value=percent, unit="%", goal=GOAL_IDLE_PERCENT),
         Figure(name="processes", value=len(used), unit=""),
     )
+
+
+def _memory(stack: Stack) -> list[tuple[int, int]]:
+    used = []
+    for process in stack.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            memory = process.memory_full_info()
+            used.append((memory.rss, memory.pss))
+    return used
 
 
 def _cpu_seconds(stack: Stack) -> float:

@@ -46,9 +46,12 @@ class Stack(Struct, frozen=True, kw_only=True):
         return (self.home / "token").read_text().strip()
 
     def processes(self) -> list[psutil.Process]:
-        """Return `up` and every process below it."""
-        up = psutil.Process(self.process.pid)
-        return [up, *up.children(recursive=True)]
+        """Return `up`, every process below it, and the database's, which stands on its own."""
+        roots = [self.process.pid, *_postmasters(self.home)]
+        found: dict[int, psutil.Process] = {}
+        for root in map(psutil.Process, roots):
+            found |= {one.pid: one for one in (root, *root.children(recursive=True))}
+        return list(found.values())
 
     def post(self, path: str, body: bytes, *, content_type: str = "application/json") -> bytes:
         """Send a body to the gateway as an agent would; return the answer."""
@@ -138,6 +141,11 @@ def answers(url: str) -> bool:
             return bool(answer.status < 400)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _postmasters(home: Path) -> list[int]:
+    """Return the process number of each database server whose data is below `home`."""
+    return [int(file.read_text().split()[0]) for file in home.rglob("postmaster.pid")]
 
 
 def _up(home: Path, process: subprocess.Popen[bytes], output: Path) -> Stack:

@@ -1,4 +1,4 @@
-"""The real OpenTelemetry SDK sending one metric, one log record and one span, as protobuf.
+"""The real OpenTelemetry SDK sending one metric, one log record and one tool's spans, as protobuf.
 
 Nothing here knows Mainstem: it is the exporters of the OpenTelemetry project with an endpoint and a
 header, as any program would set them.
@@ -18,7 +18,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 SENT_TOKENS: Final = 1_234
 NEVER_MS: Final = 3_600_000
@@ -70,10 +70,13 @@ def _send_log(exporter: OTLPLogExporter, resource: Resource, session: str) -> No
 
 def _send_span(exporter: OTLPSpanExporter, resource: Resource, session: str) -> None:
     provider = TracerProvider(resource=resource)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     tracer = provider.get_tracer("com.anthropic.claude_code")
     attributes = {"session.id": session, "tool_name": "Bash", "tool_use_id": f"toolu-{session}"}
-    with tracer.start_as_current_span("claude_code.tool", attributes=attributes):
+    with (
+        tracer.start_as_current_span("claude_code.tool", attributes=attributes),
+        tracer.start_as_current_span("claude_code.tool.execution", attributes={"success": True}),
+    ):
         pass
     provider.shutdown()
 
