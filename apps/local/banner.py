@@ -56,19 +56,24 @@ def as_json(wiring: Wiring) -> str:
 def shell_blocks(wiring: Wiring) -> str:
     """Return what to paste into a shell for each agent; the token is read from its file."""
     url = wiring.gateway_url
-    token = f"\"$(cat '{wiring.home.token}')\""
-    claude = f"""  # Claude Code
-  export MAINSTEM_TOKEN={token}
+    return f"""\
+  export MAINSTEM_TOKEN="$(cat '{wiring.home.token}')"
+
+  # Claude Code
   export CLAUDE_CODE_ENABLE_TELEMETRY=1 OTEL_METRICS_EXPORTER=otlp OTEL_LOGS_EXPORTER=otlp
   export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf OTEL_EXPORTER_OTLP_ENDPOINT={url}
   export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer $MAINSTEM_TOKEN"
-  export OTEL_METRIC_EXPORT_INTERVAL=10000"""
-    codex = f"""  # Codex
-  codex -c 'otel.exporter={{otlp-http={{endpoint="{url}/v1/logs", protocol="binary", headers=\\
-    {{Authorization="Bearer '{token}'"}}}}}}'"""
-    gemini = f"""  # Gemini CLI
+  export OTEL_METRIC_EXPORT_INTERVAL=10000
+
+  # Gemini CLI
   export GEMINI_TELEMETRY_ENABLED=true GEMINI_TELEMETRY_TARGET=local
   export GEMINI_TELEMETRY_OTLP_ENDPOINT={url} GEMINI_TELEMETRY_OTLP_PROTOCOL=http
   export GEMINI_TELEMETRY_LOG_PROMPTS=false
-  export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer "{token}"""
-    return "\n\n".join((claude, codex, gemini))
+  export OTEL_EXPORTER_OTLP_HEADERS="Authorization=Bearer $MAINSTEM_TOKEN"
+
+  # Codex, for good: its settings take no variables
+  cat >>~/.codex/config.toml <<END && chmod 600 ~/.codex/config.toml
+  [otel]
+  exporter = {{ otlp-http = {{ endpoint = "{url}/v1/logs", protocol = "binary",\
+ headers = {{ Authorization = "Bearer $MAINSTEM_TOKEN" }} }} }}
+END"""
