@@ -30,6 +30,8 @@ from faust.types import TP, ConsumerMessage, Message
 from msgspec import Struct
 from yarl import URL
 
+from streams import metrics
+
 log = logging.getLogger(__name__)
 
 POSITION_WAIT_S: Final = 3.0
@@ -157,6 +159,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         if await self._identify(consumer) == known:
             return True
         self._log_id = known
+        metrics.LOGS_REPLACED.inc()
         self._distrust("the broker was replaced by another", None)
         return False
 

@@ -30,7 +30,8 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _requests(number: int, *, prefix: str = "e", tokens: int = 10) -> list[Event]:
+def requests_of(number: int, *, prefix: str = "e", tokens: int = 10) -> list[Event]:
+    """Return requests that happen about now, over seven sessions."""
     at_ms = _now_ms()
     return [
         facts.request(
@@ -58,7 +59,7 @@ async def test_events_of_every_topic_are_stored_once_across_a_restart(
     fresh_broker: RunningBroker, database_url: str
 ) -> None:
     told = settings(fresh_broker.address, database_url)
-    first, second = _requests(300), _requests(50, prefix="later")
+    first, second = requests_of(300), requests_of(50, prefix="later")
     others: list[Event] = [
         facts.fact(events.ConnectionOpened, id="c1", at_ms=_now_ms()),
         facts.fact(events.ReviewRequested, id="v1", at_ms=_now_ms()),
@@ -117,15 +118,15 @@ async def test_a_broker_that_comes_back_as_a_new_log_loses_and_hides_nothing(
         port = int(before.address.rsplit(":", 1)[1])
         told = settings(before.address, database_url)
         async with running(told):
-            await publish(before.address, _requests(200))
+            await publish(before.address, requests_of(200))
             await until(lambda: count(database_url, EVENTS) == 200)
             before.process.kill()
             before.process.wait()
             with started_tansu(port) as after:
                 await ensure_topics(after.address, partitions=4)
-                await publish(after.address, _requests(500, prefix="new"))
+                await publish(after.address, requests_of(500, prefix="new"))
                 await until(lambda: count(database_url, EVENTS) == 700)
-                await publish(after.address, _requests(20))
+                await publish(after.address, requests_of(20))
                 await until(
                     lambda: count(database_url, "select sum(duplicate_count) from ledger") == 20
                 )
@@ -145,10 +146,10 @@ async def test_two_workers_share_the_partitions_and_one_takes_over_when_the_othe
 
     async with running(told):
         async with running(told):
-            await publish(fresh_broker.address, _requests(200))
+            await publish(fresh_broker.address, requests_of(200))
             await until(lambda: count(database_url, EVENTS) == 200)
-            await publish(fresh_broker.address, _requests(200, prefix="b"))
-        await publish(fresh_broker.address, _requests(200, prefix="c"))
+            await publish(fresh_broker.address, requests_of(200, prefix="b"))
+        await publish(fresh_broker.address, requests_of(200, prefix="c"))
         await until(lambda: count(database_url, EVENTS) == 600)
 
     assert count(database_url, "select count(distinct id) from events") == 600
@@ -164,10 +165,10 @@ async def test_a_store_that_is_away_is_waited_for_without_a_restart(
     before = count(database_url, EVENTS)
 
     async with running(told) as worker:
-        await publish(tansu.address, _requests(20, prefix="x"))
+        await publish(tansu.address, requests_of(20, prefix="x"))
         await until(lambda: count(database_url, EVENTS) >= before + 20)
         _shut(postgres, name)
-        await publish(tansu.address, _requests(20, prefix="y"))
+        await publish(tansu.address, requests_of(20, prefix="y"))
         await until(lambda: worker.progress.standing().waiting != "")
         assert worker.progress.standing().live
         _open(postgres, name)

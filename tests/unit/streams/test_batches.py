@@ -1,0 +1,242 @@
+"""What a fetch becomes: batches without holes, of limited size, of one log."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import faust
+import pytest
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError
+from faust.types import TP
+from msgspec import Struct
+
+from streams import batches
+from streams.batches import Batch, BatchThread
+
+PARTITION = TP("t", 0)
+
+
+class Fetched(Struct, frozen=True):
+    """A record from a fetch."""
+
+    offset: int
+    value: bytes | None = b"x" * 36
+    key: bytes | None = None
+
+
+class Answer(Struct, frozen=True):
+    """What a broker says of itself."""
+
+    cluster_id: str
+
+
+class Client:
+    """A connection to a broker that says who it is."""
+
+    def __init__(self, cluster_id: str) -> None:
+        self.cluster_id = cluster_id
+        self.asked = 0
+        self._conns: dict[str, object] = {"0": object()}
+
+    def reconnect(self, cluster_id: str) -> None:
+        """Lead to another broker, or to the same one anew."""
+        self.cluster_id = cluster_id
+        self._conns = {"0": object()}
+
+    def get_random_node(self) -> int:
+        """Return the only node."""
+        return 0
+
+    async def send(self, node: int, request: object) -> Answer:
+        """Answer a metadata request."""
+        self.asked += 1
+        return Answer(self.cluster_id)
+
+
+class Log:
+    """What aiokafka's consumer is to the thread: fetched records, positions and a client."""
+
+    def __init__(self, records: Mapping[TP, Sequence[Fetched]], cluster_id: str = "a") -> None:
+        self.records = records
+        self.sought: list[tuple[TP, int]] = []
+        self._client = Client(cluster_id)
+        self._closed = False
+        self._fetcher = self
+        self._subscriptions = self
+        self._records: dict[TP, object] = {PARTITION: object()}
+
+    @contextmanager
+    def fetch_context(self) -> Iterator[None]:
+        """Be asked."""
+        yield
+
+    async def fetched_records(
+        self, partitions: set[TP], **_: object
+    ) -> Mapping[TP, Sequence[Fetched]]:
+        """Return what is there."""
+        return {tp: records for tp, records in self.records.items() if tp in partitions}
+
+    def seek(self, tp: TP, offset: int) -> None:
+        """Go to an offset."""
+        if tp != PARTITION:
+            raise IllegalStateError("not assigned")
+        self.sought.append((tp, offset))
+
+
+class Owner:
+    """The consumer in the main thread."""
+
+    flow_active = True
+
+    def __init__(self) -> None:
+        self.sought = asyncio.Event()
+
+    async def perform_seek(self) -> None:
+        """Note that positions were asked for anew."""
+        self.sought.set()
+
+
+class Thread(BatchThread):
+    """The thread's own logic, on the loop of the test."""
+
+    def __init__(self, log: Log) -> None:
+        self.owner = Owner()
+        self.consumer = self.owner  # type: ignore[assignment] # as much of one as is used
+        self.parent_loop = asyncio.get_running_loop()
+        self._consumer = log
+        self._next = {}
+        self._known = set()
+
+    async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call at once."""
+        return await fun(*args, **kwargs)
+
+    async def fetch(self, log: Log) -> Mapping[TP, list[Batch]]:
+        """Fetch as Faust does."""
+        return await self._fetch_records(log, {PARTITION}, timeout=1.0, max_records=100)
+
+
+async def _placed(log: Log, offset: int = 0) -> Thread:
+    thread = Thread(log)
+    await thread.identify()
+    await thread.move({PARTITION: offset, TP("gone", 3): 7})
+    return thread
+
+
+async def test_a_fetch_is_one_batch_from_where_it_was_placed_to_its_last_record() -> None:
+    log = Log({PARTITION: [Fetched(5), Fetched(6), Fetched(9)]})
+    thread = await _placed(log, 5)
+
+    first = await thread.fetch(log)
+    log.records = {PARTITION: [Fetched(12)]}
+    second = await thread.fetch(log)
+
+    [one], [two] = first[PARTITION], second[PARTITION]
+    assert (one.log_id, one.topic, one.partition) == ("a", "t", 0)
+    assert (one.first_offset, one.next_offset, len(one.records)) == (5, 10, 3)
+    assert (two.first_offset, two.next_offset) == (10, 13)
+    assert log.sought == [(PARTITION, 5)]
+
+
+async def test_a_batch_is_cut_where_it_would_hold_too_much_and_leaves_no_hole() -> None:
+    log = Log({PARTITION: [Fetched(n) for n in range(7)]})
+    thread = await _placed(log)
+    thread.records_max, thread.bytes_max = 3, 10_000
+    by_records = (await thread.fetch(log))[PARTITION]
+    await thread.move({PARTITION: 0})
+    thread.records_max, thread.bytes_max = 100, 200
+
+    by_bytes = (await thread.fetch(log))[PARTITION]
+
+    assert [(one.first_offset, one.next_offset) for one in by_records] == [(0, 3), (3, 6), (6, 7)]
+    assert [(one.first_offset, one.next_offset) for one in by_bytes] == [
+        (0, 2), (2, 4), (4, 6), (6, 7),
+    ]  # fmt: skip
+
+
+async def test_one_record_over_the_limit_is_a_batch_of_its_own() -> None:
+    log = Log({PARTITION: [Fetched(0), Fetched(1, b"x" * 999), Fetched(2)]})
+    thread = await _placed(log)
+    thread.bytes_max = 300
+
+    cut = (await thread.fetch(log))[PARTITION]
+
+    assert [len(one.records) for one in cut] == [1, 1, 1]
+
+
+async def test_records_of_a_partition_that_was_not_placed_yet_are_left() -> None:
+    log = Log({PARTITION: [Fetched(0)]})
+    thread = Thread(log)
+    await thread.identify()
+
+    assert await thread.fetch(log) == {}
+
+
+@pytest.mark.requirement("new-log-starts-anew")
+async def test_a_connection_to_another_cluster_hands_nothing_on_until_placed_anew() -> None:
+    log = Log({PARTITION: [Fetched(0)]})
+    thread = await _placed(log)
+    await thread.fetch(log)
+
+    log._client.reconnect("b")
+    log.records = {PARTITION: [Fetched(1)]}
+    from_another = await thread.fetch(log)
+    async with asyncio.timeout(5):
+        await thread.owner.sought.wait()
+    meanwhile = await thread.fetch(log)
+    await thread.identify()
+    buffered = dict(log._records)
+    await thread.move({PARTITION: 0})
+    log.records = {PARTITION: [Fetched(0)]}
+    placed = await thread.fetch(log)
+
+    assert (from_another, meanwhile, buffered) == ({}, {}, {})
+    assert [(one.log_id, one.first_offset) for one in placed[PARTITION]] == [("b", 0)]
+
+
+async def test_a_new_connection_to_the_same_cluster_goes_on_after_one_question() -> None:
+    log = Log({PARTITION: [Fetched(0)]})
+    thread = await _placed(log)
+    await thread.fetch(log)
+    before = log._client.asked
+
+    log._client.reconnect("a")
+    log.records = {PARTITION: [Fetched(1)]}
+    first = await thread.fetch(log)
+    log.records = {PARTITION: [Fetched(2)]}
+    await thread.fetch(log)
+
+    assert first[PARTITION][0].first_offset == 1
+    assert log._client.asked == before + 1
+
+
+async def test_a_partition_that_goes_back_by_itself_is_not_trusted() -> None:
+    log = Log({PARTITION: [Fetched(0)]})
+    thread = await _placed(log, 50)
+
+    assert await thread.fetch(log) == {}
+
+    async with asyncio.timeout(5):
+        await thread.owner.sought.wait()
+
+
+async def test_a_consumer_that_is_closed_says_so_as_faust_expects() -> None:
+    log = Log({})
+    thread = await _placed(log)
+    log._closed = True
+
+    with pytest.raises(ConsumerStoppedError):
+        await thread.fetch(log)
+
+
+def test_an_app_is_given_the_transport_that_makes_batches() -> None:
+    app = faust.App("test", broker="kafka://127.0.0.1:1", autodiscover=False)
+    limits = batches.Limits(records_max=7, bytes_max=8, fetch_wait_ms=9)
+
+    batches.install(app, None, limits)  # type: ignore[arg-type] # nothing is asked of it
+
+    consumer = app.transport.Consumer
+    assert issubclass(consumer, batches.BatchConsumer)
+    thread = consumer.thread_class
+    assert (thread.records_max, thread.bytes_max, thread.fetch_wait_ms) == (7, 8, 9)
