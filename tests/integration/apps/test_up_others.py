@@ -21,7 +21,7 @@ TRANSCRIPT = (
         "timestamp": "2026-01-02T03:04:05Z",
         "sessionId": "imported-1",
         "uuid": "u-1",
-        "cwd": "/work/thing",
+        "cwd": "/home/me/thing",
         "version": "2.1.0",
         "message": {"role": "user", "content": "make it so"},
     },
@@ -30,7 +30,7 @@ TRANSCRIPT = (
         "timestamp": "2026-01-02T03:04:09Z",
         "sessionId": "imported-1",
         "uuid": "u-2",
-        "cwd": "/work/thing",
+        "cwd": "/home/me/thing",
         "version": "2.1.0",
         "requestId": "r-1",
         "message": {
@@ -93,7 +93,7 @@ def test_a_broker_and_a_database_of_the_user_s_own_are_used_and_left_running(
 @pytest.mark.embedded
 @pytest.mark.requirement("import-idempotent")
 def test_history_is_imported_in_the_background_when_it_is_asked_for(tmp_path: Path) -> None:
-    folder = tmp_path / "user" / ".claude" / "projects" / "-work-thing"
+    folder = tmp_path / "user" / ".claude" / "projects" / "-home-me-thing"
     folder.mkdir(parents=True)
     lines = "".join(json.dumps(line) + "\n" for line in TRANSCRIPT)
     (folder / "imported-1.jsonl").write_text(lines)
