@@ -23,7 +23,7 @@ def price_table(override: Path | None = None) -> PriceTable:
     """
     shipped = resources.files("analytics.measures").joinpath(SHIPPED).read_text(encoding="utf-8")
     path = home().prices if override is None else override
-    own = _mapping(_own(path), str(path)) if path.is_file() else None
+    own = _mapping(_own(path), str(path)) if path.is_file() or override is not None else None
     return PriceTable.from_mapping(_mapping(shipped, SHIPPED), override=own)
 
 

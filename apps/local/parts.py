@@ -9,6 +9,7 @@ import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
@@ -17,6 +18,9 @@ from apps.local.broker import Choice, Kind
 from apps.local.home import Home, cache_folder
 from apps.local.keeper import Command, Part
 from apps.local.ports import LOOPBACK, free_port
+
+TANSU_REBALANCE_S: Final = 2
+"""Tansu waits out a whole rebalance timeout; with one worker there is nobody to wait for."""
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -64,6 +68,8 @@ def environment(wiring: Wiring) -> dict[str, str]:
     if wiring.broker.kind is not Kind.EXTERNAL:
         told["MAINSTEM_GATEWAY_PARTITIONS"] = str(wiring.partitions)
         told["MAINSTEM_STREAMS_PARTITIONS"] = str(wiring.partitions)
+    if wiring.broker.kind is Kind.TANSU:
+        told["MAINSTEM_STREAMS_REBALANCE_TIMEOUT_S"] = str(TANSU_REBALANCE_S)
     return broker.without_otel(dict(os.environ)) | told
 
 

@@ -247,6 +247,11 @@ def test_the_users_prices_win_over_those_that_ship(tmp_path: Path) -> None:
     assert table.rates("claude-sonnet-4-5") is not None
 
 
+def test_a_named_price_file_that_is_not_there_is_misuse(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting):
+        price_table(tmp_path / "absent.yaml")
+
+
 @pytest.mark.parametrize("text", ["[]", "models: {m: {input: dear}}", "a: [", "models: 3"])
 def test_prices_that_are_none_are_misuse(tmp_path: Path, text: str) -> None:
     own = tmp_path / "prices.yaml"
