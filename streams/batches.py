@@ -33,6 +33,8 @@ from yarl import URL
 from streams import metrics
 
 log = logging.getLogger(__name__)
+faust_log = logging.getLogger("faust.batches")
+"""Where Faust says that services start and stop: with Faust, not among what we say."""
 
 POSITION_WAIT_S: Final = 3.0
 """How long a rebalance waits for the store to say where to start; then it goes on behind."""
@@ -75,7 +77,7 @@ class Positions(Protocol):
 class BatchThread(driver.AIOKafkaConsumerThread):
     """The thread that fetches; makes batches of records and knows which log they are from."""
 
-    logger = driver.logger
+    logger = faust_log
     records_max: int = 5_000
     bytes_max: int = 4 * 1024 * 1024
     fetch_wait_ms: int = 250
@@ -247,7 +249,7 @@ class BatchThread(driver.AIOKafkaConsumerThread):
 class BatchConsumer(driver.Consumer):
     """A Faust consumer whose messages are batches and whose positions come from `Positions`."""
 
-    logger = driver.logger
+    logger = faust_log
     positions: Positions
     thread_class: type[BatchThread] = BatchThread
 
@@ -378,13 +380,13 @@ def install(app: faust.App, positions: Positions, limits: Limits) -> None:
     """Make `app` work on batches; call it before anything asks for the app's consumer."""
 
     class Thread(BatchThread):
-        logger = driver.logger
+        logger = faust_log
         records_max = limits.records_max
         bytes_max = limits.bytes_max
         fetch_wait_ms = limits.fetch_wait_ms
 
     class Consumer(BatchConsumer):
-        logger = driver.logger
+        logger = faust_log
         thread_class = Thread
 
     class Transport(driver.Transport):

@@ -6,7 +6,6 @@ import logging
 import signal
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -14,7 +13,6 @@ import typer
 from analytics.contracts.errors import BadSetting
 
 if TYPE_CHECKING:
-    from analytics.measures.prices import PriceTable
     from streams.settings import StreamsSettings
 
 QUIET: Final = ("aiokafka", "faust", "mode")
@@ -52,6 +50,7 @@ def command(
 
 async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
     from apps import topics
+    from apps.prices import price_table
     from streams import health, recipes
     from streams.app import Parts, Worker
     from streams.store import jobs
@@ -82,28 +81,6 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
         async with listening as port:
             _announce(settings.metrics_host, port, as_json=as_json)
             await worker.run(stopping)
-
-
-def price_table(override: Path | None) -> "PriceTable":
-    """Return the prices that Mainstem comes with, those of `override` or the user's own first."""
-    from importlib.resources import files
-
-    import yaml
-
-    from analytics.measures.prices import PriceTable
-    from apps.local.home import home
-
-    shipped = files("analytics.measures").joinpath("prices.yaml").read_text("utf-8")
-    own = home().prices if override is None else override
-    if override is None and not own.is_file():
-        return PriceTable.from_mapping(yaml.safe_load(shipped))
-    try:
-        document = yaml.safe_load(own.read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadSetting(f"the prices in {str(own)!r} cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise BadSetting(f"the prices in {str(own)!r} are no mapping; see docs/SETTINGS.md")
-    return PriceTable.from_mapping(yaml.safe_load(shipped), override=document)
 
 
 def _now_ms() -> int:
