@@ -4,6 +4,7 @@ Every option that Streamlit reads is given here, theme included, so that it is t
 folder it is started; nothing is sent to anyone. SIGTERM and Ctrl-C end it with exit code 0.
 """
 
+import json
 import os
 import socket
 from pathlib import Path
@@ -27,6 +28,10 @@ def command(
     port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")
     ] = None,
+    *,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say where it answers as a JSON object.")
+    ] = False,
 ) -> None:
     """Run the dashboard.
 
@@ -35,13 +40,17 @@ def command(
     from apps.dashboard import settings, theme
 
     chosen = settings.load()
-    at = (host or chosen.host, chosen.port if port is None else port)
+    address = host or chosen.host
+    taken = free_port(address, chosen.port if port is None else port)
+    path = chosen.base_path.strip("/")
+    if as_json:
+        typer.echo(json.dumps({"dashboard": f"http://{address}:{taken}/{path}"}))
     serve(
         {
             **theme.options(),
-            "server.address": at[0],
-            "server.port": free_port(*at),
-            "server.baseUrlPath": chosen.base_path.strip("/"),
+            "server.address": address,
+            "server.port": taken,
+            "server.baseUrlPath": path,
         }
     )
 

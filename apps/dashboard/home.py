@@ -1,9 +1,10 @@
 """Overview: what needs a person now, and what the fleet does, costs and how it fares.
 
-Text comes first and alone answers the page; charts follow. One question to the store answers the
-whole page, shared by all who look at the same range.
+Text comes first and alone answers the page, drawn anew each second; charts follow, less often. One
+question to the store answers the whole page, shared by all who look at the same range.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from apps.dashboard import charts, markup, sentences, text, viewing
 from apps.dashboard.markup import Column, Tile
+from apps.dashboard.source import Key
 from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
 from apps.dashboard.text import Html, escaped, join, money, short
 from streams.store.queries import measured, rankings, sessions, span, trends
@@ -62,18 +64,20 @@ def page() -> None:
     chosen = viewing.range_picker(found)
     _wants_numbers(found)
     viewing.problems(found)
-    viewing.live(lambda: _body(chosen), on=chosen.live)
+    viewing.live(lambda: _figures(chosen), on=chosen.live)
+    viewing.live(
+        lambda: _drawings(chosen), on=chosen.live, every_s=viewing.settings().charts_refresh_s
+    )
 
 
 def _wants_numbers(found: Address) -> bool:
     return found.choice("numbers", ("0", "1"), "0") == "1"
 
 
-def _body(chosen: Range) -> None:
+def _figures(chosen: Range) -> None:
+    """Show what fits into words: quick to draw, so drawn often."""
     now_ms = viewing.now_ms()
-    answer = viewing.ask(
-        ("overview", chosen), lambda db, tenant: _overview(db, tenant, chosen, now_ms)
-    )
+    answer = viewing.ask(*_asked(chosen, now_ms))
     seen = answer.value
     viewing.freshness(answer)
     if seen.newest_ms is None:
@@ -88,8 +92,19 @@ def _body(chosen: Range) -> None:
         _states(seen, chosen),
         _tiles(seen),
     )
-    _charts(seen, now_ms, numbers=_wants_numbers(viewing.address()))
-    viewing.show(markup.heading(2, "Where it went"), _tops(seen, chosen))
+
+
+def _drawings(chosen: Range) -> None:
+    """Show the charts and the rankings; that there is nothing to draw is said above them."""
+    now_ms = viewing.now_ms()
+    seen = viewing.attempt(*_asked(chosen, now_ms), otherwise=None)
+    if seen is not None and seen.trend.total("events"):
+        _charts(seen, now_ms, numbers=_wants_numbers(viewing.address()))
+        viewing.show(markup.heading(2, "Where it went"), _tops(seen, chosen))
+
+
+def _asked(chosen: Range, now_ms: int) -> tuple[Key, Callable[[Db, str], Overview]]:
+    return ("overview", chosen), lambda db, tenant: _overview(db, tenant, chosen, now_ms)
 
 
 def _overview(db: Db, tenant: str, chosen: Range, now_ms: int) -> Overview:

@@ -37,7 +37,10 @@ class DashboardSettings(BaseSettings):
         description="The tenant whose data is shown.",
     )
     refresh_s: float = Field(
-        2.0, ge=1, le=60, description="Seconds between two looks at the store while live."
+        1.0, ge=0.5, le=60, description="Seconds between two looks at the store while live."
+    )
+    charts_refresh_s: float = Field(
+        5.0, ge=1, le=300, description="Seconds between two drawings of the charts while live."
     )
     connections_max: int = Field(
         4, ge=1, le=64, description="Connections to the store held at most."

@@ -23,6 +23,7 @@ from streams.store.queries.measured import Db
 from streams.store.reader import Reader
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 DEMO_SINCE_MS = 30 * 86_400_000
 
@@ -67,7 +68,7 @@ def ask(asked: Key, query: Callable[[Db, str], T]) -> Answer[T]:
     return store.ask(tenant, asked, lambda db: query(db, tenant))
 
 
-def attempt(asked: Key, query: Callable[[Db, str], T], *, otherwise: T) -> T:
+def attempt(asked: Key, query: Callable[[Db, str], T], *, otherwise: U) -> T | U:
     """Return the tenant's answer to `asked`, or `otherwise` while the store is away."""
     try:
         return ask(asked, query).value
@@ -94,10 +95,13 @@ def title(words: str, about: Html) -> None:
     )
 
 
-def live(body: Callable[[], None], *, on: bool) -> None:
-    """Draw `body` now and, while `on`, again every few seconds; say so where the store is away."""
+def live(body: Callable[[], None], *, on: bool, every_s: float | None = None) -> None:
+    """Draw `body` now and, while `on`, again and again; say so where the store is away.
 
-    @st.fragment(run_every=settings().refresh_s if on else None)
+    `every_s` is the setting `refresh_s` unless given.
+    """
+
+    @st.fragment(run_every=(every_s or settings().refresh_s) if on else None)
     def _again() -> None:
         try:
             body()

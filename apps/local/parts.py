@@ -63,6 +63,10 @@ def environment(wiring: Wiring) -> dict[str, str]:
         "MAINSTEM_STREAMS_METRICS_PORT": str(wiring.metrics_port),
         "MAINSTEM_DASHBOARD_STORE_URL": wiring.store_url,
         "MAINSTEM_DASHBOARD_PORT": str(wiring.dashboard_port),
+        "MAINSTEM_DASHBOARD_GATEWAY_URL": wiring.gateway_url,
+        "MAINSTEM_DASHBOARD_WORKER_METRICS_URL": (
+            f"http://{LOOPBACK}:{wiring.metrics_port}/metrics"
+        ),
         "PYTHONUNBUFFERED": "1",
     }
     if wiring.broker.kind is not Kind.EXTERNAL:
