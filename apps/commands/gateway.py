@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +13,7 @@ from uuid import uuid4
 import typer
 
 from analytics.contracts.errors import MainstemError
+from apps.telemetry import log_to_stderr
 
 if TYPE_CHECKING:
     from gateway.publish_kafka import KafkaPublisher
@@ -43,9 +43,7 @@ def command(
     from gateway.settings import load
 
     settings = load(host=host, port=port, broker=broker)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    log_to_stderr(quiet=QUIET)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, as_json=as_json))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import signal
 import time
 from functools import partial
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from analytics.contracts.errors import BadSetting
+from apps.telemetry import log_to_stderr
 
 if TYPE_CHECKING:
     from streams.settings import StreamsSettings
@@ -42,9 +42,7 @@ def command(
     settings = load(broker=broker, metrics_port=metrics_port)
     if not settings.store_url.get_secret_value():
         raise BadSetting("the worker needs a store: set MAINSTEM_STREAMS_STORE_URL or DATABASE_URL")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for name in QUIET:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    log_to_stderr(quiet=QUIET)
     asyncio.run(_work(settings, as_json=as_json))
 
 
