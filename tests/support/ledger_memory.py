@@ -87,6 +87,7 @@ class MemoryLedger:
     ) -> None:
         """Write everything and the offset it reaches; raise `Fenced`."""
         position = self._held(claim)
+        self._expect(position, outcome)
         self._write(claim, outcome)
         self._send(outbox)
         self.graves.extend(burials)
@@ -110,6 +111,14 @@ class MemoryLedger:
                 f"partition {claim.partition} of {claim.topic!r} was claimed by another worker"
             )
         return position
+
+    def _expect(self, position: Position, outcome: Outcome) -> None:
+        """Refuse a batch that begins before where the partition is: a replay."""
+        if outcome.first_offset < position.next_offset:
+            raise Fenced(
+                f"the batch begins at {outcome.first_offset}, the partition is at"
+                f" {position.next_offset}"
+            )
 
     def _cluster_of(self, claim: Claim) -> str:
         return next(name for (name, _), number in self.logs.items() if number == claim.log_id)

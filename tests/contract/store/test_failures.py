@@ -70,28 +70,6 @@ async def test_a_backend_killed_in_the_middle_of_a_commit_leaves_nothing_of_it(
     assert [one.calls for one in look.cells()] == [1]
 
 
-@pytest.mark.parametrize("same_worker", [True, False], ids=["same-worker", "another-process"])
-@pytest.mark.requirement("counted-once-on-replay")
-async def test_a_batch_that_was_committed_is_refused_when_it_comes_again(
-    store_url: str, *, same_worker: bool
-) -> None:
-    batch = outcome(0, 2, cells=(cell(2),), seen=(seen(b"m"),))
-    look = PostgresLooker(store_url)
-    async with (
-        open_ledger(store_url, clock=lambda: T0_MS) as ledger,
-        open_ledger(store_url, clock=lambda: T0_MS) as other,
-    ):
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(claim, batch)
-
-        with pytest.raises(Fenced):
-            await (ledger if same_worker else other).commit(claim, batch)
-        known = await ledger.recall([session_key()])
-
-    assert look.raw_ids() == ["event-0", "event-1"]
-    assert known[session_key()].memories == (b"m",)
-
-
 async def test_a_commit_that_takes_too_long_is_given_up(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

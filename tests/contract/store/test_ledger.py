@@ -200,3 +200,20 @@ async def test_what_could_not_be_read_is_buried_as_it_came(store: Store) -> None
     await store.ledger.commit(claim, outcome(0, 9, raw=()), burials=graves)
 
     assert store.look.graves() == graves
+
+
+@pytest.mark.parametrize("same_worker", [True, False], ids=["same-worker", "another-process"])
+@pytest.mark.requirement("counted-once-on-replay")
+async def test_a_batch_that_was_committed_is_refused_when_it_comes_again(
+    store: Store, *, same_worker: bool
+) -> None:
+    batch = outcome(0, 2, cells=(cell(2),), seen=(seen(b"m"),))
+    claim = await _claim(store.ledger)
+    await store.ledger.commit(claim, batch)
+
+    with pytest.raises(Fenced):
+        await (store.ledger if same_worker else store.other).commit(claim, batch)
+    known = await store.ledger.recall([session_key()])
+
+    assert store.look.raw_ids() == ["event-0", "event-1"]
+    assert known[session_key()].memories == (b"m",)
