@@ -1,9 +1,7 @@
 """Real transcripts, held against an independent count."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,42 +11,10 @@ from analytics.contracts.facts import Source
 from analytics.contracts.ids import DEFAULT_TENANT
 from gateway.transcripts.reader import Reader
 from gateway.transcripts.totals import Totals
-from tests.support.ingest import DATA, of_kind
+from tests.support.ingest import of_kind
+from tests.support.transcripts import FILES, Naive
 
-FILES = sorted((DATA / "transcripts").glob("*.jsonl"))
 FAR_MS = 4_000_000_000_000
-
-
-class Naive:
-    """What a counter of ten lines makes of transcripts, to hold ours against."""
-
-    def __init__(self, files: Sequence[Path]) -> None:
-        self.usage: dict[object, dict[str, int]] = {}
-        self.sessions: set[str] = set()
-        self.tools: set[str] = set()
-        self.bad = 0
-        for line in (line for file in files for line in file.read_text().splitlines()):
-            given = json.loads(line)
-            if not isinstance(given, dict) or "type" not in given:
-                self.bad += 1
-            elif given["type"] in {"user", "assistant"}:
-                self._message(given)
-
-    def _message(self, given: dict[str, Any]) -> None:
-        content = given["message"].get("content") if isinstance(given["message"], dict) else None
-        blocks = content if isinstance(content, list) else [content]
-        if "timestamp" not in given or content is None or blocks == ["wow error"]:
-            self.bad += 1
-            return
-        self.sessions.add(given["sessionId"])
-        self.tools |= {b["id"] for b in blocks if isinstance(b, dict) and b["type"] == "tool_use"}
-        if given["type"] == "assistant":
-            message = given["message"]
-            key = (message.get("id"), given.get("requestId"))
-            self.usage[key if any(key) else given["uuid"]] = message.get("usage", {})
-
-    def tokens(self, name: str) -> int:
-        return sum(usage.get(name, 0) for usage in self.usage.values())
 
 
 def imported(files: Sequence[Path], *, now_ms: int = FAR_MS) -> tuple[list[AgentEvent], Totals]:
