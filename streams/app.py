@@ -112,7 +112,7 @@ class _Stream:
             fenced_ms=settings.fenced_wait_ms,
         )
         watch = MetricsWatch(progress, on_results=self._outbox.filled)
-        self._drive = Drive(parts.recipes, parts.ledger, self, watch, waits)
+        self._drive = Drive(parts.recipes, parts.ledger, self, watch=watch, waits=waits)
         batches.install(
             self._app,
             self._drive,

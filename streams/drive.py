@@ -114,6 +114,7 @@ class Drive:
         recipes: Mapping[str, Recipe],
         ledger: Ledger,
         world: World,
+        *,
         watch: Watch,
         waits: Waits,
     ) -> None:

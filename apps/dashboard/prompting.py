@@ -30,7 +30,7 @@ def table(
     dear = sorted(prompts, key=lambda one: one.cost_nanousd, reverse=True)[:SHOWN_MAX]
     shown = sorted(dear, key=lambda one: one.number)
     most = dear[0].cost_nanousd
-    rows = (_row(prompt, session, whole, most, zone, now_ms) for prompt in shown)
+    rows = (_row(prompt, session, whole, most=most, zone=zone, now_ms=now_ms) for prompt in shown)
     title = text.plural(sum(1 for prompt in prompts if prompt.number), "prompt")
     if len(prompts) > len(shown):
         title += f", the {SHOWN_MAX} most costly"
@@ -38,7 +38,7 @@ def table(
 
 
 def _row(
-    prompt: Prompt, session: Session, whole: Stretch, most: int, zone: tzinfo, now_ms: int
+    prompt: Prompt, session: Session, whole: Stretch, *, most: int, zone: tzinfo, now_ms: int
 ) -> tuple[Html, ...]:
     start = max(0, prompt.at_ms - whole.from_ms)
     end = prompt.until_ms - whole.from_ms

@@ -94,7 +94,7 @@ def _body(session_id: str) -> None:
     kind, place, start, end, agent = _chosen(viewing.address())
     answer = viewing.ask(
         ("story", session_id, start, end),
-        lambda db, tenant: _story(db, tenant, session_id, start, end),
+        lambda db, tenant: _story(db, tenant, session_id, start=start, end=end),
     )
     story = answer.value
     viewing.freshness(answer)
@@ -120,7 +120,7 @@ def _body(session_id: str) -> None:
     _events(story, kind, place, agent)
 
 
-def _story(db: Db, tenant: str, session_id: str, start: int, end: int) -> Story | None:
+def _story(db: Db, tenant: str, session_id: str, *, start: int, end: int) -> Story | None:
     session = asked.one(db, tenant, session_id)
     if session is None:
         return None

@@ -57,7 +57,7 @@ def drawn(
     for mark in marks:
         by_agent.setdefault(mark.agent_id, []).append(mark)
     rows = "".join(
-        _lane(depth, lane, by_agent.get(lane.agent_id, []), slots, until_ms - from_ms)
+        _lane(depth, lane, by_agent.get(lane.agent_id, []), slots=slots, span_ms=until_ms - from_ms)
         for depth, lane in ordered(lanes)
     )
     said = (
@@ -70,7 +70,7 @@ def drawn(
     )
 
 
-def _lane(depth: int, lane: Lane, marks: Sequence[Mark], slots: int, span_ms: int) -> str:
+def _lane(depth: int, lane: Lane, marks: Sequence[Mark], *, slots: int, span_ms: int) -> str:
     order = list(KINDS)
     drawn_marks = "".join(
         _mark(mark, slots, span_ms)

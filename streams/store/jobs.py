@@ -88,10 +88,10 @@ def run_due_now(url: str, kept: Retention, *, now_ms: int) -> list[str]:
         ) as db,
     ):
         level = levels.detect(db)
-        return [job.name for job in JOBS if _run(db, job, level, kept, now_ms)]
+        return [job.name for job in JOBS if _run(db, job, level, kept, now_ms=now_ms)]
 
 
-def _run(db: Db, job: Job, level: Level, kept: Retention, now_ms: int) -> bool:
+def _run(db: Db, job: Job, level: Level, kept: Retention, *, now_ms: int) -> bool:
     if not _is_true(db, "select pg_try_advisory_lock(%s)", [job.lock_key]):
         return False
     try:
@@ -99,7 +99,8 @@ def _run(db: Db, job: Job, level: Level, kept: Retention, now_ms: int) -> bool:
         if not _is_true(db, _IS_DUE, [job.name, now]):
             return False
         db.execute(_STARTED, [job.name, now])
-        _record(db, job, now, *_attempt(db, job, level, kept, now_ms))
+        done, problem = _attempt(db, job, level, kept, now_ms=now_ms)
+        _record(db, job, now, detail=done, error=problem)
         return True
     finally:
         if not db.broken:
@@ -107,7 +108,7 @@ def _run(db: Db, job: Job, level: Level, kept: Retention, now_ms: int) -> bool:
 
 
 def _attempt(
-    db: Db, job: Job, level: Level, kept: Retention, now_ms: int
+    db: Db, job: Job, level: Level, kept: Retention, *, now_ms: int
 ) -> tuple[object, str | None]:
     """Do the work; return what it did, or why it failed."""
     try:
@@ -119,7 +120,7 @@ def _attempt(
         return {}, first_line(error)
 
 
-def _record(db: Db, job: Job, now: datetime, detail: object, error: str | None) -> None:
+def _record(db: Db, job: Job, now: datetime, *, detail: object, error: str | None) -> None:
     due = now + timedelta(seconds=job.every_s if error is None else min(RETRY_S, job.every_s))
     db.execute(_FINISHED, [error, due, json.dumps(detail), job.name])
 

@@ -132,14 +132,14 @@ class PostgresLedger:
         place = (claim.log_id, claim.partition)
         self._held[place] = (claim.epoch, None)
         try:
-            await self._write(claim, outcome, expected, outbox, burials)
+            await self._write(claim, outcome, expected, outbox=outbox, burials=burials)
         except Unstorable:
             await self._write(
                 claim,
                 storable.outcome(outcome),
                 expected,
-                storable.records(outbox),
-                storable.burials(burials),
+                outbox=storable.records(outbox),
+                burials=storable.burials(burials),
             )
         if self._held[place] == (claim.epoch, None):
             self._held[place] = (claim.epoch, outcome.next_offset)
@@ -184,6 +184,7 @@ class PostgresLedger:
         claim: Claim,
         outcome: Outcome,
         expected: int,
+        *,
         outbox: Sequence[Record],
         burials: Sequence[Burial],
     ) -> None:

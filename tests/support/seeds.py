@@ -228,7 +228,7 @@ def fleet(seeds: Seeds, *, now_ms: int, sessions: int = 36, seed: int = 7) -> No
             version="0.98.0" if codex else "2.1.0",
         )  # fmt: skip
         end_ms = now_ms - chance.randrange(2_000, 40_000) if live else now_ms - age_ms
-        _work(seeds, chance, session_id, start_ms, end_ms)
+        _work(seeds, chance, session_id, start=start_ms, end=end_ms)
         _leave(seeds, session_id, end_ms, number)
 
 
@@ -300,7 +300,7 @@ _ASKS: Final = (
 )
 
 
-def _work(seeds: Seeds, chance: random.Random, session_id: str, start: int, end: int) -> None:
+def _work(seeds: Seeds, chance: random.Random, session_id: str, *, start: int, end: int) -> None:
     row = seeds.sessions[session_id]
     at_ms = start + 500
     agents = ["", "explore-1", "explore-2"]

@@ -108,7 +108,7 @@ class SimulatedWorker:
         self.broker = flow.broker
         self.ledger = FaultyLedger(flow.store, flow.chance, flow.faults)
         waits = Waits(retry_ms=50, retry_ms_max=400, fenced_ms=2_000)
-        self.drive = Drive(recipes(PRICES, RULES), self.ledger, self, flow.watch, waits)
+        self.drive = Drive(recipes(PRICES, RULES), self.ledger, self, watch=flow.watch, waits=waits)
 
     def now_ms(self) -> int:
         """Return the virtual time."""

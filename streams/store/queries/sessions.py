@@ -173,7 +173,9 @@ def states(db: Db, tenant: str, wanted: Filter, *, limit: int = 20) -> dict[str,
 
 def facets(db: Db, tenant: str, wanted: Filter, *, limit: int = 200) -> dict[str, tuple[str, ...]]:
     """Return the values that each filter can take among the sessions of `wanted`."""
-    return {name: _values(db, tenant, wanted, column, limit) for name, column in FACETS.items()}
+    return {
+        name: _values(db, tenant, wanted, column, limit=limit) for name, column in FACETS.items()
+    }
 
 
 def one(db: Db, tenant: str, session_id: str, *, limit: int = 1) -> Session | None:
@@ -229,7 +231,7 @@ def _sessions(db: Db, query: sql.Composed, bound: dict[str, Any]) -> tuple[Sessi
         return tuple(cursor.execute(query, bound).fetchall())
 
 
-def _values(db: Db, tenant: str, wanted: Filter, column: str, limit: int) -> tuple[str, ...]:
+def _values(db: Db, tenant: str, wanted: Filter, column: str, *, limit: int) -> tuple[str, ...]:
     query = sql.SQL(
         "select {column} from sessions where tenant = %(tenant)s {where} and {column} <> '' "
         "group by 1 order by count(*) desc, 1 limit %(limit)s"

@@ -86,7 +86,7 @@ class Broken(MemoryLedger):
 
 def _drive(ledger: MemoryLedger) -> tuple[Drive, Clockwork, Silent]:
     world, watch = Clockwork(), Silent()
-    return Drive(RECIPES, ledger, world, watch, WAITS), world, watch
+    return Drive(RECIPES, ledger, world, watch=watch, waits=WAITS), world, watch
 
 
 def _ids(ledger: MemoryLedger) -> list[str]:
