@@ -35,21 +35,27 @@ test: sync
 lanes: test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel
 
 test-quick:
+	@echo "$$(date -u +%H:%M:%S) · unit, property, contract, simulation, tidy"
 	$(COVERED) -q $(QUICK) -m "not ($(PARTS))"
 
 test-embedded:
+	@echo "$$(date -u +%H:%M:%S) · embedded broker and database"
 	$(COVERED) -q tests -m "embedded and not (kafka or timescaledb or browser or wheel)"
 
 test-kafka:
+	@echo "$$(date -u +%H:%M:%S) · Apache Kafka"
 	$(COVERED) -q tests -m "kafka and not browser"
 
 test-timescaledb:
+	@echo "$$(date -u +%H:%M:%S) · TimescaleDB"
 	$(COVERED) -q tests -m "timescaledb and not browser"
 
 test-browser:
+	@echo "$$(date -u +%H:%M:%S) · every page in Chromium"
 	$(COVERED) -q tests -m "browser"
 
 test-wheel:
+	@echo "$$(date -u +%H:%M:%S) · the built wheel, as the README says"
 	$(PYTEST) -q tests -m "wheel"
 
 # Of what all lanes ran, in the processes they started too.
