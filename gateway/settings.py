@@ -47,6 +47,16 @@ class GatewaySettings(BaseSettings):
     node: str = Field(
         "", max_length=100, description="Name of this process; empty takes a new one."
     )
+    metrics_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address of the port for metrics alone."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Port that shows the metrics without a token, for a scraper in a network of "
+        "its own; unset shows them at /metrics with a token only.",
+    )
 
     token_key: SecretStr | None = Field(
         None, description="Secret that signs tokens (HS256), at least 32 bytes of text."

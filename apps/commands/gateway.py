@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from random import random
@@ -44,7 +45,10 @@ def command(
 
     settings = load(host=host, port=port, broker=broker)
     log_to_stderr(quiet=QUIET)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with (
+        metrics_served(settings.metrics_host, settings.metrics_port),
+        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+    ):
         runner.run(_serve(settings, as_json=as_json))
 
 
@@ -69,6 +73,30 @@ class CannotListen(MainstemError):
     """The address is not to be had."""
 
     code = "cannot-listen"
+
+
+@contextmanager
+def metrics_served(host: str, port: int | None) -> Iterator[int | None]:
+    """Show the metrics on a port of their own, without a token; give the port, if there is one."""
+    if port is None:
+        yield None
+        return
+    from prometheus_client import start_http_server
+
+    from gateway.metrics import REGISTRY
+
+    try:
+        served, thread = start_http_server(port, host, registry=REGISTRY)
+    except OSError as error:
+        raise CannotListen(
+            f"cannot show metrics on {f'{host}:{port}'!r}; set MAINSTEM_GATEWAY_METRICS_PORT"
+        ) from error
+    try:
+        yield served.server_port
+    finally:
+        served.shutdown()
+        served.server_close()
+        thread.join()
 
 
 def publisher_of(settings: "GatewaySettings") -> "KafkaPublisher":

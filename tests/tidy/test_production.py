@@ -122,7 +122,7 @@ def test_prometheus_scrapes_services_on_the_ports_they_answer(compose: dict[str,
         for one in job["static_configs"]
         for t in one["targets"]
     ]
-    gateway = compose["services"]["gateway"]["environment"]["MAINSTEM_GATEWAY_PORT"]
+    gateway = compose["services"]["gateway"]["environment"]["MAINSTEM_GATEWAY_METRICS_PORT"]
     worker = compose["services"]["worker"]["environment"]["MAINSTEM_STREAMS_METRICS_PORT"]
 
     assert targets == [f"gateway:{gateway}", f"worker:{worker}"]
