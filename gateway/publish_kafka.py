@@ -30,7 +30,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError, ProducerFull
 from analytics.contracts.ids import TenantId
 from gateway import metrics
-from gateway.producer import Delivery, FencedProducer, Prepare
+from gateway.producer import Delivery, FencedProducer, Prepare, ended
 from gateway.publish import Outgoing, Status, Verdict
 from gateway.recent import Recent, key_of
 
@@ -115,12 +115,11 @@ class KafkaPublisher:
         self._stopping = True
         limit_s = self._bounds.drain_ms / 1_000
         try:
-            await asyncio.wait_for(self._emptied.wait(), limit_s)
+            async with asyncio.timeout(limit_s):
+                await self._emptied.wait()
         except TimeoutError:
             log.warning("stopped with records unsent", extra={"records": self._records})
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
         await self._drop_producer()
         left = [*self._queue, *self._flying]
         self._queue.clear()
@@ -358,18 +357,21 @@ class KafkaPublisher:
 
 async def _answers(producer: FencedProducer) -> bool:
     try:
-        return await asyncio.wait_for(producer.probe(), PROBE_LIMIT_MS / 1_000)
+        async with asyncio.timeout(PROBE_LIMIT_MS / 1_000):
+            return await producer.probe()
     except (KafkaError, MainstemError, OSError, TimeoutError):
         return False
 
 
 async def _discard(producer: FencedProducer, *, limit_ms: int = PROBE_LIMIT_MS) -> None:
     try:
-        await asyncio.wait_for(producer.stop(), limit_ms / 1_000)
+        async with asyncio.timeout(limit_ms / 1_000):
+            await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("producer did not stop cleanly", extra={"reason": repr(error)})
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            await asyncio.wait_for(producer.abandon(), PROBE_LIMIT_MS / 1_000)
+            async with asyncio.timeout(PROBE_LIMIT_MS / 1_000):
+                await producer.abandon()
 
 
 def _verdict(item: Outgoing, parcel: _Parcel, *, first: bool) -> Verdict:

@@ -33,6 +33,7 @@ from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.watch import MetricsWatch
 
+CANCEL_AGAIN_S: Final = 0.5
 LOOK_S: Final = 1.0
 """How often the worker looks whether its stream is still well."""
 LAG_LOOK_S: Final = 5.0
@@ -252,8 +253,7 @@ class _Stream:
             log.warning("the batch in hand was left; it will be taken up again")
         if not started.done():
             started.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await started
+        await asyncio.wait({started}, timeout=self._settings.stop_wait_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.stop_wait_s):
                 await self._app.stop()
@@ -284,7 +284,11 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
 
 @asynccontextmanager
 async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these as long as the context lasts; one that fails is an error of the context."""
+    """Run these as long as the context lasts; one that fails is an error of the context.
+
+    They are cancelled until they have ended: a library that bounds its own waits may take one
+    cancellation for a time-out (`asyncio.wait_for` before Python 3.12, python/cpython#86296).
+    """
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield
@@ -292,6 +296,8 @@ async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             if task.done():
                 task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting = set(tasks)
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)

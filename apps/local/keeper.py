@@ -147,7 +147,8 @@ class Keeper:
                 "part ended by itself", extra={"part": self.part.name, "pause_ms": pause_ms}
             )
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._leaving.wait(), pause_ms / 1000)
+            async with asyncio.timeout(pause_ms / 1000):
+                await self._leaving.wait()
         if self.state is State.BACKING_OFF:
             self._move(Signal.DUE)
 

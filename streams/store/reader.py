@@ -18,6 +18,9 @@ from streams.store.away import checked_url, mapped
 STATEMENT_TIMEOUT_MS: Final = 5_000
 CONNECT_TIMEOUT_S: Final = 3
 SILENCE_S: Final = 10
+SORT_MEMORY_MB: Final = 16
+"""What one sort or grouping may hold before it goes to disk; compiling queries costs more than it
+gains on ones as short as these."""
 WAITING_MAX: Final = 200
 """Callers that may wait for a connection at once."""
 
@@ -40,6 +43,8 @@ class Reader:
             "statement_timeout": statement_timeout_ms,
             "idle_in_transaction_session_timeout": statement_timeout_ms * 2,
             "timezone": "UTC",
+            "work_mem": f"{SORT_MEMORY_MB}MB",
+            "jit": "off",
         }
         self._pool: ConnectionPool[Db] = ConnectionPool(
             checked_url(url),

@@ -39,6 +39,9 @@ STORED_S: Final = 120.0
 ROUND_OF_WORK: Final = ("request.finished", "request.finished", "tool.started", "tool.finished")
 KINDS: Final = ("prompt.submitted", *ROUND_OF_WORK * 6)
 _STORED: Final = "select count(*) from events where tenant = 'local' and session_id = %s"
+_KNOWN: Final = (
+    "select sum(greatest(reltuples, 0)) >= %s from pg_class where relname like 'events_2%%'"
+)
 PAGES: Final = ("", "sessions", "session", "system")
 EMPTY: Final = "import streamlit as st\nst.button('A button')\n"
 OPTIONS: Final = (
@@ -131,6 +134,12 @@ def _session(stack: Stack, name: str, events: int) -> str:
             what=f"{events} events in the store",
             seconds=STORED_S,
         )
+        if events >= LARGE:
+            wait_for(
+                lambda: store.execute(_KNOWN, [LARGE]).fetchone() == (True,),
+                what="the store's own statistics of so many events",
+                seconds=STORED_S,
+            )
     return name
 
 

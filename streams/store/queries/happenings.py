@@ -76,9 +76,11 @@ select agent_id,
 
 _MARKS: Final = f"""
 select agent_id, {_KIND} as kind,
-       least(%(slots)s - 1, floor(
-         (extract(epoch from at) * 1000 - %(from_ms)s) * %(slots)s / (%(until_ms)s - %(from_ms)s)
-       ))::int as slot,
+       width_bucket(at, array(
+         select to_timestamp((%(from_ms)s + edge * (%(until_ms)s - %(from_ms)s) / %(slots)s::float8)
+                             / 1000.0)
+           from generate_series(1, %(slots)s - 1) as edge
+       )) as slot,
        count(*) as number,
        coalesce(max(duration_ms), 0) as busy_ms
   from events
