@@ -11,9 +11,12 @@ the broker, and the store knows where to go on.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, Final
 
 import faust
@@ -264,6 +267,7 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
     return faust.App(
         settings.group,
         broker=brokers,
+        datadir=_scratch(),
         autodiscover=False,
         web_enabled=False,
         topic_allow_declare=False,
@@ -280,6 +284,12 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
         broker_heartbeat_interval=settings.heartbeat_s,
         consumer_max_fetch_size=settings.fetch_bytes_max,
     )
+
+
+def _scratch() -> Path:
+    """Return a folder that Faust may make: it keeps nothing there, and would make it right here."""
+    owner = getattr(os, "getuid", os.getpid)()
+    return Path(gettempdir()) / f"mainstem-faust-{owner}"
 
 
 @asynccontextmanager
