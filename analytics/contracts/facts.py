@@ -34,13 +34,6 @@ class Source(StrEnum):
     STREAM = "stream"
 
 
-class CostBasis(StrEnum):
-    """Whether the sender stated a cost or we worked it out from a price table."""
-
-    REPORTED = "reported"
-    ESTIMATED = "estimated"
-
-
 class Fact(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="type"):
     """What every event of ours carries."""
 

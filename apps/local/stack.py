@@ -114,10 +114,6 @@ class Stack:
         self._write_state()
         return not was_up or self._drained == 0
 
-    def restarts(self) -> dict[str, int]:
-        """Return how often each part has been started again."""
-        return {name: keeper.starts - 1 for name, keeper in self._keepers.items()}
-
     async def _start_store_side(self) -> None:
         if self._store is not None:
             url = await self._store.start(on_move=self._store_moved)
