@@ -26,7 +26,7 @@ from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError
-from streams import batches, metrics
+from streams import batches, ending, metrics
 from streams.agents import activity, burials, connections, reviews
 from streams.drive import Drive, Waits
 from streams.health import Progress
@@ -36,7 +36,6 @@ from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.watch import MetricsWatch
 
-CANCEL_AGAIN_S: Final = 0.5
 LOOK_S: Final = 1.0
 """How often the worker looks whether its stream is still well."""
 LAG_LOOK_S: Final = 5.0
@@ -254,12 +253,9 @@ class _Stream:
                     await self._consumer.commit()
         except TimeoutError:
             log.warning("the batch in hand was left; it will be taken up again")
-        if not started.done():
-            started.cancel()
-        await asyncio.wait({started}, timeout=self._settings.stop_wait_s)
+        await ending.end({started}, within_s=self._settings.stop_wait_s)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.stop_wait_s):
-                await self._app.stop()
+            await ending.bounded(self._app.stop(), within_s=self._settings.stop_wait_s)
 
 
 def _faust_app(settings: StreamsSettings) -> faust.App:
@@ -294,11 +290,7 @@ def _scratch() -> Path:
 
 @asynccontextmanager
 async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these as long as the context lasts; one that fails is an error of the context.
-
-    They are cancelled until they have ended: a library that bounds its own waits may take one
-    cancellation for a time-out (`asyncio.wait_for` before Python 3.12, python/cpython#86296).
-    """
+    """Run these as long as the context lasts; one that fails is an error of the context."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         yield
@@ -306,8 +298,4 @@ async def _beside(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             if task.done():
                 task.result()
     finally:
-        waiting = set(tasks)
-        while waiting:
-            for task in waiting:
-                task.cancel()
-            _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
+        await ending.end(tasks)

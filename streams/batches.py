@@ -30,7 +30,7 @@ from faust.types import TP, ConsumerMessage, Message
 from msgspec import Struct
 from yarl import URL
 
-from streams import metrics
+from streams import ending, metrics
 
 log = logging.getLogger(__name__)
 faust_log = logging.getLogger("faust.batches")
@@ -74,7 +74,7 @@ class Positions(Protocol):
         ...
 
 
-class BatchThread(driver.AIOKafkaConsumerThread):
+class BatchThread(ending.EndingConsumerThread):
     """The thread that fetches; makes batches of records and knows which log they are from."""
 
     logger = faust_log
@@ -93,19 +93,6 @@ class BatchThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_wait_ms  # noqa: SLF001 (Faust fixes it at 1500)
         return consumer
-
-    async def on_thread_stop(self) -> None:
-        """Leave, also when the broker is away, where aiokafka's own stop fails half way."""
-        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
-        consumer = self._consumer
-        if consumer is None:
-            return
-        try:
-            async with asyncio.timeout(ASK_WAIT_S):
-                await consumer.stop()
-        except (KafkaError, TimeoutError, asyncio.CancelledError) as error:
-            log.info("left without the broker's word", extra={"error": repr(error)})
-            await consumer._client.close()  # noqa: SLF001 (see `internals`)
 
     async def _fetch_records(
         self,
