@@ -6,9 +6,8 @@ topics it does not have, never to show them again. So every new connection is fi
 tries again. Idempotence is used where the broker has it.
 """
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -18,7 +17,6 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import MainstemError
 
-CANCEL_AGAIN_S: Final = 0.5
 BATCH_BYTES: Final = 131_072
 REQUEST_OVERHEAD_BYTES: Final = 48_576
 """What a request may hold beside its largest record."""
@@ -135,16 +133,3 @@ class FencedProducer:
             if node == node_id and connection.connected():
                 return connection
         return None
-
-
-async def ended(tasks: Collection["asyncio.Task[None]"]) -> None:
-    """Cancel tasks until they have ended.
-
-    Once is not enough: a library that bounds its own waits may take a cancellation for one of its
-    time-outs (`asyncio.wait_for` before Python 3.12 did, python/cpython#86296).
-    """
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)

@@ -30,7 +30,8 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError, ProducerFull
 from analytics.contracts.ids import TenantId
 from gateway import metrics
-from gateway.producer import Delivery, FencedProducer, Prepare, ended
+from gateway.ending import bounded, end
+from gateway.producer import Delivery, FencedProducer, Prepare
 from gateway.publish import Outgoing, Status, Verdict
 from gateway.recent import Recent, key_of
 
@@ -119,7 +120,7 @@ class KafkaPublisher:
                 await self._emptied.wait()
         except TimeoutError:
             log.warning("stopped with records unsent", extra={"records": self._records})
-        await ended(self._tasks)
+        await end(self._tasks)
         await self._drop_producer()
         left = [*self._queue, *self._flying]
         self._queue.clear()
@@ -357,21 +358,18 @@ class KafkaPublisher:
 
 async def _answers(producer: FencedProducer) -> bool:
     try:
-        async with asyncio.timeout(PROBE_LIMIT_MS / 1_000):
-            return await producer.probe()
+        return await bounded(producer.probe(), within_ms=PROBE_LIMIT_MS)
     except (KafkaError, MainstemError, OSError, TimeoutError):
         return False
 
 
 async def _discard(producer: FencedProducer, *, limit_ms: int = PROBE_LIMIT_MS) -> None:
     try:
-        async with asyncio.timeout(limit_ms / 1_000):
-            await producer.stop()
+        await bounded(producer.stop(), within_ms=limit_ms)
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("producer did not stop cleanly", extra={"reason": repr(error)})
         with contextlib.suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(PROBE_LIMIT_MS / 1_000):
-                await producer.abandon()
+            await bounded(producer.abandon(), within_ms=PROBE_LIMIT_MS)
 
 
 def _verdict(item: Outgoing, parcel: _Parcel, *, first: bool) -> Verdict:
