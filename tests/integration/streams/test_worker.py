@@ -1,5 +1,6 @@
 """A worker over a real broker and a real store."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -16,7 +17,7 @@ from apps.topics import ensure_topics
 from tests.support import facts
 from tests.support.broker import RunningBroker, kafka, started_kafka, started_tansu, tansu
 from tests.support.database import database_url, migrated_template, postgres
-from tests.support.stream_worker import count, publish, rows, running, settings, until
+from tests.support.stream_worker import WAIT_S, count, publish, rows, running, settings, until
 
 __all__ = ["database_url", "kafka", "migrated_template", "postgres", "tansu"]
 
@@ -209,7 +210,7 @@ async def test_closed_windows_are_published_with_ids_that_a_repeat_keeps(
         )
         await consumer.start()
         try:
-            first = await consumer.getone()
+            first = await asyncio.wait_for(consumer.getone(), WAIT_S)
             await until(lambda: count(database_url, "select count(*) from outbox") == 0)
         finally:
             await consumer.stop()
