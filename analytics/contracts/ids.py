@@ -34,9 +34,6 @@ def derived(*parts: str | int) -> EventId:
     A 128-bit BLAKE2b digest (RFC 7693) over the parts, each preceded by its length so that no two
     lists of parts read alike.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        data = str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(4, "big"))
-        digest.update(data)
-    return EventId(digest.hexdigest())
+    named = [str(part).encode("utf-8", "surrogatepass") for part in parts]
+    spelled = b"".join([len(data).to_bytes(4, "big") + data for data in named])
+    return EventId(hashlib.blake2b(spelled, digest_size=16).hexdigest())

@@ -73,7 +73,7 @@ class MemoryLedger:
         for key in sessions:
             row, memories = self.sessions.get(key), tuple(self.memories.get(key, ()))
             if row is not None or memories:
-                kept = None if row is None else copy.deepcopy(row)
+                kept = None if row is None else _kept(row)
                 known[key] = Remembered(row=kept, memories=memories)
         return known
 
@@ -130,7 +130,7 @@ class MemoryLedger:
         for cell in outcome.cells:
             self._put(cells, _copied(cell))
         for session in outcome.sessions:
-            self.sessions[session.tenant, session.session_id] = copy.deepcopy(session)
+            self.sessions[session.tenant, session.session_id] = _kept(session)
         for seen in outcome.seen:
             self.memories.setdefault((seen.tenant, seen.session_id), []).append(seen.memory)
 
@@ -152,3 +152,7 @@ class MemoryLedger:
 
 def _copied(cell: CellRow) -> CellRow:
     return msgspec.structs.replace(cell, measures=copy.copy(cell.measures))
+
+
+def _kept(session: SessionRow) -> SessionRow:
+    return msgspec.structs.replace(session, totals=copy.copy(session.totals))
