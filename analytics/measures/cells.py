@@ -14,7 +14,7 @@ from analytics.measures.columns import Sums, measures_of, sums_of, zeros
 from analytics.measures.memory import Delta, DeltaKey, SessionKey
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Grain
 from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
-from analytics.windows.tumbling import WIDTH_COUNT, is_closed, place, start_of
+from analytics.windows.tumbling import ALL_MS, is_closed, place, start_of
 
 Series = tuple[str, Grain, str, str, str, str, str, str, str]
 """A `CellKey` as a plain tuple, quick to look up."""
@@ -106,8 +106,8 @@ class Cells:
             if not amounts and not delta.latency:
                 continue
             where = place(number)
-            for level in range(where.skipped_count, WIDTH_COUNT):
-                find = self._cell_apart if level < where.closed_count else self._cell
+            for level in where.levels:
+                find = self._cell_apart if where.is_apart(level) else self._cell
                 cell = find(level, where.start_ms, series)
                 sums = cell.sums
                 for column, amount in amounts:
@@ -134,11 +134,11 @@ class Cells:
         return cell
 
     def _cell_apart(self, level: int, at_ms: int, series: Series) -> Cell:
-        start_ms = start_of(at_ms, WIDTHS_MS[level])
+        start_ms = start_of(at_ms, ALL_MS[level])
         key = (level, start_ms, series)
         cell = self._apart.get(key)
         if cell is None:
-            cell = self._apart[key] = Cell(series, WIDTHS_MS[level], start_ms)
+            cell = self._apart[key] = Cell(series, ALL_MS[level], start_ms)
         return cell
 
     def _closing(self, watermark_ms: int) -> Iterator[Cell]:

@@ -13,8 +13,14 @@ from msgspec import Struct
 
 from analytics.contracts.ids import SessionId, TenantId
 
-WIDTHS_MS: Final = (10_000, 60_000, 3_600_000)
-"""The window widths that the stream folds; wider ones are rolled up from these."""
+WIDTHS_MS: Final = (10_000, 60_000)
+"""The window widths that the stream folds."""
+ROLLED_MS: Final = (300_000, 3_600_000, 86_400_000)
+"""The widths that the store rolls up from the widest of `WIDTHS_MS`.
+
+A cell of such a width comes from the stream only for what was too old, when it came, for all of
+`WIDTHS_MS`. It is always a row apart, and nothing is rolled up from it.
+"""
 
 ON_TIME: Final = -1
 """The `batch_offset` of a cell that its window's own fold wrote."""

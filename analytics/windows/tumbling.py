@@ -4,21 +4,27 @@ A window is closed once the watermark has reached its end, and never opens again
 is counted apart. Widths divide one another, so a moment's narrowest window says in which wider ones
 it lies, and a `Place` says for all widths at once where a reading goes: how many of them, from the
 narrowest, are closed to it, and how many are too narrow to be kept for something so old.
+
+A reading is counted at those of `WIDTHS_MS` that keep it, and wider windows are rolled up from the
+widest of them. One too old for that is counted at each of `ROLLED_MS` that keeps it instead.
 """
 
 from typing import Final
 
 from msgspec import Struct
 
-from analytics.measures.rows import WIDTHS_MS
+from analytics.measures.rows import ROLLED_MS, WIDTHS_MS
 
 _DAY_MS: Final = 86_400_000
-RETENTIONS_MS: Final = (7 * _DAY_MS, 30 * _DAY_MS, 1_826 * _DAY_MS)
-"""How old a reading may be, on arrival, to be counted at each of `WIDTHS_MS`."""
+ALL_MS: Final = (*WIDTHS_MS, *ROLLED_MS)
+"""Every width that a reading may be counted at, from the narrowest: what a level is an index of."""
+RETENTIONS_MS: Final = (7 * _DAY_MS, 30 * _DAY_MS, 90 * _DAY_MS, 365 * _DAY_MS, 1_826 * _DAY_MS)
+"""How old a reading may be, on arrival, to be counted at each of `ALL_MS`."""
 
 NARROWEST_MS: Final = WIDTHS_MS[0]
 NEWEST_RETENTION_MS: Final = RETENTIONS_MS[0]
 WIDTH_COUNT: Final = len(WIDTHS_MS)
+"""How many widths, from the narrowest, the stream folds; wider ones are never open."""
 
 _LEVEL_BITS: Final = 3
 _LEVEL_MASK: Final = (1 << _LEVEL_BITS) - 1
@@ -34,7 +40,22 @@ class Place(Struct, frozen=True):
     closed_count: int
     """So many widths, from the narrowest, are closed to it."""
     skipped_count: int
-    """So many widths, from the narrowest, no longer keep anything so old."""
+    """So many of `ALL_MS`, from the narrowest, no longer keep anything so old."""
+
+    @property
+    def levels(self) -> range:
+        """The indices in `ALL_MS` of the widths that the reading is counted at."""
+        return _LEVELS[self.skipped_count]
+
+    def is_apart(self, level: int) -> bool:
+        """Say whether the reading goes to a row apart at this level."""
+        return level < self.closed_count or level >= WIDTH_COUNT
+
+
+_LEVELS: Final = tuple(
+    range(skipped, WIDTH_COUNT if skipped < WIDTH_COUNT else len(ALL_MS))
+    for skipped in range(len(ALL_MS) + 1)
+)
 
 
 def start_of(at_ms: int, width_ms: int) -> int:

@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
+from analytics.measures.rows import ROLLED_MS, WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim
 from streams.store import columns, composite
 from streams.store.columns import Columns
@@ -25,7 +25,8 @@ from streams.store.series import FIELDS
 
 Moved = AsyncCursor[TupleRow]
 
-WINDOWS: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True))
+_TABLES: Final = ("window_10s", "window_1m", "window_5m", "window_1h", "window_1d")
+WINDOWS: Final = dict(zip((*WIDTHS_MS, *ROLLED_MS), _TABLES, strict=True))
 """The table of each window width."""
 _CELL_HEAD: Final[Columns] = (("width_ms", "int4"), *columns.CELL_KEY)
 _pack_head: Final = composite.Fixed(_CELL_HEAD)

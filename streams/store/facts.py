@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier
 
+from analytics.measures.rows import WIDTHS_MS
 from streams.store import levels, partitions
 from streams.store.away import mapped
 from streams.store.batch import WINDOWS
@@ -87,7 +88,7 @@ def facts(db: Db, *, kept: Retention | None = None) -> StoreFacts:
             database_bytes=_number(db, "select pg_database_size(current_database())"),
             tables=(*timed, *(_plain(db, name) for name in PLAIN_TABLES)),
             jobs=_jobs(db),
-            rollup_lags=tuple(_lag(db, width, table) for width, table in WINDOWS.items()),
+            rollup_lags=tuple(_lag(db, width, WINDOWS[width]) for width in WIDTHS_MS),
             outbox_waiting=_number(db, "select count(*) from outbox"),
         )
 

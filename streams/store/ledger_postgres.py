@@ -18,7 +18,7 @@ from psycopg.sql import SQL, Identifier, Literal
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import ON_TIME, CellRow, Outcome, SessionRow
+from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
 from streams.store import batch, columns, storable
 from streams.store.away import Unstorable, mapped
@@ -52,12 +52,12 @@ select {series}, {cells}
     .format(
         series=SQL(", ").join(Identifier("series", field) for field in FIELDS),
         cells=columns.read(columns.CELLS, of="cell"),
-        table=Identifier(table),
+        table=Identifier(batch.WINDOWS[width_ms]),
         width_ms=Literal(width_ms),
         on_time=Literal(ON_TIME),
     )
     .as_bytes()
-    for width_ms, table in batch.WINDOWS.items()
+    for width_ms in WIDTHS_MS
 }
 _RECALL_SESSIONS: Final = (
     SQL("""

@@ -171,10 +171,10 @@ def test_a_request_counts_the_same_in_whatever_order_its_sources_report_it(
 
     assert _series_of(one) == _series_of(other)
     for measure in ("calls", "latency_count", "latency_sum_ms"):
-        assert one.sum_of(WIDTHS_MS[2], Grain.FLEET, measure) == other.sum_of(
-            WIDTHS_MS[2], Grain.FLEET, measure
+        assert one.sum_of(WIDTHS_MS[1], Grain.FLEET, measure) == other.sum_of(
+            WIDTHS_MS[1], Grain.FLEET, measure
         )
-    assert one.sum_of(WIDTHS_MS[2], Grain.FLEET, "calls") == 1
+    assert one.sum_of(WIDTHS_MS[1], Grain.FLEET, "calls") == 1
     assert [row.latency for row in one.sessions.values()] == [
         row.latency for row in other.sessions.values()
     ]
@@ -193,7 +193,7 @@ def _series_of(kept: Kept) -> dict[object, list[int]]:
     aside = {"events", "sessions", "active_ms", "latency_sum_ms", "latency_count"}
     kept_columns = [column for column, name in enumerate(MEASURES) if name not in aside]
     added: dict[object, list[int]] = {}
-    for (key, _), total in kept.totals(WIDTHS_MS[2], Grain.FLEET).items():
+    for (key, _), total in kept.totals(WIDTHS_MS[1], Grain.FLEET).items():
         sums = added.setdefault(key, [0] * len(kept_columns))
         for place, column in enumerate(kept_columns):
             sums[place] += total.sums[column]

@@ -3,7 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.measures.rows import WIDTHS_MS
 from analytics.windows import tumbling, watermark
 
 times = st.integers(0, 4_000_000_000_000)
@@ -39,12 +38,16 @@ def test_a_place_says_for_every_width_whether_its_window_is_closed(
     number = tumbling.place_of(at_ms, received_ms=at_ms + age_ms, watermark_ms=mark, apart=apart)
 
     where = tumbling.place(number)
-    for level, width_ms in enumerate(WIDTHS_MS):
+    for level, width_ms in enumerate(tumbling.ALL_MS):
         start_ms = tumbling.start_of(at_ms, width_ms)
         assert start_ms <= at_ms < start_ms + width_ms
         assert tumbling.start_of(where.start_ms, width_ms) == start_ms
         closed = tumbling.is_closed(start_ms, width_ms, watermark_ms=mark)
-        assert (level < where.closed_count) == (apart or closed)
-        assert (level < where.skipped_count) == (age_ms > tumbling.RETENTIONS_MS[level])
+        is_rolled = level >= tumbling.WIDTH_COUNT
+        assert where.is_apart(level) == (apart or closed or is_rolled)
+        is_kept = age_ms <= tumbling.RETENTIONS_MS[level]
+        assert (level in where.levels) == (
+            is_kept and is_rolled == (age_ms > tumbling.RETENTIONS_MS[tumbling.WIDTH_COUNT - 1])
+        )
     assert tumbling.is_late(number) == (where.closed_count > 0)
     assert tumbling.is_open(number) == (where.closed_count == where.skipped_count == 0)

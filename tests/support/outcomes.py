@@ -20,6 +20,7 @@ from analytics.measures.rows import (
     SessionState,
 )
 from streams.ledger import Burial, Ledger, SessionKey
+from streams.store import batch
 from tests.support.facts import T0_MS
 from tests.support.ledger_memory import MemoryLedger
 
@@ -210,7 +211,7 @@ class PostgresLooker:
 
     def cells(self, width_ms: int = 10_000) -> list[KeptCell]:
         """Return the cells of a width, sorted."""
-        table = {10_000: "window_10s", 60_000: "window_1m", 3_600_000: "window_1h"}[width_ms]
+        table = batch.WINDOWS[width_ms]
         kept = self.rows(
             "select log_id, partition, (extract(epoch from start_at) * 1000)::int8, batch_offset,"
             f" calls, closed from {table}"

@@ -18,7 +18,7 @@ from psycopg import Connection, sql
 from analytics.measures import sketch
 from analytics.measures.rows import MEASURES, ON_TIME, WIDTHS_MS, Measures
 
-_TABLES: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True))
+_TABLES: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m"), strict=True))
 MODELS: Final = ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-5", "gpt-5.2-codex")
 TOOLS: Final = ("Read", "Edit", "Bash", "Grep", "WebFetch", "Task")
 _SERIES: Final = ("tenant", "grain", "project", "session_id", "agent", "model", "tool", "skill",

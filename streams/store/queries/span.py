@@ -29,12 +29,10 @@ STEPS_MS: Final = (
 )  # fmt: skip
 """The distances two points of a series may have."""
 
-KEPT_MS: Final = {10 * _SECOND: 7 * _DAY, _MINUTE: 30 * _DAY, _HOUR: SPAN_MAX_MS}
+KEPT_MS: Final = {10 * _SECOND: 7 * _DAY, _MINUTE: 30 * _DAY}
 """How far back the windows of each width reach."""
 
-WINDOW_TABLES: Final = dict(
-    zip(WIDTHS_MS, ("window_10s", "window_1m", "window_1h"), strict=True)
-)  # fmt: skip
+WINDOW_TABLES: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m"), strict=True))
 """The table of the windows of each width."""
 
 

@@ -33,7 +33,7 @@ select count(*), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
 _WINDOWS = """
 select sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens),
        sum(calls)
-  from window_1h join series using (series_id)
+  from window_1m join series using (series_id)
  where tenant = 'local' and grain = 'fleet'
 """
 

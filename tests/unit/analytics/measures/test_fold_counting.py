@@ -24,7 +24,7 @@ from tests.support.facts import (
 )
 from tests.support.folding import Kept, fold_all, fold_batch, new_fold
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 
 
 def fold(*made: Event, rules: FoldRules | None = None) -> Kept:
@@ -40,7 +40,7 @@ def by_series(kept: Kept, grain: Grain = Grain.FLEET) -> dict[tuple[str, ...], M
     return {
         (row.key.model, row.key.tool, row.key.skill, row.key.query_source): row.measures
         for row in kept.cells.values()
-        if row.width_ms == HOUR_MS and row.key.grain is grain
+        if row.width_ms == MINUTE_MS and row.key.grain is grain
     }
 
 
@@ -60,7 +60,7 @@ def test_the_sketch_of_a_series_holds_the_durations_of_its_requests() -> None:
     (row,) = (
         row
         for row in kept.cells.values()
-        if row.width_ms == HOUR_MS and row.key.grain is Grain.FLEET
+        if row.width_ms == MINUTE_MS and row.key.grain is Grain.FLEET
     )
     assert quantile(from_bytes(row.latency), 0.5) == pytest.approx(5_000, rel=0.02)
     assert [session.latency for session in kept.sessions.values()] == [row.latency]

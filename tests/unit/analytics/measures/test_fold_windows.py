@@ -8,7 +8,7 @@ from analytics.contracts.errors import BadSetting
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Source
 from analytics.measures.fold import Arrival, FoldRules
-from analytics.measures.rows import ON_TIME, WIDTHS_MS, Grain
+from analytics.measures.rows import ON_TIME, ROLLED_MS, Grain
 from tests.support.facts import T0_MS, Session, arrivals, request, tool
 from tests.support.folding import Kept, fold_all, fold_batch, new_fold
 
@@ -109,7 +109,8 @@ def test_narrow_windows_are_not_kept_for_what_is_older_than_they_last() -> None:
 
     kept = fold_all([old], rules=RULES)
 
-    assert {row.width_ms for row in kept.cells.values()} == {WIDTHS_MS[-1]}
+    assert {row.width_ms for row in kept.cells.values()} == set(ROLLED_MS)
+    assert all(row.batch_offset == 0 and row.closed for row in kept.cells.values())
     assert len(kept.raw) == 1
 
 
@@ -181,12 +182,12 @@ def test_what_all_sessions_remember_together_has_a_limit() -> None:
 
 @pytest.mark.requirement("limits-have-names")
 def test_windows_beyond_the_limit_become_rows_of_their_batch() -> None:
-    folded, kept = new_fold(rules=FoldRules(open_cells_max=6)), Kept()
+    folded, kept = new_fold(rules=FoldRules(open_cells_max=3)), Kept()
 
     fold_batch(folded, kept, arrivals([tool(), request()]))
 
-    assert folded.open_count == 6
-    assert folded.counters.cells_spilled == 6
+    assert folded.open_count == 3
+    assert folded.counters.cells_spilled == 5
     assert kept.sum_of(10_000, Grain.FLEET, "events") == 2
 
 
