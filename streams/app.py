@@ -278,6 +278,7 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
         broker_rebalance_timeout=settings.rebalance_timeout_s,
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.heartbeat_s,
+        consumer_group_instance_id=settings.instance or None,
         consumer_max_fetch_size=settings.fetch_bytes_max,
     )
 

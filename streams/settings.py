@@ -43,6 +43,13 @@ class StreamsSettings(BaseSettings):
         max_length=200,
         description="Consumer group; workers of one group share the partitions.",
     )
+    instance: str = Field(
+        "",
+        max_length=200,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Name of this worker in its group, its own and the same after a restart (such "
+        "as a StatefulSet's pod): a worker that is back keeps its partitions, without a rebalance.",
+    )
     prices_file: Path | None = Field(
         None, description="YAML of prices that go before the ones Mainstem comes with."
     )

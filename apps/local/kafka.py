@@ -48,7 +48,10 @@ transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 group.initial.rebalance.delay.ms=0
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 """
+"""A node that was killed is taken back once the session of the one before has run out."""
 
 
 class Node(Struct, frozen=True, kw_only=True):

@@ -21,6 +21,8 @@ from apps.local.ports import LOOPBACK, free_port
 
 TANSU_REBALANCE_S: Final = 2
 """Tansu waits out a whole rebalance timeout; with one worker there is nobody to wait for."""
+INSTANCE: Final = "local"
+"""The one worker's name in its group: restarted, it keeps its partitions."""
 
 
 class Wiring(Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ def environment(wiring: Wiring) -> dict[str, str]:
         told["MAINSTEM_STREAMS_PARTITIONS"] = str(wiring.partitions)
     if wiring.broker.kind is Kind.TANSU:
         told["MAINSTEM_STREAMS_REBALANCE_TIMEOUT_S"] = str(TANSU_REBALANCE_S)
+    if wiring.broker.kind is Kind.KAFKA:
+        told["MAINSTEM_STREAMS_INSTANCE"] = INSTANCE
     return broker.without_otel(dict(os.environ)) | told
 
 
