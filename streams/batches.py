@@ -21,7 +21,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import faust
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
@@ -31,6 +31,7 @@ from msgspec import Struct
 from yarl import URL
 
 from streams import ending, metrics
+from streams.parsed import Record, spare_copies
 
 log = logging.getLogger(__name__)
 faust_log = logging.getLogger("faust.batches")
@@ -55,7 +56,7 @@ class Batch(Struct, frozen=True):
     partition: int
     first_offset: int
     next_offset: int
-    records: Sequence[ConsumerRecord]
+    records: Sequence[Record]
 
 
 class Positions(Protocol):
@@ -104,6 +105,7 @@ class BatchThread(ending.EndingConsumerThread):
         wanted = set(active_partitions)
         if not wanted:
             return {}
+        spare_copies(consumer)
         found = await super()._fetch_records(
             consumer, wanted, timeout=timeout, max_records=max_records
         )
@@ -122,7 +124,7 @@ class BatchThread(ending.EndingConsumerThread):
             self._next[tp] = records[-1].offset + 1
         return batches
 
-    def _cut(self, tp: TP, first: int, records: Sequence[ConsumerRecord]) -> Iterable[Batch]:
+    def _cut(self, tp: TP, first: int, records: Sequence[Record]) -> Iterable[Batch]:
         start, size = 0, 0
         for index, record in enumerate(records):
             weight = RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
