@@ -87,11 +87,16 @@ class EndingConsumerThread(AIOKafkaConsumerThread):
                 await asyncio.to_thread(self._thread.stop)
 
     async def on_thread_stop(self) -> None:
-        """Leave, also when the broker is away, where aiokafka's own stop fails half way."""
+        """Leave, also when the broker is away, where aiokafka's own stop fails half way.
+
+        A member with a name would not say that it leaves, and keep its partitions from the others
+        until its session runs out; one that stops by itself says so.
+        """
         await super(AIOKafkaConsumerThread, self).on_thread_stop()
         consumer = self._consumer
         if consumer is None:
             return
+        consumer._coordinator._group_instance_id = None  # noqa: SLF001 (see `internals`)
         try:
             await bounded(consumer.stop(), within_s=LEAVE_WAIT_S)
         except (KafkaError, TimeoutError, asyncio.CancelledError) as error:

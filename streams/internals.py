@@ -56,6 +56,7 @@ TOUCHED: Final[dict[str, str]] = {
     "aiokafka.client:AIOKafkaClient.close": "f9474d69",
     "aiokafka.consumer.group_coordinator:GroupCoordinator.__init__": "a0593a5a",
     "aiokafka.consumer.group_coordinator:GroupCoordinator._coordination_routine": "7f18fa10",
+    "aiokafka.consumer.group_coordinator:GroupCoordinator._maybe_leave_group": "21624020",
     "aiokafka.consumer.consumer:AIOKafkaConsumer.stop": "65dff2e9",
     "aiokafka.client:AIOKafkaClient.get_random_node": "fa97c3ea",
 }

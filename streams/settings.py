@@ -92,12 +92,12 @@ class StreamsSettings(BaseSettings):
     )
 
     rebalance_timeout_s: float = Field(
-        6, ge=1, description="How long the group waits for its members at a rebalance."
+        5, ge=1, description="How long the group waits for its members at a rebalance."
     )
     session_timeout_s: float = Field(
         10, ge=6, description="Silence after which the group gives a worker's partitions away."
     )
-    heartbeat_s: float = Field(2, gt=0, description="How often a worker says that it is there.")
+    heartbeat_s: float = Field(1, gt=0, description="How often a worker says that it is there.")
     commit_interval_s: float = Field(
         3, ge=0.1, description="How often Kafka is told how far the store is, to display the lag."
     )
