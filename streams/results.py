@@ -31,6 +31,7 @@ def event_of(claim: Claim, cell: CellRow) -> WindowClosed:
         "tool": key.tool,
         "skill": key.skill,
         "query_source": key.query_source,
+        "kind": key.kind,
     }
     counts = ((name, getattr(cell.measures, name)) for name in MEASURES)
     return WindowClosed(

@@ -33,9 +33,11 @@ class Grain(StrEnum):
     """project, agent, model, tool, skill and query source, over all sessions."""
     SESSION = "session"
     """project, agent, session and model."""
+    TOPIC = "topic"
+    """The type of event alone: for topics that are about no session."""
 
 
-class CellKey(Struct, frozen=True, gc=False):
+class CellKey(Struct, frozen=True, gc=False, cache_hash=True):
     """The series a cell belongs to; a dimension that does not apply is empty."""
 
     tenant: TenantId
@@ -47,6 +49,8 @@ class CellKey(Struct, frozen=True, gc=False):
     tool: str = ""
     skill: str = ""
     query_source: str = ""
+    kind: str = ""
+    """The type of event, such as `connection.closed`."""
 
 
 class Measures(Struct, gc=False):

@@ -15,12 +15,20 @@ from analytics.measures.rows import CellKey, Grain
 
 REMEMBERED_MAX: Final = 100_000
 FIELDS: Final = CellKey.__struct_fields__
+LATER: Final = frozenset({"kind"})
+"""Dimensions that came after there were stores with series."""
 
 
 def series_id(key: CellKey) -> int:
-    """Return the id of the series: the first 8 bytes of a BLAKE2b digest over its dimensions."""
+    """Return the id of the series: the first 8 bytes of a BLAKE2b digest over its dimensions.
+
+    A dimension of `LATER` that does not apply is left out, so that series which the store had
+    before there was one keep their ids.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for field in FIELDS:
+        if field in LATER and not getattr(key, field):
+            continue
         data = str(getattr(key, field)).encode("utf-8", "surrogatepass")
         digest.update(len(data).to_bytes(4, "big"))
         digest.update(data)
@@ -30,7 +38,7 @@ def series_id(key: CellKey) -> int:
 def key_of(values: Iterable[object]) -> CellKey:
     """Return the series that the columns of table `series`, from tenant on, describe."""
     tenant, grain, *rest = (str(value) for value in values)
-    project, session_id, agent, model, tool, skill, query_source = rest
+    project, session_id, agent, model, tool, skill, query_source, kind = rest
     return CellKey(
         tenant=TenantId(tenant),
         grain=Grain(grain),
@@ -41,6 +49,7 @@ def key_of(values: Iterable[object]) -> CellKey:
         tool=tool,
         skill=skill,
         query_source=query_source,
+        kind=kind,
     )
 
 

@@ -103,7 +103,7 @@ def _count(truth: Truth, event: AgentFact) -> None:
         truth.sessions[event.session_id, name] += count
         for width_ms in WIDTHS_MS:
             start_ms = event.at_ms - event.at_ms % width_ms
-            for grain in Grain:
+            for grain in (Grain.FLEET, Grain.SESSION):
                 truth.windows[grain, width_ms, start_ms, name] += count
 
 

@@ -20,8 +20,13 @@ def test_text_that_reads_alike_when_joined_makes_different_series() -> None:
     assert series_id(_key("b", agent="a")) != series_id(_key("", agent="ab"))
 
 
+def test_a_series_that_a_store_had_before_there_were_kinds_keeps_its_id() -> None:
+    assert series_id(_key("m", project="p", agent="a")) == -1940422894013762160
+    assert series_id(_key("m", project="p", agent="a", kind="k")) != -1940422894013762160
+
+
 def test_a_series_comes_back_from_its_columns() -> None:
-    key = _key("opus", tool="Bash", query_source="main")
+    key = _key("opus", tool="Bash", query_source="main", kind="k")
 
     assert key_of([getattr(key, field) for field in CellKey.__struct_fields__]) == key
 
