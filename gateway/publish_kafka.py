@@ -136,6 +136,10 @@ class KafkaPublisher:
         if waiting:
             await asyncio.wait(waiting, timeout=self._bounds.ack_ms / 1_000)
             metrics.PUBLISH_SECONDS.observe(time.perf_counter() - begun)
+        else:
+            await asyncio.sleep(
+                0
+            )  # who is refused and tries again at once must not hold up the loop
         return [
             ticket if isinstance(ticket, Verdict) else _verdict(item, ticket, first=first)
             for item, (ticket, first) in zip(outgoing, tickets, strict=True)

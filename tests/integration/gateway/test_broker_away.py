@@ -118,6 +118,25 @@ async def test_hooks_are_kept_within_a_limit_while_the_broker_is_away(
 
 
 @pytest.mark.requirement("refused-may-be-resent")
+async def test_who_is_refused_and_tries_again_at_once_does_not_hold_up_others() -> None:
+    turns: list[int] = []
+
+    async def other() -> None:
+        for number in range(3):
+            turns.append(number)
+            await asyncio.sleep(0)
+
+    async with publisher_on(f"127.0.0.1:{free_port()}", drain_ms=10) as publisher:
+        task = asyncio.create_task(other())
+        refused = [await publisher.publish([_started(number)]) for number in range(10)]
+        turned = list(turns)
+        await task
+
+    assert {one.status for [one] in refused} == {Status.REFUSED}
+    assert turned == [0, 1, 2]
+
+
+@pytest.mark.requirement("refused-may-be-resent")
 @pytest.mark.requirement("limits-have-names")
 async def test_a_broker_that_stalls_leaves_nothing_acknowledged_and_memory_bounded() -> None:
     with started_tansu() as broker:
@@ -132,6 +151,7 @@ async def test_a_broker_that_stalls_leaves_nothing_acknowledged_and_memory_bound
             verdicts: list[Verdict] = []
             async with asyncio.timeout(READY_S):
                 while not verdicts or any(one.status is Status.REFUSED for one in verdicts):
+                    await until(lambda: publisher.ready, seconds_max=READY_S)
                     verdicts = await publisher.publish([_started(number) for number in range(20)])
         ids = await _ids(broker.address)
 
