@@ -1,16 +1,21 @@
 """What the settings come to: a recipe for each topic, the rules of the fold, and retention."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 from analytics.contracts import topics
 from analytics.contracts.topics import Topic
 from analytics.measures.fold import FoldRules, PartitionFold
 from analytics.measures.prices import PriceTable
+from analytics.measures.tallies import BY_KIND, Series, TallyFold, spec_of
+from analytics.windows.keyed import Spec
 from streams import reading, results
 from streams.ledger import Claim
 from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.store.retention import Retention
+
+K = TypeVar("K", bound=tuple[object, ...])
 
 
 def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
@@ -27,10 +32,31 @@ def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
     def recipe(topic: Topic, read: reading.Reader) -> Recipe:
         return Recipe(topic=topic.address, read=read, fold=fold, results=results.records)
 
-    facts = {topic.address: recipe(topic, reading.events_of(topic)) for topic in topics.FACTS}
+    facts = {
+        topics.AGENTS.address: recipe(topics.AGENTS, reading.events_of(topics.AGENTS)),
+        topics.CONNECTIONS.address: tallied(topics.CONNECTIONS, BY_KIND, rules, spec_of(rules)),
+        topics.REVIEWS.address: tallied(topics.REVIEWS, BY_KIND, rules, spec_of(rules)),
+    }
     return facts | {
         topics.GRAVEYARD.address: recipe(topics.GRAVEYARD, reading.graveyard),
     }
+
+
+def tallied(topic: Topic, series: Series[K], rules: FoldRules, spec: Spec) -> Recipe:
+    """Return the recipe of a topic whose events are counted by series, and are of no session."""
+
+    def fold(claim: Claim) -> TallyFold[K]:
+        return TallyFold(
+            topic,
+            series,
+            spec,
+            watermark_ms=claim.watermark_ms,
+            open_cells=claim.open_cells,
+            rules=rules,
+        )
+
+    read = reading.events_of(topic)
+    return Recipe(topic=topic.address, read=read, fold=fold, results=results.records)
 
 
 def rules(settings: StreamsSettings) -> FoldRules:

@@ -1,0 +1,147 @@
+"""The ids lately seen of each subject (a connection, a pull request): what is needed to count once.
+
+Each batch leaves one piece of memory for a subject it touched, written in the batch's transaction;
+the pieces of a subject, in order, rebuild what is known of it. A piece is a little-endian uint32
+length and as many bytes of MessagePack: a list that begins with the digests of the ids.
+
+Subjects, ids of one subject and ids altogether have limits. What is forgotten of a partition's
+memory is recalled from the store when the subject comes up again; ids beyond `ids_max` of their
+subject, the oldest first, are not: one that old would count again if it came again.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from analytics.contracts.errors import Refused
+from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.memory import DIGEST_BYTES, digest_of
+from analytics.measures.rows import SeenRow
+
+Subject = tuple[TenantId, SessionId]
+
+_LENGTH_BYTES = 4
+
+
+class BadIds(Refused):
+    """Bytes that are no memory of ids; they were not written by this version or broke."""
+
+    code = "bad-ids"
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much one partition remembers."""
+
+    subjects_max: int
+    ids_max: int
+    """Ids of one subject."""
+    remembered_max: int
+    """Ids of all subjects together."""
+
+
+class _Piece(Struct, array_like=True):
+    """What one batch adds to a memory; what else other versions put behind it is passed over."""
+
+    ids: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Piece)
+
+
+class RecentIds:
+    """The subjects of one partition whose ids are in memory, least recently touched first."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._known: dict[Subject, dict[bytes, None]] = {}
+        self._fresh: dict[Subject, list[bytes]] = {}
+        self._count = 0
+
+    def unknown(self, subjects: Iterable[Subject]) -> set[Subject]:
+        """Return those of which it has to be remembered what the store knows."""
+        return set(subjects) - self._known.keys()
+
+    def remember(self, subject: Subject, memories: Sequence[bytes]) -> None:
+        """Take up what the store knows of a subject: nothing if it is new."""
+        self._count -= len(self._known.get(subject, ()))
+        ids: dict[bytes, None] = {}
+        for memory in memories:
+            for digests in _pieces(memory):
+                starts = range(0, len(digests), DIGEST_BYTES)
+                ids.update(dict.fromkeys(digests[at : at + DIGEST_BYTES] for at in starts))
+        _trim(ids, self._limits.ids_max)
+        self._known[subject] = ids
+        self._count += len(ids)
+
+    def is_new(self, subject: Subject, event_id: str) -> bool:
+        """Say whether the id comes for the first time, and note it."""
+        ids = self._known.get(subject)
+        if ids is None:
+            raise LookupError(f"{subject!r} was not remembered before the fold")
+        digest = digest_of(event_id)
+        if digest in ids:
+            return False
+        ids[digest] = None
+        fresh = self._fresh.get(subject)
+        if fresh is None:
+            fresh = self._fresh[subject] = []
+        fresh.append(digest)
+        return True
+
+    def take(self, *, batch_offset: int) -> tuple[SeenRow, ...]:
+        """Return what the batch adds to each subject's memory, and forget what is too much."""
+        fresh, self._fresh = self._fresh, {}
+        rows = tuple(
+            SeenRow(
+                tenant=subject[0],
+                session_id=subject[1],
+                batch_offset=batch_offset,
+                memory=_encoded(digests),
+            )
+            for subject, digests in fresh.items()
+        )
+        for subject, digests in fresh.items():
+            ids = self._known.pop(subject)
+            self._count += len(digests) - _trim(ids, self._limits.ids_max)
+            self._known[subject] = ids
+        self._forget(keep=len(fresh))
+        return rows
+
+    def _forget(self, *, keep: int) -> None:
+        spare = len(self._known) - keep
+        while spare > 0 and (
+            len(self._known) > self._limits.subjects_max
+            or self._count > self._limits.remembered_max
+        ):
+            self._count -= len(self._known.pop(next(iter(self._known))))
+            spare -= 1
+
+
+def _encoded(digests: Sequence[bytes]) -> bytes:
+    piece = _encoder.encode(_Piece(b"".join(digests)))
+    return len(piece).to_bytes(_LENGTH_BYTES, "little") + piece
+
+
+def _pieces(memory: bytes) -> Iterable[bytes]:
+    at = 0
+    while at < len(memory):
+        length = int.from_bytes(memory[at : at + _LENGTH_BYTES], "little")
+        at += _LENGTH_BYTES
+        data = memory[at : at + length]
+        at += length
+        if len(data) != length:
+            raise BadIds(f"a memory of ids of {len(memory)!r} bytes breaks off; restore the store")
+        try:
+            yield _decoder.decode(data).ids
+        except msgspec.MsgspecError as error:
+            raise BadIds(f"a memory of ids cannot be read: {error}; restore the store") from error
+
+
+def _trim(ids: dict[bytes, None], limit: int) -> int:
+    """Forget the oldest ids beyond the limit; return how many."""
+    excess = max(0, len(ids) - limit)
+    for _ in range(excess):
+        del ids[next(iter(ids))]
+    return excess
