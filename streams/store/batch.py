@@ -18,7 +18,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ROLLED_MS, WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim
-from streams.store import columns, composite
+from streams.store import columns, composite, fencing
 from streams.store.columns import Columns
 from streams.store.pool import Db
 from streams.store.series import FIELDS
@@ -86,6 +86,7 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Move
             f"{claim.topic}/{claim.partition} is at offset {expected}, and the batch spans "
             f"{outcome.first_offset} to {outcome.next_offset}: claim the partition again"
         )
+    await fencing.grip(db, claim.log_id, claim.partition)
     return await db.execute(_MOVE, {
         "next_offset": outcome.next_offset,
         "watermark_ms": outcome.watermark_ms,

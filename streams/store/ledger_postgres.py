@@ -20,7 +20,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
-from streams.store import batch, columns, storable
+from streams.store import batch, columns, fencing, storable
 from streams.store.away import Unstorable, mapped
 from streams.store.pool import Db, Pool, opened
 from streams.store.series import FIELDS, KnownSeries, key_of
@@ -95,6 +95,7 @@ class PostgresLedger:
         """Take the partition over, fencing whoever had it."""
         async with self._connection("a claim", timeout_s=QUERY_TIMEOUT_S) as db:
             log_id = await _number_log(db, cluster_id, topic)
+            await fencing.take_over(db, log_id, partition)
             row = await (await db.execute(_CLAIM, [log_id, partition])).fetchone()
             assert row is not None
             epoch, next_offset, watermark_ms = row
