@@ -13,7 +13,15 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import gettempdir
@@ -29,6 +37,7 @@ from analytics.contracts.errors import BrokerAway, MainstemError
 from streams import batches, ending, metrics
 from streams.agents import activity, burials, connections, reviews
 from streams.drive import Drive, Waits
+from streams.flow import Bounds
 from streams.health import Progress
 from streams.ledger import Ledger
 from streams.outbox import Outbox
@@ -43,6 +52,8 @@ LAG_LOOK_S: Final = 5.0
 POLL_S_MAX: Final = 86_400.0
 """How long a store may be away before the group thinks that the worker is."""
 SEND_WAIT_S: Final = 30.0
+BUFFERED_MAX: Final = 4
+"""Batches of a topic on Faust's queue, from which they are taken at once."""
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +118,7 @@ class _Stream:
             parts.ledger,
             self._send,
             records_max=settings.outbox_records_max,
+            waiting_max=settings.outbox_waiting_max,
             wait_s=settings.outbox_wait_ms / 1_000,
         )
         waits = Waits(
@@ -115,7 +127,15 @@ class _Stream:
             fenced_ms=settings.fenced_wait_ms,
         )
         watch = MetricsWatch(progress, on_results=self._outbox.filled)
-        self._drive = Drive(parts.recipes, parts.ledger, self, watch=watch, waits=waits)
+        bounds = Bounds(
+            batches_max=settings.batches_at_once,
+            records_max=settings.batch_records_max,
+            bytes_max=settings.batch_bytes_max,
+            waiting_bytes_max=settings.waiting_bytes_max,
+        )
+        self._drive = Drive(
+            parts.recipes, parts.ledger, self, watch=watch, waits=waits, bounds=bounds
+        )
         batches.install(
             self._app,
             self._drive,
@@ -123,10 +143,11 @@ class _Stream:
                 records_max=settings.batch_records_max,
                 bytes_max=settings.batch_bytes_max,
                 fetch_wait_ms=settings.fetch_wait_ms,
+                fetch_bytes_max=settings.fetch_total_bytes_max,
             ),
         )
         for agent in (activity, connections, reviews, burials):
-            agent.add_to(self._app, self._drive.take)
+            agent.add_to(self._app, self._give)
 
     async def run(self, stopping: asyncio.Event) -> str:
         """Run the app and what goes beside it; return why it has to be built anew, or nothing."""
@@ -163,10 +184,22 @@ class _Stream:
         """Have a partition go on from `offset`."""
         await self._consumer.place(tp, offset)
 
+    def hold(self, held: Collection[TP]) -> None:
+        """Have the broker read no further for these partitions, and again for all others."""
+        metrics.HELD_PARTITIONS.set(len(held))
+        self._consumer.hold(held)
+
+    def hindered(self) -> str:
+        """Return why nothing may be stored just now, though the store is there."""
+        return self._outbox.full
+
     def quiet(self, tp: TP, offset: int) -> bool:
         """Say whether the last fetch said that there is nothing from `offset` on."""
         end = self._consumer.end(tp)
         return end is not None and end <= offset
+
+    async def _give(self, batch: batches.Batch) -> None:
+        self._drive.give(batch)
 
     @property
     def _consumer(self) -> batches.BatchConsumer:
@@ -217,6 +250,7 @@ class _Stream:
     async def _ticking(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_ms / 1_000)
+            metrics.WAITING_BYTES.set(self._drive.waiting_bytes)
             await self._drive.tick()
 
     async def _caring(self) -> None:
@@ -271,7 +305,7 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
         worker_redirect_stdouts=False,
         stream_wait_empty=False,
         stream_recovery_delay=0.0,
-        stream_buffer_maxsize=settings.batches_waiting_max,
+        stream_buffer_maxsize=BUFFERED_MAX,
         broker_max_poll_records=settings.batch_records_max,
         broker_max_poll_interval=POLL_S_MAX,
         broker_commit_interval=settings.commit_interval_s,

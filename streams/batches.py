@@ -8,6 +8,8 @@ records of one partition's fetch, with the one range of offsets that they cover.
 - a batch knows which log it came from: a broker replaced by another, whose log starts at 0 again,
   is noticed before its first record is handed on, and `Positions` is asked anew;
 - a batch holds at most `records_max` records and, if it is more than one, `bytes_max` bytes;
+- a partition that is held is not handed on: at most one fetch of it, `fetch_bytes_max`, waits here,
+  and Kafka is not asked for more;
 - the store says where a partition starts, never Kafka: what is committed to Kafka shows the lag to
   whoever looks there, and failing to commit it harms nothing.
 
@@ -16,8 +18,9 @@ version that it holds for; a test fails when one of them reads differently.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import faust
@@ -43,8 +46,11 @@ POSITION_WAIT_S: Final = 3.0
 ASK_WAIT_S: Final = 2.0
 """How long the broker has to say who it is, where it ends, or that it noted an offset."""
 
-RECORD_BYTES: Final = 64
-"""What a record weighs beyond its key and value, for the limit on a batch."""
+RECORD_BYTES: Final = 256
+"""What a record weighs beyond its key and value, about, once it is read."""
+
+NOBODY: Final = TP("", -1)
+"""Asked for beside the partitions that are wanted: with none at all, aiokafka gives all."""
 
 
 class Batch(Struct, frozen=True):
@@ -57,6 +63,8 @@ class Batch(Struct, frozen=True):
     first_offset: int
     next_offset: int
     records: Sequence[Record]
+    size: int = 0
+    """What its records weigh, in bytes, about."""
 
 
 class Positions(Protocol):
@@ -82,6 +90,7 @@ class BatchThread(ending.EndingConsumerThread):
     records_max: int = 5_000
     bytes_max: int = 4 * 1024 * 1024
     fetch_wait_ms: int = 250
+    fetch_bytes_max: int = 8 * 1024 * 1024
     _log_id: str = ""
     _foreign: bool = False
 
@@ -89,10 +98,15 @@ class BatchThread(ending.EndingConsumerThread):
         super().__post_init__()
         self._next: dict[TP, int] = {}
         self._known: set[object] = set()
+        self._held: frozenset[TP] = frozenset()
+        self._active: frozenset[TP] = frozenset()
+        self._wanted: set[TP] = set()
+        """What the fetch under way may hand on; it looks at this again whenever it wakes."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_wait_ms  # noqa: SLF001 (Faust fixes it at 1500)
+        consumer._fetch_max_bytes = self.fetch_bytes_max  # noqa: SLF001 (Faust leaves it at 50 MiB)
         return consumer
 
     async def _fetch_records(
@@ -102,9 +116,10 @@ class BatchThread(ending.EndingConsumerThread):
         timeout: float | None = None,  # noqa: ASYNC109 (the signature is Faust's)
         max_records: int | None = None,
     ) -> Mapping[TP, list[Batch]]:
-        wanted = set(active_partitions)
-        if not wanted:
+        if not active_partitions:
             return {}
+        self._active = frozenset(active_partitions)
+        self._wanted = wanted = {NOBODY, *(self._active - self._held)}
         spare_copies(consumer)
         found = await super()._fetch_records(
             consumer, wanted, timeout=timeout, max_records=max_records
@@ -131,10 +146,26 @@ class BatchThread(ending.EndingConsumerThread):
             if index > start and (
                 size + weight > self.bytes_max or index - start >= self.records_max
             ):
-                yield Batch(self._log_id, *tp, first, record.offset, records[start:index])
+                cut = records[start:index]
+                yield Batch(self._log_id, *tp, first, record.offset, cut, size)
                 first, start, size = record.offset, index, 0
             size += weight
-        yield Batch(self._log_id, *tp, first, records[-1].offset + 1, records[start:])
+        yield Batch(self._log_id, *tp, first, records[-1].offset + 1, records[start:], size)
+
+    def hold(self, held: Collection[TP]) -> None:
+        """Hand nothing more on of these partitions, and of all others again; returns at once."""
+        with contextlib.suppress(RuntimeError):  # the thread has ended, and reads no further
+            self.thread_loop.call_soon_threadsafe(self._hold, frozenset(held))
+
+    def _hold(self, held: frozenset[TP]) -> None:
+        goes_on = self._held - held
+        self._held = held
+        self._wanted -= held
+        self._wanted |= goes_on & self._active
+        if goes_on and self._consumer is not None:
+            fetcher = self._consumer._fetcher  # noqa: SLF001 (see `internals`)
+            for waiter in list(fetcher._fetch_waiters):  # noqa: SLF001 (see `internals`)
+                fetcher._notify(waiter)  # noqa: SLF001 (see `internals`)
 
     async def _same_log(self, consumer: AIOKafkaConsumer) -> bool:
         """Whether the connections still lead to the log that was last identified.
@@ -297,6 +328,10 @@ class BatchConsumer(driver.Consumer):
         if tp in self.assignment():
             self.resume_partitions({tp})
 
+    def hold(self, held: Collection[TP]) -> None:
+        """Read no further for these partitions, and again for all others."""
+        self._batch_thread.hold(held)
+
     @property
     def left(self) -> bool:
         """Whether the group is not taken part in any more, for a fatal error."""
@@ -363,6 +398,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     records_max: int
     bytes_max: int
     fetch_wait_ms: int
+    fetch_bytes_max: int
+    """Bytes that one fetch asks for, over all partitions."""
 
 
 def install(app: faust.App, positions: Positions, limits: Limits) -> None:
@@ -373,6 +410,7 @@ def install(app: faust.App, positions: Positions, limits: Limits) -> None:
         records_max = limits.records_max
         bytes_max = limits.bytes_max
         fetch_wait_ms = limits.fetch_wait_ms
+        fetch_bytes_max = limits.fetch_bytes_max
 
     class Consumer(BatchConsumer):
         logger = faust_log

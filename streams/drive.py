@@ -1,25 +1,30 @@
 """Drives the partitions of one worker: who holds which, what waits, what goes back.
 
 `Drive` answers `batches.Positions` and is handed every batch; no broker is needed for it, so a
-simulation can be one. A store that is away is waited for, with backoff, in the middle of whatever
-was going on; meanwhile batches queue up behind it and Kafka is not read further. A partition that
-another worker claimed is let go, and claimed back only when the group still says it is ours after a
-while.
-What a step cannot explain ends up in `failed`, for whoever runs the worker to start it anew.
+simulation can be one. While one batch of a partition is committed the next is folded; at most
+`Bounds.batches_max` are under way in all partitions together, in the order in which they came up,
+so a slow partition does not starve the others. A store that is away is waited for, with backoff, in
+the middle of whatever was going on. What waits behind is limited: a partition whose share of
+`Bounds.waiting_bytes_max` is used up is held, and Kafka is not read further for it.
+A partition that another worker claimed is let go, and claimed back only when the group still says
+it is ours after a while. What a step cannot explain ends up in `failed`, for whoever runs the
+worker to start it anew.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
 from typing import Final, Protocol
 
 from faust.types import TP
 from msgspec import Struct
 
 from analytics.contracts.errors import Fenced, Unavailable
+from streams.backlog import Run, Ticket, Weighed
+from streams.flow import Bounds, Flow, Holding
 from streams.ledger import Ledger
-from streams.step import PartitionStep, Recipe, Slice, Stored, Verdict
+from streams.step import PartitionStep, Recipe, Verdict
+from streams.world import Watch, World
 
 DOUBLINGS_MAX: Final = 16
 """How often a wait is doubled at most; the longest wait has its own limit."""
@@ -35,7 +40,7 @@ class Waits(Struct, frozen=True, kw_only=True):
     fenced_ms: int = 15_000
 
 
-class Item(Slice, Protocol):
+class Item(Weighed, Protocol):
     """A batch as it comes from the broker."""
 
     @property
@@ -54,60 +59,8 @@ class Item(Slice, Protocol):
         ...
 
 
-class World(Protocol):
-    """What a drive needs of the world, so that a simulation can be one."""
-
-    def now_ms(self) -> int:
-        """Return the time, in epoch milliseconds."""
-        ...
-
-    def stopwatch(self) -> float:
-        """Return seconds since some moment, to measure how long something takes."""
-        ...
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        ...
-
-    async def place(self, tp: TP, offset: int) -> None:
-        """Have a partition go on from `offset`."""
-        ...
-
-    def quiet(self, tp: TP, offset: int) -> bool:
-        """Say whether the broker has nothing for this partition from `offset` on."""
-        ...
-
-
-class Watch(Protocol):
-    """Who is told what happens, to count it."""
-
-    def claimed(self, tp: TP) -> None:
-        """Note that a partition was taken over."""
-        ...
-
-    def stored(self, tp: TP, stored: Stored) -> None:
-        """Note what a commit amounted to."""
-        ...
-
-    def taken(self, tp: TP, records: int) -> None:
-        """Note that a batch is being worked on."""
-        ...
-
-    def fenced(self, tp: TP) -> None:
-        """Note that another worker had claimed a partition."""
-        ...
-
-    def rewound(self, tp: TP) -> None:
-        """Note that a partition was put back to where the store is."""
-        ...
-
-    def waiting(self, part: str, reason: str) -> None:
-        """Note that a part is away (`reason`), or is back (empty)."""
-        ...
-
-
 class Drive:
-    """Holds the steps of the partitions that are ours, one batch of each at a time."""
+    """Holds the steps of the partitions that are ours, and what waits for them."""
 
     def __init__(
         self,
@@ -117,18 +70,28 @@ class Drive:
         *,
         watch: Watch,
         waits: Waits,
+        bounds: Bounds,
     ) -> None:
-        self.waiting = ""
-        """Why nothing is stored just now; empty when all is well."""
+        self.waiting: dict[str, str] = {}
+        """What is waited for, and why; empty when all is well."""
+        self._waiting_for: dict[str, dict[TP, str]] = {}
         self._recipes = recipes
         self._ledger = ledger
         self._world = world
         self._watch = watch
         self._waits = waits
-        self._held: dict[TP, _Holding] = {}
+        self._bounds = bounds
+        self._flow = Flow(
+            world,
+            bounds,
+            take=self._take,
+            stored=lambda holding, reason: self._wait_for(holding, "store", reason),
+            taken=self._regulate,
+        )
+        self._on_hold: frozenset[TP] = frozenset()
+        self._held: dict[TP, Holding] = {}
         self._failures: list[Exception] = []
         self._failed = asyncio.Event()
-        self._closing = False
 
     async def assigned(self, partitions: Iterable[TP], *, log_id: str, generation: int) -> None:
         """Take these partitions, each from where the store says it starts."""
@@ -143,7 +106,7 @@ class Drive:
             async with holding.lock:  # what it has under way may be of the same sessions
                 pass
         for holding in fresh:
-            await self._guarded(holding, partial(self._begin, holding))
+            await self._guarded(holding, self._begin)
 
     def revoked(self, partitions: Iterable[TP]) -> None:
         """Let these partitions go; what is under way for them ends as soon as it can."""
@@ -151,10 +114,17 @@ class Drive:
             holding = self._held.pop(tp, None)
             if holding is not None:
                 holding.released = True
+                holding.backlog.clear()
+        self._regulate()
 
     def reached(self) -> Mapping[TP, int]:
         """Return the next offset of each claimed partition, as far as the store has it."""
         return {tp: one.step.position for tp, one in self._held.items() if one.step.claimed}
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits to be folded."""
+        return sum(holding.backlog.size for holding in self._held.values())
 
     def held(self) -> Mapping[TP, bool]:
         """Return the partitions that the group says are ours, and whether each is claimed."""
@@ -162,31 +132,53 @@ class Drive:
 
     async def take(self, item: Item) -> None:
         """Have a batch stored; return once it is, or once that is not ours to do any more."""
-        tp = TP(item.topic, item.partition)
-        holding = self._held.get(tp)
-        if holding is None or holding.step.log_id != item.log_id:
-            return
-        await self._guarded(holding, partial(self._take, holding, item))
+        ticket = self.give(item)
+        if ticket is not None:
+            await asyncio.wait({ticket})
+
+    def give(self, item: Item) -> Ticket | None:
+        """Have a batch stored in its turn; None if that is not ours to do."""
+        holding = self._held.get(TP(item.topic, item.partition))
+        if holding is None or holding.step.log_id != item.log_id or self._flow.closing:
+            return None
+        if holding.fenced_at_ms is not None or holding.released:
+            return None
+        self._watch.taken(holding.tp, len(item.records))
+        ticket = holding.backlog.add(item)
+        self._regulate()
+        if holding.working is None or holding.working.done():
+            holding.working = asyncio.ensure_future(self._guarded(holding, self._flow.drain))
+        return ticket
 
     async def tick(self) -> None:
         """Let time pass for the partitions that nothing is being done for."""
         for holding in list(self._held.values()):
-            if not holding.lock.locked() and not self._closing:
-                await self._guarded(holding, partial(self._tick, holding))
+            if not holding.lock.locked() and not self._flow.closing:
+                await self._guarded(holding, self._tick)
 
     async def close(self) -> None:
         """Start nothing more, and wait until what is under way is done."""
-        self._closing = True
+        self._flow.closing = True
         for holding in list(self._held.values()):
             async with holding.lock:
-                pass
+                holding.backlog.clear()
+
+    async def kill(self) -> None:
+        """End at once, in the middle of whatever is under way."""
+        self._flow.closing = True
+        working = [one.working for one in self._held.values() if one.working is not None]
+        for task in working:
+            task.cancel()
+        for holding in self._held.values():
+            holding.backlog.clear()
+        await asyncio.gather(*working, return_exceptions=True)
 
     async def failed(self) -> Exception:
         """Wait until something happens that a step cannot explain, and return it."""
         await self._failed.wait()
         return self._failures[0]
 
-    def _hold(self, tp: TP, log_id: str) -> "_Holding":
+    def _hold(self, tp: TP, log_id: str) -> "Holding":
         step = PartitionStep(
             self._recipes[tp.topic],
             self._ledger,
@@ -195,46 +187,50 @@ class Drive:
             stored=lambda stored: self._watch.stored(tp, stored),
             stopwatch=self._world.stopwatch,
         )
-        holding = _Holding(tp, step)
+        holding = Holding(tp, step)
         self._held[tp] = holding
         return holding
 
-    async def _guarded(self, holding: "_Holding", work: Callable[[], Awaitable[None]]) -> None:
+    async def _guarded(
+        self, holding: "Holding", work: "Callable[[Holding], Awaitable[None]]"
+    ) -> None:
         """Do `work` alone on its partition, and keep what nobody expected."""
         async with holding.lock:
             try:
-                await work()
+                await work(holding)
             except Fenced:
                 holding.step.drop()
+                holding.backlog.clear()
                 holding.fenced_at_ms = self._world.now_ms()
                 self._watch.fenced(holding.tp)
                 log.warning("partition claimed by another worker", extra={"tp": str(holding.tp)})
             except Exception as error:
                 log.exception("partition failed", extra={"tp": str(holding.tp)})
                 holding.released = True
+                holding.backlog.clear()
                 self._failures.append(error)
                 self._failed.set()
 
-    async def _begin(self, holding: "_Holding") -> None:
+    async def _begin(self, holding: "Holding") -> None:
         if await self._patiently(holding, holding.step.claim):
             self._watch.claimed(holding.tp)
             holding.fenced_at_ms = None
             await self._place(holding)
 
-    async def _take(self, holding: "_Holding", item: Item) -> None:
-        if holding.fenced_at_ms is not None or self._closing:
-            return
-        self._watch.taken(holding.tp, len(item.records))
+    async def _take(self, holding: "Holding", run: Run, attempts: int) -> None:
+        """Store a batch by itself; `attempts` to do so have failed already."""
         verdicts: list[Verdict] = []
 
         async def store() -> None:
-            verdicts.append(await holding.step.take(item, self._world.now_ms()))
+            verdicts.append(await holding.step.take(run, self._world.now_ms()))
 
-        if await self._patiently(holding, store) and verdicts[-1] is Verdict.AHEAD:
+        stored = await self._patiently(holding, store, attempts=attempts, hinderable=True)
+        if stored and verdicts[-1] is Verdict.AHEAD:
             self._watch.rewound(holding.tp)
+            holding.backlog.clear()
             await self._place(holding)
 
-    async def _tick(self, holding: "_Holding") -> None:
+    async def _tick(self, holding: "Holding") -> None:
         now_ms = self._world.now_ms()
         if holding.released:
             return
@@ -243,56 +239,86 @@ class Drive:
                 await self._begin(holding)
             return
         was = holding.step.position
-        if holding.step.claimed and not self._world.quiet(holding.tp, was):
+        if self._world.hindered() or (
+            holding.step.claimed and not self._world.quiet(holding.tp, was)
+        ):
             return
         try:
-            await holding.step.tick(now_ms)
+            async with self._flow.slots:
+                await holding.step.tick(now_ms)
         except Unavailable as error:
-            self._wait_for("store", str(error))
+            self._wait_for(holding, "store", str(error))
             return
+        self._wait_for(holding, "store", "")
         if holding.step.position != was:
             await self._place(holding)
 
-    async def _place(self, holding: "_Holding") -> None:
+    async def _place(self, holding: "Holding") -> None:
         if not holding.released:
             await self._world.place(holding.tp, holding.step.position)
 
-    async def _patiently(self, holding: "_Holding", work: Callable[[], Awaitable[object]]) -> bool:
+    async def _patiently(
+        self,
+        holding: "Holding",
+        work: Callable[[], Awaitable[object]],
+        *,
+        attempts: int = 0,
+        hinderable: bool = False,
+    ) -> bool:
         """Do `work` until the store is there for it; false if it is not ours to do any more."""
-        attempt = 0
-        while not (holding.released or (self._closing and attempt)):
-            try:
-                await work()
-            except Unavailable as error:
-                self._wait_for("store", str(error))
-                await self._world.sleep(self._backoff_s(attempt))
-                attempt += 1
-                continue
-            self._wait_for("store", "")
-            return True
+        try:
+            while not (holding.released or (self._flow.closing and attempts)):
+                if attempts:
+                    await self._world.sleep(self._backoff_s(attempts - 1))
+                attempts += 1
+                reason = self._world.hindered() if hinderable else ""
+                self._wait_for(holding, "outbox", reason)
+                if not (reason or holding.released) and await self._tried(holding, work):
+                    return True
+        finally:
+            self._wait_for(holding, "outbox", "")
+            if holding.released:
+                self._wait_for(holding, "store", "")
         return False
 
-    def _wait_for(self, part: str, reason: str) -> None:
-        if self.waiting == reason:
+    async def _tried(self, holding: "Holding", work: Callable[[], Awaitable[object]]) -> bool:
+        try:
+            async with self._flow.slots:
+                await work()
+        except Unavailable as error:
+            self._wait_for(holding, "store", str(error))
+            return False
+        self._wait_for(holding, "store", "")
+        return True
+
+    def _wait_for(self, holding: "Holding", part: str, reason: str) -> None:
+        """Note that a partition waits for a part, or does so no longer (no reason)."""
+        waiting = self._waiting_for.setdefault(part, {})
+        if reason:
+            waiting[holding.tp] = reason
+        else:
+            waiting.pop(holding.tp, None)
+        reason = next(iter(waiting.values()), "")
+        if self.waiting.get(part, "") == reason:
             return
-        if reason and not self.waiting:
+        if part not in self.waiting:
             log.warning("waiting", extra={"part": part, "reason": reason})
-        elif not reason:
+        if reason:
+            self.waiting[part] = reason
+        else:
             log.warning("waited no longer", extra={"part": part})
-        self.waiting = reason
+            del self.waiting[part]
         self._watch.waiting(part, reason)
+
+    def _regulate(self) -> None:
+        """Hold the partitions of which enough waits, and let the others go on."""
+        waiting = [one for one in self._held.values() if len(one.backlog)]
+        share = self._bounds.waiting_bytes_max // max(len(waiting), 1)
+        on_hold = frozenset(one.tp for one in waiting if one.backlog.size >= share)
+        if on_hold != self._on_hold:
+            self._on_hold = on_hold
+            self._world.hold(on_hold)
 
     def _backoff_s(self, attempt: int) -> float:
         wait_ms = self._waits.retry_ms << min(attempt, DOUBLINGS_MAX)
         return min(wait_ms, self._waits.retry_ms_max) / 1_000
-
-
-class _Holding:
-    """A partition that is ours for now."""
-
-    def __init__(self, tp: TP, step: PartitionStep) -> None:
-        self.tp = tp
-        self.step = step
-        self.lock = asyncio.Lock()
-        self.released = False
-        self.fenced_at_ms: int | None = None

@@ -7,6 +7,7 @@ reaches. A claim made later by another worker fences the earlier one: its commit
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from msgspec import Struct
@@ -53,11 +54,14 @@ class Burial(Struct, frozen=True, kw_only=True):
     payload: bytes
 
 
-class Pending(Struct, frozen=True, kw_only=True):
-    """A record that a commit left to be sent to a result topic."""
+class Outgoing(Struct, frozen=True, kw_only=True):
+    """The oldest records that commits left to be sent, for one sender."""
 
-    number: int
-    record: Record
+    records: Sequence[Record]
+    waiting: int
+    """How many wait in all, these included, about; never fewer than there are."""
+    busy: bool = False
+    """Whether another sender has the outbox, so that there is nothing here."""
 
 
 class Ledger(Protocol):
@@ -82,10 +86,6 @@ class Ledger(Protocol):
         """Write everything and the offset it reaches in one transaction; raise `Fenced`."""
         ...
 
-    async def pending(self, *, limit: int) -> Sequence[Pending]:
-        """Return the oldest unsent records of the outbox."""
-        ...
-
-    async def sent(self, numbers: Sequence[int]) -> None:
-        """Forget records of the outbox that the broker has acknowledged."""
+    def sending(self, *, limit: int) -> AbstractAsyncContextManager[Outgoing]:
+        """Give the oldest unsent records to one sender at a time; forget them if all went well."""
         ...

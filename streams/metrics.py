@@ -68,6 +68,18 @@ WAITING: Final = Gauge(
     "streams_waiting", "1 while the worker waits for a part that is away.", ["part"],
     registry=REGISTRY,
 )  # fmt: skip
+WAITING_BYTES: Final = Gauge(
+    "streams_waiting_bytes", "Bytes of records that wait to be folded.", registry=REGISTRY
+)
+HELD_PARTITIONS: Final = Gauge(
+    "streams_held_partitions",
+    "Partitions that are not read further because enough of them waits.",
+    registry=REGISTRY,
+)
+OUTBOX_RECORDS: Final = Gauge(
+    "streams_outbox_records", "Results in the store that were not sent yet, about.",
+    registry=REGISTRY,
+)  # fmt: skip
 CLAIMS: Final = Counter("streams_claims", "Partitions taken over.", ["topic"], registry=REGISTRY)
 FENCED: Final = Counter(
     "streams_fenced", "Partitions that another worker had claimed.", ["topic"], registry=REGISTRY

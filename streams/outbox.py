@@ -1,19 +1,27 @@
-"""Sends what commits left in the outbox to its result topics, at least once.
+"""Sends what commits left in the outbox to its result topics, at least once and in order.
 
-A record is forgotten only after the broker has acknowledged it; a worker that dies in between
-sends it again, under the id it had. The outbox is looked at as soon as a commit has filled it, and
-now and then for what another worker left behind.
+A record is forgotten only after the broker has acknowledged it; a worker that dies in between, or
+is cut off from the store, leaves it to be sent again, under the id it had. Of several workers one
+sends at a time, whatever worker filled the outbox, so normally each record is sent once. The outbox
+is looked at as soon as a commit has filled it, and now and then for what another worker left.
+
+The outbox has a limit: with `waiting_max` records in it `full` says so, and the drive stores no
+more until some are sent. A worker goes by its last look and by what it has added since, so several
+may together go beyond the limit by what they store between two looks.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Unavailable
 from streams import metrics
 from streams.ledger import Ledger
+
+BUSY_WAIT_S: Final = 0.5
+"""How soon the outbox is looked at again while another worker sends."""
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +37,34 @@ class Sender(Protocol):
 class Outbox:
     """One worker's sender of results."""
 
-    def __init__(self, ledger: Ledger, send: Sender, *, records_max: int, wait_s: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        send: Sender,
+        *,
+        records_max: int,
+        waiting_max: int,
+        wait_s: float,
+    ) -> None:
         self._ledger = ledger
         self._send = send
         self._records_max = records_max
+        self._waiting_max = waiting_max
         self._wait_s = wait_s
+        self._waiting = 0
+        self._busy = False
         self._filled = asyncio.Event()
 
-    def filled(self) -> None:
-        """Say that a commit left something."""
+    @property
+    def full(self) -> str:
+        """Why nothing may be added just now; empty if something may."""
+        if self._waiting < self._waiting_max:
+            return ""
+        return f"{self._waiting} results wait to be sent, and {self._waiting_max} may"
+
+    def filled(self, records: int) -> None:
+        """Say that a commit left so many."""
+        self._waiting += records
         self._filled.set()
 
     async def run(self) -> None:
@@ -49,6 +76,9 @@ class Outbox:
                 log.info("results wait", extra={"reason": str(error)})
                 await asyncio.sleep(self._wait_s)
                 continue
+            if self._busy:
+                await asyncio.sleep(min(BUSY_WAIT_S, self._wait_s))
+                continue
             try:
                 async with asyncio.timeout(self._wait_s):
                     await self._filled.wait()
@@ -56,14 +86,22 @@ class Outbox:
                 continue
 
     async def send_all(self) -> int:
-        """Send until the outbox is empty; return how many were sent."""
+        """Send until the outbox is empty or another worker sends; return how many were sent."""
         sent = 0
         while True:
             self._filled.clear()
-            pending = await self._ledger.pending(limit=self._records_max)
-            if not pending:
+            async with self._ledger.sending(limit=self._records_max) as outgoing:
+                self._looked(outgoing.waiting)
+                if outgoing.records:
+                    await self._send(outgoing.records)
+            self._busy = outgoing.busy
+            count = len(outgoing.records)
+            if not count:
                 return sent
-            await self._send([one.record for one in pending])
-            await self._ledger.sent([one.number for one in pending])
-            metrics.RESULTS_SENT.inc(len(pending))
-            sent += len(pending)
+            metrics.RESULTS_SENT.inc(count)
+            self._looked(outgoing.waiting - count)
+            sent += count
+
+    def _looked(self, waiting: int) -> None:
+        self._waiting = waiting
+        metrics.OUTBOX_RECORDS.set(waiting)

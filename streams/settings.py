@@ -60,11 +60,24 @@ class StreamsSettings(BaseSettings):
     batch_bytes_max: int = Field(
         4_194_304, ge=1_024, description="Bytes of records taken at once from one partition."
     )
-    batches_waiting_max: int = Field(
-        4, ge=1, le=1_000, description="Batches of a topic that wait while one is being stored."
+    batches_at_once: int = Field(
+        3,
+        ge=1,
+        le=99,
+        description="Batches being folded or committed at once, over all partitions; keep it below "
+        "the connections to the store.",
+    )
+    waiting_bytes_max: int = Field(
+        8_388_608,
+        ge=1_024,
+        description="Bytes of records that wait for the store, over all partitions; a partition "
+        "with its share of them is not read further.",
     )
     fetch_bytes_max: int = Field(
         1_048_576, ge=1_024, description="Bytes of one partition that one fetch asks for."
+    )
+    fetch_total_bytes_max: int = Field(
+        8_388_608, ge=1_024, description="Bytes that one fetch asks for, over all partitions."
     )
     fetch_wait_ms: int = Field(
         250, ge=10, le=30_000, description="How long a fetch waits when there is nothing new."
@@ -123,6 +136,11 @@ class StreamsSettings(BaseSettings):
 
     outbox_records_max: int = Field(
         500, ge=1, le=10_000, description="Results sent to the broker at once."
+    )
+    outbox_waiting_max: int = Field(
+        200_000,
+        ge=1,
+        description="Results that may wait to be sent; beyond it nothing is stored until some are.",
     )
     outbox_wait_ms: int = Field(
         5_000, ge=50, description="How often results that were left unsent are looked for."

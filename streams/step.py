@@ -4,9 +4,11 @@ What a step promises, whatever fails around it: a record's rows are written toge
 that passes it, so nothing is lost and nothing is counted twice. The store says where the partition
 is; whenever a commit fails, what was folded is thrown away and the partition is claimed anew, since
 the commit may have come through. A record that cannot be read or counted is buried and passed.
-A step is for one caller at a time.
+A step is for one caller at a time, who may fold a batch while the commit of the one before it is
+under way: what was folded is only committed if that commit came through.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Protocol
@@ -14,7 +16,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.errors import MainstemError, Refused
+from analytics.contracts.errors import Fenced, MainstemError, Refused
 from analytics.measures.fold import Arrival
 from analytics.measures.rows import CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Ledger, SessionKey
@@ -96,6 +98,15 @@ class Stored(Struct, frozen=True, kw_only=True):
     open_windows: int
 
 
+class Folded(Struct, frozen=True, kw_only=True):
+    """A batch that was counted and is not in the store yet."""
+
+    claim: Claim
+    outcome: Outcome
+    burials: Sequence[Burial]
+    fold_s: float
+
+
 class PartitionStep:
     """Carries one partition of one log from batches into the ledger."""
 
@@ -114,12 +125,15 @@ class PartitionStep:
         self.partition = partition
         self.position = 0
         """The first offset that the store lacks, as far as is known."""
+        self.folded = 0
+        """The first offset that was not folded: `position`, or beyond it during a commit."""
         self._ledger = ledger
         self._stored = stored
         self._stopwatch = stopwatch
-        self._begun_s = 0.0
         self._claim: Claim | None = None
         self._fold: Fold | None = None
+        self._committing: asyncio.Task[None] | None = None
+        self._uncommitted: set[SessionKey] = set()
 
     @property
     def claimed(self) -> bool:
@@ -134,13 +148,36 @@ class PartitionStep:
         )
         self._fold = self.recipe.fold(claim)
         self._claim = claim
-        self.position = claim.next_offset
+        self.position = self.folded = claim.next_offset
         return claim.next_offset
 
     def drop(self) -> None:
         """Forget what was folded; the next batch claims the partition anew."""
         self._claim = None
         self._fold = None
+
+    async def ahead(self, batch: Slice, now_ms: int) -> Folded | None:
+        """Fold `batch` behind a commit that may be under way; None if that is not what comes next.
+
+        Whatever it raises, the batch is to be taken by `take` once that commit has ended.
+        """
+        if self._claim is None or not batch.first_offset <= self.folded < batch.next_offset:
+            return None
+        begun_s = self._stopwatch()
+        records = [one for one in batch.records if one.offset >= self.folded]
+        reading = self.recipe.read(self.partition, records, now_ms)
+        return await self._counted(reading, batch.next_offset, now_ms, begun_s)
+
+    def commit(self, folded: Folded) -> "asyncio.Task[None]":
+        """Begin to commit what `ahead` folded, the commit before it having come through."""
+        assert self._committing is None or self._committing.done(), "commits follow each other"
+        if folded.claim is not self._claim:
+            raise Fenced("the claim that this was folded under is spent: fold it again")
+        seen = {(row.tenant, row.session_id) for row in folded.outcome.seen}
+        shown = {(row.tenant, row.session_id) for row in folded.outcome.sessions}
+        self._uncommitted = seen | shown
+        self._committing = asyncio.ensure_future(self._commit(folded))
+        return self._committing
 
     async def take(self, batch: Slice, now_ms: int) -> Verdict:
         """Store what of `batch` is not in the store yet; raise `Fenced` or `StoreAway`."""
@@ -157,20 +194,20 @@ class PartitionStep:
         """Let time pass: windows of a quiet partition close; raise as `take` does."""
         if self._claim is None:
             await self.claim()
-        self._begun_s = self._stopwatch()
+        begun_s = self._stopwatch()
         outcome = self._held().tick(next_offset=self.position, now_ms=now_ms)
         if outcome is not None:
-            await self._commit(outcome, ())
+            await self._commit(self._made(outcome, (), begun_s))
 
     async def _store(self, records: Sequence[Taken], next_offset: int, now_ms: int) -> None:
         """Store these records; if one of them is what it fails on, bury that one.
 
         A batch that cannot be stored is cut in two until the record is alone that is to blame.
         """
-        self._begun_s = self._stopwatch()
+        begun_s = self._stopwatch()
         reading = self.recipe.read(self.partition, records, now_ms)
         try:
-            await self._count(reading, next_offset, now_ms)
+            await self._commit(await self._counted(reading, next_offset, now_ms, begun_s))
         except Refused as error:
             await self._cut(records, next_offset, now_ms, error)
         except MainstemError:
@@ -192,27 +229,38 @@ class PartitionStep:
         grave = buried(
             self.recipe.topic, self.partition, records[0], now_ms, reason=f"not counted: {error}"
         )
-        await self._count(Reading((), (grave,)), next_offset, now_ms)
+        reading = Reading((), (grave,))
+        await self._commit(await self._counted(reading, next_offset, now_ms, self._stopwatch()))
 
-    async def _count(self, reading: Reading, next_offset: int, now_ms: int) -> None:
+    async def _counted(
+        self, reading: Reading, next_offset: int, now_ms: int, begun_s: float
+    ) -> Folded:
         await self._remember(reading.arrivals)
         try:
             outcome = self._held().fold(
                 reading.arrivals,
-                first_offset=self.position,
+                first_offset=self.folded,
                 next_offset=next_offset,
                 now_ms=now_ms,
             )
         except Exception as error:
             self.drop()
             raise _Uncountable(f"{type(error).__name__}: {error}") from error
-        await self._commit(outcome, reading.burials)
+        self.folded = next_offset
+        return self._made(outcome, reading.burials, begun_s)
+
+    def _made(self, outcome: Outcome, burials: Sequence[Burial], begun_s: float) -> Folded:
+        assert self._claim is not None, "counting needs a claim"
+        fold_s = self._stopwatch() - begun_s
+        return Folded(claim=self._claim, outcome=outcome, burials=burials, fold_s=fold_s)
 
     async def _remember(self, arrivals: Sequence[Arrival]) -> None:
         fold = self._held()
         unknown = fold.unknown(arrivals)
         if not unknown:
             return
+        if self._committing is not None and not self._uncommitted.isdisjoint(unknown):
+            await asyncio.wait({self._committing})  # what the store knows of them is not all yet
         known = await self._ledger.recall(unknown)
         for key in sorted(unknown):
             remembered = known.get(key)
@@ -221,25 +269,24 @@ class PartitionStep:
             else:
                 fold.remember(key, remembered.row, remembered.memories)
 
-    async def _commit(self, outcome: Outcome, burials: Sequence[Burial]) -> None:
-        claim = self._claim
-        assert claim is not None, "a commit needs a claim"
+    async def _commit(self, folded: Folded) -> None:
+        claim, outcome, begun_s = folded.claim, folded.outcome, self._stopwatch()
         results = self.recipe.results(claim, outcome.closed)
-        folded_s = self._stopwatch()
         try:
-            await self._ledger.commit(claim, outcome, outbox=results, burials=burials)
+            await self._ledger.commit(claim, outcome, outbox=results, burials=folded.burials)
         except BaseException:
-            self.drop()
+            if claim is self._claim:
+                self.drop()
             raise
         self.position = outcome.next_offset
         self._stored(
             Stored(
                 outcome=outcome,
-                burials=len(burials),
+                burials=len(folded.burials),
                 results=len(results),
-                fold_s=folded_s - self._begun_s,
-                commit_s=self._stopwatch() - folded_s,
-                open_windows=self._held().open_count,
+                fold_s=folded.fold_s,
+                commit_s=self._stopwatch() - begun_s,
+                open_windows=0 if self._fold is None else self._fold.open_count,
             )
         )
 

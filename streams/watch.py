@@ -12,7 +12,7 @@ from streams.step import Stored
 class MetricsWatch:
     """A `drive.Watch` that counts."""
 
-    def __init__(self, progress: Progress, *, on_results: Callable[[], None]) -> None:
+    def __init__(self, progress: Progress, *, on_results: Callable[[int], None]) -> None:
         self._progress = progress
         self._on_results = on_results
 
@@ -33,7 +33,7 @@ class MetricsWatch:
         metrics.WATERMARK_MS.labels(topic, str(tp.partition)).set(outcome.watermark_ms)
         metrics.OPEN_WINDOWS.labels(topic, str(tp.partition)).set(stored.open_windows)
         if stored.results:
-            self._on_results()
+            self._on_results(stored.results)
 
     def taken(self, tp: TP, records: int) -> None:
         """Count a batch that is being worked on."""

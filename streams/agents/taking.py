@@ -1,4 +1,4 @@
-"""What every agent here shares: batches in, handed on one at a time.
+"""What every agent here shares: batches in, handed on in order.
 
 Faust's `concurrency` stays at 1: with more, it acknowledges past what is still being worked on.
 """
@@ -12,7 +12,7 @@ from analytics.contracts.topics import Topic
 from streams.batches import Batch
 
 Take = Callable[[Batch], Awaitable[None]]
-"""Has a batch stored; returns once the next one may come."""
+"""Has a batch stored in its turn; does not wait until it is."""
 
 
 def source(app: faust.App, topic: Topic) -> TopicT:

@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
+from operator import itemgetter
 from typing import Final
 
 from psycopg.rows import TupleRow
@@ -19,7 +20,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
-from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 from streams.store import batch, columns, fencing, storable
 from streams.store.away import Unstorable, mapped
 from streams.store.pool import Db, Pool, opened
@@ -27,6 +28,8 @@ from streams.store.series import FIELDS, KnownSeries, key_of
 
 COMMIT_TIMEOUT_S: Final = 60.0
 QUERY_TIMEOUT_S: Final = 30.0
+SENDING_TIMEOUT_S: Final = 45.0
+"""How long a look at the outbox may take, with all that is sent meanwhile."""
 RECALLED_MAX: Final = 1_000
 """Sessions that one query recalls; more take several."""
 
@@ -74,9 +77,17 @@ select kept.tenant, kept.session_id, kept.memory
   join seen kept using (tenant, session_id)
  order by kept.number
 """
-_PENDING: Final = """
-select number, topic, key, value, headers from outbox order by number limit %s
+_TAKE_OUTBOX: Final = """
+select pg_try_advisory_xact_lock(%s)
 """
+_OUTGOING: Final = """
+delete from outbox
+ where number in (select number from outbox order by number limit %s)
+returning number, topic, key, value, headers
+"""
+_OUTBOX_SIZE: Final = "select coalesce(max(number) - min(number) + 1, 0) from outbox"
+OUTBOX_LOCK: Final = 0x6D_61_69_6E_6F_75_74
+"""The advisory lock of whoever sends what is in the outbox."""
 
 Claimed = tuple[int, int]
 
@@ -145,28 +156,20 @@ class PostgresLedger:
         if self._held[place] == (claim.epoch, None):
             self._held[place] = (claim.epoch, outcome.next_offset)
 
-    async def pending(self, *, limit: int) -> Sequence[Pending]:
-        """Return the oldest unsent records of the outbox."""
-        async with self._connection("a look at the outbox", timeout_s=QUERY_TIMEOUT_S) as db:
-            rows = await (await db.execute(_PENDING, [limit])).fetchall()
-        return [
-            Pending(
-                number=number,
-                record=Record(
-                    topic=topic,
-                    key=key,
-                    value=value,
-                    headers=tuple((name, b64decode(text)) for name, text in headers),
-                ),
+    @asynccontextmanager
+    async def sending(self, *, limit: int) -> AsyncIterator[Outgoing]:
+        """Give the oldest unsent records to one sender at a time; forget them if all went well."""
+        async with self._connection("a look at the outbox", timeout_s=SENDING_TIMEOUT_S) as db:
+            taken = await (await db.execute(_TAKE_OUTBOX, [OUTBOX_LOCK])).fetchone()
+            is_ours = taken is not None and bool(taken[0])
+            rows = await (await db.execute(_OUTGOING, [limit])).fetchall() if is_ours else []
+            behind = await (await db.execute(_OUTBOX_SIZE)).fetchone()
+            assert behind is not None
+            yield Outgoing(
+                records=[_outgoing(row) for row in sorted(rows, key=itemgetter(0))],
+                waiting=int(behind[0]) + len(rows),
+                busy=not is_ours,
             )
-            for number, topic, key, value, headers in rows
-        ]
-
-    async def sent(self, numbers: Sequence[int]) -> None:
-        """Forget records of the outbox that the broker has acknowledged."""
-        if numbers:
-            async with self._connection("tidying the outbox", timeout_s=QUERY_TIMEOUT_S) as db:
-                await db.execute("delete from outbox where number = any(%s)", [list(numbers)])
 
     def _expected(self, claim: Claim) -> int:
         """Return the offset a commit must start from; a spent claim has none."""
@@ -254,6 +257,16 @@ def _cell_of(row: TupleRow, width_ms: int) -> CellRow:
         measures=columns.measures_of(sums),
         latency=latency,
         closed=closed,
+    )
+
+
+def _outgoing(row: TupleRow) -> Record:
+    _, topic, key, value, headers = row
+    return Record(
+        topic=topic,
+        key=key,
+        value=value,
+        headers=tuple((name, b64decode(text)) for name, text in headers),
     )
 
 

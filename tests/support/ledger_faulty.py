@@ -2,14 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import StoreAway
 from analytics.measures.rows import Outcome
-from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 from tests.support.ledger_memory import MemoryLedger
 
 
@@ -20,6 +21,8 @@ class Faults(Struct, frozen=True, kw_only=True):
     """The store fails before it does anything."""
     unanswered: float = 0.05
     """A commit goes through and its answer is lost."""
+    hindered: float = 0.05
+    """Something else than the store says that nothing may be stored just now."""
     steps_max: int = 3
     """Loop turns that a call to the store takes, so that others come in between."""
 
@@ -58,15 +61,13 @@ class FaultyLedger:
         if self._chance.random() < self.faults.unanswered:
             raise StoreAway("the answer was lost")
 
-    async def pending(self, *, limit: int) -> Sequence[Pending]:
-        """Look at the outbox, or be away."""
+    @asynccontextmanager
+    async def sending(self, *, limit: int) -> AsyncIterator[Outgoing]:
+        """Look at the outbox, or be away before it or before it is tidied."""
         await self._travel()
-        return await self.store.pending(limit=limit)
-
-    async def sent(self, numbers: Sequence[int]) -> None:
-        """Tidy the outbox, or be away."""
-        await self._travel()
-        await self.store.sent(numbers)
+        async with self.store.sending(limit=limit) as outgoing:
+            yield outgoing
+            await self._travel()
 
     async def _travel(self) -> None:
         await self._turns()

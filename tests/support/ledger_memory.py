@@ -6,14 +6,15 @@ looked at, `buried` also says the cluster; a session's rows of memory keep their
 """
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ON_TIME, CellKey, CellRow, Outcome, RawRow, SessionRow
-from streams.ledger import Burial, Claim, Pending, Remembered, SessionKey
+from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 
 Part = tuple[int, int]
 """A log's number and a partition."""
@@ -46,6 +47,7 @@ class MemoryLedger:
         self.buried: list[tuple[str, Burial]] = []
         self.outbox: dict[int, Record] = {}
         self._numbers = 0
+        self._is_sending = False
 
     async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
         """Take the partition over, fencing whoever had it."""
@@ -94,15 +96,22 @@ class MemoryLedger:
         self.buried.extend((self._cluster_of(claim), burial) for burial in burials)
         self._move(position, outcome)
 
-    async def pending(self, *, limit: int) -> Sequence[Pending]:
-        """Return the oldest unsent records of the outbox."""
+    @asynccontextmanager
+    async def sending(self, *, limit: int) -> AsyncIterator[Outgoing]:
+        """Give the oldest unsent records to one sender at a time; forget them if all went well."""
+        if self._is_sending:
+            yield Outgoing(records=(), waiting=len(self.outbox), busy=True)
+            return
         oldest = sorted(self.outbox)[:limit]
-        return [Pending(number=number, record=self.outbox[number]) for number in oldest]
-
-    async def sent(self, numbers: Sequence[int]) -> None:
-        """Forget records of the outbox that the broker has acknowledged."""
-        for number in numbers:
-            self.outbox.pop(number, None)
+        self._is_sending = True
+        try:
+            yield Outgoing(
+                records=[self.outbox[number] for number in oldest], waiting=len(self.outbox)
+            )
+        finally:
+            self._is_sending = False
+        for number in oldest:
+            del self.outbox[number]
 
     def _held(self, claim: Claim) -> Position:
         position = self.positions.get((claim.log_id, claim.partition))

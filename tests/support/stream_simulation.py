@@ -11,7 +11,7 @@ worker had stored goes with it, as a memory-only broker's does, and is left out 
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Final
 
 from faust.types import TP
@@ -24,8 +24,8 @@ from analytics.contracts.errors import BrokerAway, StoreAway
 from analytics.contracts.events import Event, WindowClosed
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
-from streams.batches import Batch
 from streams.drive import Drive, Waits
+from streams.flow import Bounds
 from streams.outbox import Outbox
 from streams.recipes import recipes
 from streams.step import Stored
@@ -49,6 +49,18 @@ class Logged(Struct, frozen=True):
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+
+
+class Fetched(Struct, frozen=True):
+    """A batch as the drive takes it."""
+
+    log_id: str
+    topic: str
+    partition: int
+    first_offset: int
+    next_offset: int
+    records: Sequence[Logged]
+    size: int
 
 
 class Broker:
@@ -105,10 +117,18 @@ class SimulatedWorker:
     def __init__(self, flow: "Flow") -> None:
         self._flow = flow
         self.positions: dict[TP, int] = {}
+        self.held: frozenset[TP] = frozenset()
         self.broker = flow.broker
         self.ledger = FaultyLedger(flow.store, flow.chance, flow.faults)
         waits = Waits(retry_ms=50, retry_ms_max=400, fenced_ms=2_000)
-        self.drive = Drive(recipes(PRICES, RULES), self.ledger, self, watch=flow.watch, waits=waits)
+        self.drive = Drive(
+            recipes(PRICES, RULES),
+            self.ledger,
+            self,
+            watch=flow.watch,
+            waits=waits,
+            bounds=Bounds(batches_max=2, records_max=20, waiting_bytes_max=4_000),
+        )
 
     def now_ms(self) -> int:
         """Return the virtual time."""
@@ -128,20 +148,30 @@ class SimulatedWorker:
         await asyncio.sleep(0)
         self.positions[tp] = offset
 
+    def hold(self, held: Collection[TP]) -> None:
+        """Read no further for some partitions."""
+        self.held = frozenset(held)
+
+    def hindered(self) -> str:
+        """Say, now and then, that nothing may be stored."""
+        hindered = self._flow.chance.random() < self._flow.faults.hindered
+        return "the outbox is full" if hindered else ""
+
     def quiet(self, tp: TP, offset: int) -> bool:
         """Say whether the log ends at `offset`."""
         return len(self.broker.log[tp.partition]) <= offset
 
-    def fetch(self, tp: TP, records_max: int) -> Batch | None:
+    def fetch(self, tp: TP, records_max: int) -> Fetched | None:
         """Return the next records of a partition and go past them."""
         at = self.positions.get(tp)
-        if at is None:
+        if at is None or tp in self.held:
             return None
         records = self.broker.log[tp.partition][at : at + records_max]
         if not records:
             return None
         self.positions[tp] = at + len(records)
-        return Batch(self.broker.cluster_id, *tp, at, at + len(records), records)
+        size = 500 * len(records)
+        return Fetched(self.broker.cluster_id, *tp, at, at + len(records), records, size)
 
 
 class Flow:
@@ -241,6 +271,8 @@ class Flow:
         for task in list(self._flying):
             if self.chance.random() < 0.5:
                 task.cancel()
+        if self.chance.random() < 0.5:
+            await worker.drive.kill()
         worker.drive.revoked(list(worker.positions))
         self.workers[index] = SimulatedWorker(self)
         await self._assign(self._shares())
@@ -255,7 +287,9 @@ class Flow:
         await self._assign(self._shares())
 
     async def _publish(self) -> None:
-        outbox = Outbox(self.workers[0].ledger, self._broadcast, records_max=3, wait_s=1)
+        outbox = Outbox(
+            self.workers[0].ledger, self._broadcast, records_max=3, waiting_max=99, wait_s=1
+        )
         try:
             await outbox.send_all()
         except (StoreAway, BrokerAway):
@@ -333,7 +367,7 @@ class Flow:
     async def _heal(self) -> None:
         """End all faults, read every partition to its end, close and send every window."""
         await self._land()
-        calm = Faults(away=0.0, unanswered=0.0, steps_max=0)
+        calm = Faults(away=0.0, unanswered=0.0, hindered=0.0, steps_max=0)
         self.faults = calm
         for worker in self.workers:
             worker.ledger.faults = calm

@@ -41,6 +41,7 @@ class Item(Struct, frozen=True):
     first_offset: int
     next_offset: int
     records: Sequence[Written]
+    size: int = 1
 
 
 def written(made: Sequence[Event | bytes], *, first_offset: int = 0) -> list[Written]:

@@ -1,9 +1,11 @@
 """The ledger: claims, commits and recalled sessions, on every store."""
 
+from contextlib import suppress
+
 import pytest
 
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.errors import Fenced
+from analytics.contracts.errors import BrokerAway, Fenced
 from analytics.measures.rows import Measures
 from streams.ledger import Claim, Ledger
 from tests.support.facts import T0_MS
@@ -70,7 +72,8 @@ async def test_a_worker_whose_partition_was_claimed_by_another_writes_nothing(st
     assert store.look.raw_ids() == ["event-0"]
     assert (store.look.cells(), store.look.graves()) == ([], [])
     assert await store.ledger.recall([session_key()]) == {}
-    assert list(await store.ledger.pending(limit=10)) == []
+    async with store.ledger.sending(limit=10) as outgoing:
+        assert (list(outgoing.records), outgoing.waiting) == ([], 0)
     assert (await _claim(store.other)).next_offset == 1
 
 
@@ -185,12 +188,33 @@ async def test_records_leave_the_outbox_in_the_order_they_came(store: Store) -> 
     await store.ledger.commit(claim, outcome(0, 1), outbox=records[:3])
     await store.ledger.commit(claim, outcome(1, 2), outbox=records[3:])
 
-    oldest = await store.other.pending(limit=4)
-    await store.other.sent([one.number for one in oldest])
-    rest = await store.ledger.pending(limit=4)
+    async with store.other.sending(limit=4) as oldest:
+        pass
+    async with store.ledger.sending(limit=4) as rest:
+        pass
 
-    assert [one.record for one in oldest] == records[:4]
-    assert [one.record for one in rest] == records[4:]
+    assert (list(oldest.records), oldest.waiting) == (records[:4], 5)
+    assert (list(rest.records), rest.waiting) == (records[4:], 1)
+
+
+@pytest.mark.requirement("results-published")
+async def test_one_sender_has_the_outbox_at_a_time_and_what_it_fails_to_send_stays(
+    store: Store,
+) -> None:
+    claim = await _claim(store.ledger)
+    await store.ledger.commit(claim, outcome(0, 1), outbox=[RECORD, RECORD])
+
+    with suppress(BrokerAway):
+        async with store.ledger.sending(limit=1) as mine:
+            async with store.other.sending(limit=1) as theirs:
+                pass
+            raise BrokerAway("no acknowledgement")
+    async with store.other.sending(limit=5) as again:
+        pass
+
+    assert (len(mine.records), mine.busy) == (1, False)
+    assert (len(theirs.records), theirs.busy) == (0, True)
+    assert len(again.records) == 2
 
 
 @pytest.mark.requirement("unreadable-buried")

@@ -105,8 +105,11 @@ class Thread(BatchThread):
         self.consumer = self.owner  # type: ignore[assignment] # as much of one as is used
         self.parent_loop = asyncio.get_running_loop()
         self._consumer = log
+        self.thread_loop = asyncio.get_running_loop()
         self._next = {}
         self._known = set()
+        self._held = self._active = frozenset()
+        self._wanted = set()
 
     async def call_thread(self, fun: Any, *args: Any, **kwargs: Any) -> Any:
         """Call at once."""
@@ -145,7 +148,7 @@ async def test_a_batch_is_cut_where_it_would_hold_too_much_and_leaves_no_hole() 
     thread.records_max, thread.bytes_max = 3, 10_000
     by_records = (await thread.fetch(log))[PARTITION]
     await thread.move({PARTITION: 0})
-    thread.records_max, thread.bytes_max = 100, 200
+    thread.records_max, thread.bytes_max = 100, 2 * (batches.RECORD_BYTES + 36)
 
     by_bytes = (await thread.fetch(log))[PARTITION]
 
@@ -232,11 +235,16 @@ async def test_a_consumer_that_is_closed_says_so_as_faust_expects() -> None:
 
 def test_an_app_is_given_the_transport_that_makes_batches() -> None:
     app = faust.App("test", broker="kafka://127.0.0.1:1", autodiscover=False)
-    limits = batches.Limits(records_max=7, bytes_max=8, fetch_wait_ms=9)
+    limits = batches.Limits(records_max=7, bytes_max=8, fetch_wait_ms=9, fetch_bytes_max=10)
 
     batches.install(app, None, limits)  # type: ignore[arg-type] # nothing is asked of it
 
     consumer = app.transport.Consumer
     assert issubclass(consumer, batches.BatchConsumer)
     thread = consumer.thread_class
-    assert (thread.records_max, thread.bytes_max, thread.fetch_wait_ms) == (7, 8, 9)
+    assert (thread.records_max, thread.bytes_max, thread.fetch_wait_ms, thread.fetch_bytes_max) == (
+        7,
+        8,
+        9,
+        10,
+    )

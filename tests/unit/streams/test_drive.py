@@ -1,7 +1,7 @@
 """Who holds which partition, what waits, and what goes back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 from faust.types import TP
@@ -11,6 +11,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import StoreAway
 from analytics.measures.rows import Outcome
 from streams.drive import Drive, Waits
+from streams.flow import Bounds
 from streams.ledger import Burial, Claim
 from tests.support import facts
 from tests.support.ledger_memory import MemoryLedger
@@ -19,6 +20,7 @@ from tests.support.stream_steps import LOG, RECIPES, item, until
 
 PARTITION = TP(topics.AGENTS.address, 0)
 EVENTS = [facts.request(f"r{n}", id=f"e{n}", at_ms=facts.T0_MS + n) for n in range(6)]
+BOUNDS = Bounds()
 WAITS = Waits(retry_ms=100, retry_ms_max=1_000, fenced_ms=5_000)
 
 
@@ -30,6 +32,8 @@ class Clockwork:
         self.slept: list[float] = []
         self.placed: list[tuple[TP, int]] = []
         self.is_quiet = True
+        self.held: list[set[TP]] = []
+        self.hindrance = ""
 
     def now_ms(self) -> int:
         """Return the time."""
@@ -48,6 +52,14 @@ class Clockwork:
     async def place(self, tp: TP, offset: int) -> None:
         """Note where a partition goes on."""
         self.placed.append((tp, offset))
+
+    def hold(self, held: Collection[TP]) -> None:
+        """Note which partitions are held."""
+        self.held.append(set(held))
+
+    def hindered(self) -> str:
+        """Say what the test wants."""
+        return self.hindrance
 
     def quiet(self, tp: TP, offset: int) -> bool:
         """Say what the test wants."""
@@ -84,9 +96,10 @@ class Broken(MemoryLedger):
         raise KeyError(topic)
 
 
-def _drive(ledger: MemoryLedger) -> tuple[Drive, Clockwork, Silent]:
+def _drive(ledger: MemoryLedger, bounds: Bounds = BOUNDS) -> tuple[Drive, Clockwork, Silent]:
     world, watch = Clockwork(), Silent()
-    return Drive(RECIPES, ledger, world, watch=watch, waits=WAITS), world, watch
+    drive = Drive(RECIPES, ledger, world, watch=watch, waits=WAITS, bounds=bounds)
+    return drive, world, watch
 
 
 def _ids(ledger: MemoryLedger) -> list[str]:
@@ -132,7 +145,7 @@ async def test_a_store_that_is_away_is_waited_for_with_backoff_and_the_batch_is_
 
     assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     assert len(_ids(ledger)) == 6
-    assert drive.waiting == ""
+    assert drive.waiting == {}
 
 
 async def test_a_revoked_partition_is_let_go_in_the_middle_of_a_wait() -> None:

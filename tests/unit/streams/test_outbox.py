@@ -39,14 +39,14 @@ def _ledger() -> MemoryLedger:
 async def test_all_results_are_sent_in_order_and_forgotten() -> None:
     ledger, topic = _ledger(), Topic()
 
-    sent = await Outbox(ledger, topic, records_max=3, wait_s=1).send_all()
+    sent = await Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=1).send_all()
 
     assert (sent, topic.records, ledger.outbox) == (7, RECORDS, {})
 
 
 async def test_what_was_not_acknowledged_is_sent_again() -> None:
     ledger, topic = _ledger(), Topic(away=1)
-    outbox = Outbox(ledger, topic, records_max=3, wait_s=1)
+    outbox = Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=1)
 
     with pytest.raises(BrokerAway):
         await outbox.send_all()
@@ -59,12 +59,12 @@ async def test_what_was_not_acknowledged_is_sent_again() -> None:
 
 async def test_a_commit_that_fills_the_outbox_wakes_it() -> None:
     ledger, topic = MemoryLedger(), Topic()
-    outbox = Outbox(ledger, topic, records_max=3, wait_s=3_600)
+    outbox = Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=3_600)
     running = asyncio.create_task(outbox.run())
     await asyncio.sleep(0)
 
     ledger.outbox = dict(enumerate(RECORDS, start=1))
-    outbox.filled()
+    outbox.filled(len(RECORDS))
 
     await until(lambda: not ledger.outbox)
     running.cancel()
@@ -73,9 +73,37 @@ async def test_a_commit_that_fills_the_outbox_wakes_it() -> None:
 
 async def test_a_broker_that_is_away_is_tried_again() -> None:
     ledger, topic = _ledger(), Topic(away=2)
-    running = asyncio.create_task(Outbox(ledger, topic, records_max=10, wait_s=0.001).run())
+    running = asyncio.create_task(
+        Outbox(ledger, topic, records_max=10, waiting_max=100, wait_s=0.001).run()
+    )
 
     await until(lambda: not ledger.outbox)
     running.cancel()
 
     assert topic.records == RECORDS * 3
+
+
+async def test_a_full_outbox_says_so_until_some_of_it_was_sent() -> None:
+    ledger, topic = _ledger(), Topic(away=1)
+    outbox = Outbox(ledger, topic, records_max=5, waiting_max=7, wait_s=1)
+
+    with pytest.raises(BrokerAway):
+        await outbox.send_all()
+    full = outbox.full
+    await outbox.send_all()
+    sent = outbox.full
+    outbox.filled(8)
+
+    assert full == "7 results wait to be sent, and 7 may"
+    assert (sent, outbox.full) == ("", "8 results wait to be sent, and 7 may")
+
+
+async def test_while_another_worker_sends_nothing_is_sent_twice() -> None:
+    ledger, mine, theirs = _ledger(), Topic(), Topic()
+
+    async with ledger.sending(limit=7) as outgoing:
+        await theirs(outgoing.records)
+        sent = await Outbox(ledger, mine, records_max=7, waiting_max=9, wait_s=1).send_all()
+
+    assert (sent, mine.records, theirs.records) == (0, [], RECORDS)
+    assert ledger.outbox == {}
