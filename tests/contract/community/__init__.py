@@ -1,1 +1,1 @@
-"""What Mainstem asks of TimescaleDB's Community edition, held against one that runs in a process."""
+"""What Mainstem asks of TimescaleDB's Community edition, and the answers of one in a process."""
