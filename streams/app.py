@@ -36,6 +36,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError
 from streams import batches, ending, metrics
 from streams.agents import activity, burials, connections, reviews
+from streams.cutting import Batch
 from streams.drive import Drive, Waits
 from streams.flow import Bounds
 from streams.health import Progress
@@ -198,7 +199,7 @@ class _Stream:
         end = self._consumer.end(tp)
         return end is not None and end <= offset
 
-    async def _give(self, batch: batches.Batch) -> None:
+    async def _give(self, batch: Batch) -> None:
         self._drive.give(batch)
 
     @property

@@ -20,7 +20,7 @@ version that it holds for; a test fails when one of them reads differently.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import faust
@@ -34,7 +34,8 @@ from msgspec import Struct
 from yarl import URL
 
 from streams import ending, metrics
-from streams.parsed import Record, spare_copies
+from streams.cutting import Batch, Cutter
+from streams.parsed import spare_copies
 
 log = logging.getLogger(__name__)
 faust_log = logging.getLogger("faust.batches")
@@ -46,25 +47,8 @@ POSITION_WAIT_S: Final = 3.0
 ASK_WAIT_S: Final = 2.0
 """How long the broker has to say who it is, where it ends, or that it noted an offset."""
 
-RECORD_BYTES: Final = 256
-"""What a record weighs beyond its key and value, about, once it is read."""
-
 NOBODY: Final = TP("", -1)
 """Asked for beside the partitions that are wanted: with none at all, aiokafka gives all."""
-
-
-class Batch(Struct, frozen=True):
-    """The records of one partition from one fetch: all of `[first_offset, next_offset)`."""
-
-    log_id: str
-    """The cluster id of the broker that the records came from."""
-    topic: str
-    partition: int
-    first_offset: int
-    next_offset: int
-    records: Sequence[Record]
-    size: int = 0
-    """What its records weigh, in bytes, about."""
 
 
 class Positions(Protocol):
@@ -87,8 +71,7 @@ class BatchThread(ending.EndingConsumerThread):
     """The thread that fetches; makes batches of records and knows which log they are from."""
 
     logger = faust_log
-    records_max: int = 5_000
-    bytes_max: int = 4 * 1024 * 1024
+    cutter: Cutter
     fetch_wait_ms: int = 250
     fetch_bytes_max: int = 8 * 1024 * 1024
     _log_id: str = ""
@@ -135,22 +118,9 @@ class BatchThread(ending.EndingConsumerThread):
             if records[0].offset < first:
                 self._distrust("a partition went back without having been asked to", tp)
                 return {}
-            batches[tp] = list(self._cut(tp, first, records))
+            batches[tp] = list(self.cutter.cut(self._log_id, tp, first, records))
             self._next[tp] = records[-1].offset + 1
         return batches
-
-    def _cut(self, tp: TP, first: int, records: Sequence[Record]) -> Iterable[Batch]:
-        start, size = 0, 0
-        for index, record in enumerate(records):
-            weight = RECORD_BYTES + len(record.value or b"") + len(record.key or b"")
-            if index > start and (
-                size + weight > self.bytes_max or index - start >= self.records_max
-            ):
-                cut = records[start:index]
-                yield Batch(self._log_id, *tp, first, record.offset, cut, size)
-                first, start, size = record.offset, index, 0
-            size += weight
-        yield Batch(self._log_id, *tp, first, records[-1].offset + 1, records[start:], size)
 
     def hold(self, held: Collection[TP]) -> None:
         """Hand nothing more on of these partitions, and of all others again; returns at once."""
@@ -288,7 +258,7 @@ class BatchConsumer(driver.Consumer):
             partition=record.partition,
             offset=record.next_offset - 1,
             timestamp=last.timestamp / 1000,
-            timestamp_type=last.timestamp_type,
+            timestamp_type=0,
             headers=None,
             key=b"",
             value=record,  # type: ignore[arg-type] # the raw codec passes it through as it is
@@ -407,8 +377,7 @@ def install(app: faust.App, positions: Positions, limits: Limits) -> None:
 
     class Thread(BatchThread):
         logger = faust_log
-        records_max = limits.records_max
-        bytes_max = limits.bytes_max
+        cutter = Cutter(records_max=limits.records_max, bytes_max=limits.bytes_max)
         fetch_wait_ms = limits.fetch_wait_ms
         fetch_bytes_max = limits.fetch_bytes_max
 

@@ -8,7 +8,7 @@ from faust.types import StreamT
 
 from analytics.contracts import topics
 from streams.agents.taking import Take, source
-from streams.batches import Batch
+from streams.cutting import Batch
 
 TOPIC = topics.REVIEWS
 NAME = "reviews"

@@ -9,7 +9,7 @@ import faust
 from faust.types import TopicT
 
 from analytics.contracts.topics import Topic
-from streams.batches import Batch
+from streams.cutting import Batch
 
 Take = Callable[[Batch], Awaitable[None]]
 """Has a batch stored in its turn; does not wait until it is."""

@@ -12,7 +12,8 @@ from faust.types import TP
 from msgspec import Struct
 
 from streams import batches
-from streams.batches import Batch, BatchThread
+from streams.batches import BatchThread
+from streams.cutting import RECORD_BYTES, Batch, Cutter
 
 PARTITION = TP("t", 0)
 
@@ -23,6 +24,8 @@ class Fetched(Struct, frozen=True):
     offset: int
     value: bytes | None = b"x" * 36
     key: bytes | None = None
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Answer(Struct, frozen=True):
@@ -65,6 +68,7 @@ class Log:
         self._fetcher = self
         self._subscriptions = self
         self._records: dict[TP, object] = {PARTITION: object()}
+        self._fetch_waiters: set[asyncio.Future[None]] = set()
 
     @contextmanager
     def fetch_context(self) -> Iterator[None]:
@@ -76,6 +80,10 @@ class Log:
     ) -> Mapping[TP, Sequence[Fetched]]:
         """Return what is there."""
         return {tp: records for tp, records in self.records.items() if tp in partitions}
+
+    def _notify(self, waiter: "asyncio.Future[None]") -> None:
+        """Wake whoever waits for records."""
+        waiter.set_result(None)
 
     def seek(self, tp: TP, offset: int) -> None:
         """Go to an offset."""
@@ -99,6 +107,8 @@ class Owner:
 
 class Thread(BatchThread):
     """The thread's own logic, on the loop of the test."""
+
+    cutter = Cutter(records_max=100, bytes_max=1_000_000)
 
     def __init__(self, log: Log) -> None:
         self.owner = Owner()
@@ -145,10 +155,10 @@ async def test_a_fetch_is_one_batch_from_where_it_was_placed_to_its_last_record(
 async def test_a_batch_is_cut_where_it_would_hold_too_much_and_leaves_no_hole() -> None:
     log = Log({PARTITION: [Fetched(n) for n in range(7)]})
     thread = await _placed(log)
-    thread.records_max, thread.bytes_max = 3, 10_000
+    thread.cutter = Cutter(records_max=3, bytes_max=10_000)
     by_records = (await thread.fetch(log))[PARTITION]
     await thread.move({PARTITION: 0})
-    thread.records_max, thread.bytes_max = 100, 2 * (batches.RECORD_BYTES + 36)
+    thread.cutter = Cutter(records_max=100, bytes_max=2 * (RECORD_BYTES + 36))
 
     by_bytes = (await thread.fetch(log))[PARTITION]
 
@@ -161,7 +171,7 @@ async def test_a_batch_is_cut_where_it_would_hold_too_much_and_leaves_no_hole() 
 async def test_one_record_over_the_limit_is_a_batch_of_its_own() -> None:
     log = Log({PARTITION: [Fetched(0), Fetched(1, b"x" * 999), Fetched(2)]})
     thread = await _placed(log)
-    thread.bytes_max = 300
+    thread.cutter = Cutter(records_max=100, bytes_max=300)
 
     cut = (await thread.fetch(log))[PARTITION]
 
@@ -242,9 +252,50 @@ def test_an_app_is_given_the_transport_that_makes_batches() -> None:
     consumer = app.transport.Consumer
     assert issubclass(consumer, batches.BatchConsumer)
     thread = consumer.thread_class
-    assert (thread.records_max, thread.bytes_max, thread.fetch_wait_ms, thread.fetch_bytes_max) == (
-        7,
-        8,
-        9,
-        10,
-    )
+    assert (thread.fetch_wait_ms, thread.fetch_bytes_max) == (9, 10)
+
+
+async def test_a_held_partition_is_not_handed_on_until_it_is_let_go_on() -> None:
+    log = Log({PARTITION: [Fetched(0)]})
+    thread = await _placed(log)
+    thread.hold({PARTITION})
+    await asyncio.sleep(0)
+
+    held = await thread.fetch(log)
+    thread.hold(set())
+    await asyncio.sleep(0)
+    let_go = await thread.fetch(log)
+
+    assert held == {}
+    assert [one.next_offset for one in let_go[PARTITION]] == [1]
+
+
+async def test_a_fetch_that_waits_for_others_hands_on_what_is_let_go_on_meanwhile() -> None:
+    log = Log({})
+    thread = await _placed(log)
+    await thread.fetch(log)
+    thread.hold({PARTITION})
+    await asyncio.sleep(0)
+    waiter = asyncio.get_running_loop().create_future()
+    log._fetch_waiters = {waiter}
+    held = set(thread._wanted)
+
+    thread.hold(set())
+    await asyncio.sleep(0)
+
+    assert PARTITION not in held
+    assert PARTITION in thread._wanted
+    assert waiter.done()
+
+
+async def test_a_batch_keeps_of_headers_what_a_burial_reads_and_keeps_it_once() -> None:
+    source = ("ce_source", b"/tenants/acme/hook")
+    headers = (("ce_id", b"1"), source, ("content-type", b"application/json"))
+    log = Log({PARTITION: [Fetched(n, headers=list(headers)) for n in range(2)]})
+    thread = await _placed(log)
+
+    [batch] = (await thread.fetch(log))[PARTITION]
+
+    first, second = batch.records
+    assert first.headers == (source,)
+    assert first.headers is second.headers
