@@ -65,8 +65,12 @@ class Node(Struct, frozen=True, kw_only=True):
 
 
 def new_cluster_id() -> str:
-    """Return a fresh cluster id in Kafka's own form: 16 random bytes in URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """Return a fresh cluster id in Kafka's own form: 16 random bytes in URL-safe base64.
+
+    One that begins with a dash would be read as an option; Kafka makes none such either.
+    """
+    made = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    return new_cluster_id() if made.startswith("-") else made
 
 
 def libraries(cache: Path) -> Path:

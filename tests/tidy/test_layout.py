@@ -11,8 +11,8 @@ from tests.tidy.tree import DATA, ROOT, File, paths, python_files
 TOP: Final = {"analytics", "gateway", "streams", "apps", "tests"}
 """Where Python may live."""
 TEST_FOLDERS: Final = {
-    "unit", "property", "contract", "simulation", "integration", "e2e", "helm", "tidy", "bench",
-    "support", "data",
+    "unit", "property", "contract", "simulation", "integration", "faults", "e2e", "helm", "tidy",
+    "bench", "support", "data",
 }  # fmt: skip
 FRAGMENT: Final = re.compile(
     r"^\d+(\.\d+)?\.(added|changed|deprecated|removed|fixed|security)\.md$"

@@ -1,0 +1,1 @@
+"""Real processes under load, killed and paused: nothing lost, nothing counted twice."""

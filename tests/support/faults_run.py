@@ -1,0 +1,269 @@
+"""One run: load, faults by a schedule, drain, comparison, and how long each fault took to pass.
+
+The time to resume is taken from the moment the part answers again (for a worker, from the kill)
+until the store has, on every partition, gone beyond where it was.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psycopg
+from msgspec import Struct
+
+from analytics.contracts import topics
+from apps.local import drain
+from apps.topics import cluster_id
+from tests.support.faults_load import Load, Pace
+from tests.support.faults_parts import Parts, Shape, running, until
+from tests.support.faults_schedule import STORE_TROUBLE, Fault, Kind
+from tests.support.faults_truth import Found, compare
+
+RESUME_S: Final = 60.0
+"""How long a fault may keep the stream from going on before the run fails."""
+DRAIN_S: Final = 60.0
+PAUSE_S: Final = 10.0
+"""How long a paused worker sleeps: longer than `SESSION` and what its group needs to notice."""
+STALL_S: Final = 3.0
+SLOW_S: Final = 0.02
+"""What every chunk between a worker and a slow store takes, either way."""
+SLOW_EVENTS: Final = 500
+MID_COMMIT: Final = b"copy events"
+"""What a worker asks in the middle of a commit, its offset moved and not yet kept."""
+WAITING: Final = "waiting part=store"
+FULL_EVENTS: Final = 500
+SESSION: Final = {"MAINSTEM_STREAMS_SESSION_TIMEOUT_S": "6"}
+LOAD_S: Final = 30.0
+LOOK_S: Final = 0.03
+ARTIFACT: Final = Path(__file__).resolve().parents[2] / "artifacts" / "faults.json"
+FENCED: Final = "claimed by another worker"
+_REACHED: Final = """
+select l.partition, l.next_offset from ledger l join logs using (log_id)
+ where cluster_id = %s and topic = %s
+"""
+
+
+class Resumed(Struct, frozen=True, kw_only=True):
+    """One fault that passed, and how long it took."""
+
+    kind: Kind
+    away_s: float
+    """From the fault until the part answered again; for a worker that is not what counts."""
+    resumed_s: float
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """What a run came to."""
+
+    name: str
+    seed: int
+    workers: int
+    faults: tuple[Resumed, ...]
+    resumed_p50_s: float
+    resumed_max_s: float
+    repeated: int
+    refused: int
+    given_up: int
+    fenced: int
+    """How often a worker found that another had claimed what it was writing for."""
+    starts: dict[str, int]
+    """How often each part that is there in the end was started."""
+    seconds: float
+    found: Found
+
+
+class Run:
+    """One run under way."""
+
+    def __init__(self, parts: Parts, load: Load) -> None:
+        self.parts = parts
+        self.load = load
+        self.resumed: list[Resumed] = []
+        self._cluster = ""
+        self._waking: asyncio.Task[None] | None = None
+
+    async def meet(self, fault: Fault) -> None:
+        """Wait until it is due, do it, and wait until the stream goes on."""
+        if not self._cluster:
+            self._cluster = await cluster_id(self.parts.broker)
+        await self._pass(fault.after)
+        begun = time.monotonic()
+        back = await self._do(fault)
+        before = await self.reached()
+        assert before, "the store answered a moment ago"
+        await until(lambda: self._beyond(before), what=f"going on after {fault}", seconds=RESUME_S)
+        now = time.monotonic()
+        if self._waking is not None:
+            await self._waking
+        resumed = Resumed(
+            kind=fault.kind, away_s=round(back - begun, 2), resumed_s=round(now - back, 2)
+        )
+        self.resumed.append(resumed)
+        print(f"  {resumed.kind}: away {resumed.away_s} s, resumed in {resumed.resumed_s} s")  # noqa: T201 - shown while it runs
+
+    async def reached(self) -> Mapping[int, int]:
+        """Return the next offset of each partition of the agents' topic, as the store has it."""
+        url = self.parts.store.url
+        try:
+            async with await psycopg.AsyncConnection.connect(url, connect_timeout=2) as db:
+                rows = await db.execute(_REACHED, [self._cluster, topics.AGENTS.address])
+                return {partition: offset async for partition, offset in rows}
+        except psycopg.Error:
+            return {}
+
+    async def finish(self) -> None:
+        """Let the load end, and wait until the store has all of it."""
+        await self.load.stop()
+        await until(self._drained, what="the store has what the broker has", seconds=DRAIN_S)
+
+    async def _drained(self) -> bool:
+        lacking = await drain.until_read(self.parts.broker, self.parts.store.url, wait_s=DRAIN_S)
+        return lacking == 0
+
+    def _sent(self, target: int) -> bool:
+        self.load.fail_if_ended()
+        return len(self.load.acknowledged) >= target
+
+    async def _beyond(self, before: Mapping[int, int]) -> bool:
+        self.load.fail_if_ended()
+        await asyncio.sleep(LOOK_S)
+        now = await self.reached()
+        return bool(now) and all(now.get(one, 0) > offset for one, offset in before.items())
+
+    async def _do(self, fault: Fault) -> float:
+        """Do what the fault says; return the moment from which the stream should go on."""
+        workers = self.parts.workers
+        worker = workers[fault.pick % len(workers)]
+        match fault.kind:
+            case Kind.KILL_WORKER:
+                self.parts.kill(worker)
+                return time.monotonic()
+            case Kind.KILL_GATEWAY | Kind.KILL_BROKER | Kind.KILL_STORE:
+                name = fault.kind.removeprefix("kill ")
+                await self.parts.back(name, self.parts.kill(name))
+            case Kind.RESTART_BROKER:
+                before = self.parts.pid("broker")
+                assert before is not None
+                os.kill(before, signal.SIGTERM)
+                await self.parts.back("broker", before)
+            case Kind.PAUSE_WORKER:
+                pid = self.parts.pid(worker)
+                assert pid is not None
+                os.kill(pid, signal.SIGSTOP)
+                self._waking = asyncio.create_task(_wake(pid))
+            case Kind.ADD_WORKER:
+                await self.parts.add_worker()
+            case Kind.REMOVE_WORKER:
+                await self.parts.remove_worker(worker)
+            case Kind.FILL_DISK:
+                await self._fill()
+            case _:
+                await self._trouble(fault.kind)
+        return time.monotonic()
+
+    async def _fill(self) -> None:
+        """Fill the store's disk until the worker waits for the store; then free it."""
+        disk = self.parts.shape.disk
+        assert disk is not None, "a disk to fill is asked for by the shape"
+        waited = self.parts.logged(WAITING)
+        disk.fill()
+        try:
+            await until(
+                lambda: self.parts.logged(WAITING) > waited,
+                what="the worker waits for the store",
+                seconds=RESUME_S,
+            )
+            await self._pass(FULL_EVENTS)
+        finally:
+            disk.free()
+
+    async def _trouble(self, kind: Kind) -> None:
+        """Do what only a proxy between the workers and the store can do."""
+        proxy = self.parts.proxy
+        assert proxy is not None, f"{kind} needs a proxy"
+        match kind:
+            case Kind.SLOW_STORE:
+                proxy.delay_s = SLOW_S
+                await self._pass(SLOW_EVENTS)
+                proxy.delay_s = 0.0
+            case Kind.STALL_STORE:
+                proxy.stall()
+                await asyncio.sleep(STALL_S)
+                proxy.flow()
+            case Kind.DESERT_STORE:
+                await proxy.mute(MID_COMMIT)
+                await asyncio.sleep(STALL_S)
+                proxy.desert()
+                proxy.flow()
+            case _:
+                proxy.reset()
+
+    async def _pass(self, events: int) -> None:
+        """Let so many more events be acknowledged."""
+        target = len(self.load.acknowledged) + events
+        await until(
+            lambda: self._sent(target), what=f"{target} events acknowledged", seconds=LOAD_S
+        )
+
+
+async def _wake(pid: int) -> None:
+    await asyncio.sleep(PAUSE_S)
+    os.kill(pid, signal.SIGCONT)
+
+
+async def run(
+    folder: Path,
+    faults: Sequence[Fault],
+    *,
+    name: str,
+    seed: int,
+    shape: Shape | None = None,
+    pace: Pace | None = None,
+) -> Report:
+    """Run the processes under load through these faults; return what it came to."""
+    begun = time.monotonic()
+    print(f"{name}, seed {seed}: " + ", ".join(f"{f.kind} after {f.after}" for f in faults))  # noqa: T201 - to be replayed
+    with_proxy = any(fault.kind in STORE_TROUBLE for fault in faults)
+    async with running(folder, shape, with_proxy=with_proxy) as parts:
+        load = Load(parts.gateway_url, seed=seed, pace=pace)
+        under_way = Run(parts, load)
+        load.start()
+        try:
+            for fault in faults:
+                await under_way.meet(fault)
+            await under_way.finish()
+        finally:
+            await load.abandon()
+        found = await asyncio.to_thread(compare, load.known, load.acknowledged, parts.store.url)
+    times = sorted(one.resumed_s for one in under_way.resumed) or [0.0]
+    report = Report(
+        name=name,
+        seed=seed,
+        workers=(shape or Shape()).workers,
+        faults=tuple(under_way.resumed),
+        resumed_p50_s=times[(len(times) - 1) // 2],
+        resumed_max_s=times[-1],
+        repeated=load.repeated,
+        refused=load.refused,
+        given_up=load.given_up,
+        fenced=parts.logged(FENCED),
+        starts={name: keeper.starts for name, keeper in parts.keepers.items()},
+        seconds=round(time.monotonic() - begun, 1),
+        found=found,
+    )
+    keep(report)
+    return report
+
+
+def keep(report: Report, path: Path = ARTIFACT) -> None:
+    """Print the report, and write it beside those of other runs by its name and seed."""
+    kept: dict[str, object] = msgspec.json.decode(path.read_bytes()) if path.exists() else {}
+    kept[f"{report.name}, seed {report.seed}"] = msgspec.to_builtins(report)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2))
+    print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())  # noqa: T201 - the report
