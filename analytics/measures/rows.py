@@ -173,6 +173,28 @@ class SeenRow(Struct, frozen=True, kw_only=True, gc=False):
     memory: bytes
 
 
+class MergedRow(Struct, frozen=True, gc=False):
+    """One series over one window, of all partitions, as far as is known: absolute."""
+
+    key: CellKey
+    width_ms: int
+    start_ms: int
+    revision: int
+    """0 when the window closed; each time that more came for it afterwards, one more."""
+    source_count: int
+    measures: Measures
+    latency: bytes
+
+
+class KeptRow(Struct, frozen=True, gc=False):
+    """A record that the second stage still needs, as it came; see `windows.merging`."""
+
+    offset: int
+    until_ms: int
+    """The latest end of the windows that it tells of."""
+    payload: bytes
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """What one batch of one partition amounts to."""
 
@@ -188,3 +210,10 @@ class Outcome(Struct, frozen=True, kw_only=True):
     late_count: int
     duplicate_count: int
     backfill_count: int
+    merged: tuple[MergedRow, ...] = ()
+    """Windows of all partitions that closed or were revised, to be published."""
+    kept: tuple[KeptRow, ...] = ()
+    released_ms: int = 0
+    """What was kept until then, or less, is not needed any more."""
+    state: bytes = b""
+    """What a second stage knows beside what it keeps; empty for a first stage."""

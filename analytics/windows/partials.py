@@ -1,0 +1,164 @@
+"""What one partition knows of windows that others know something of too, on its way to be merged.
+
+The first stage folds each partition by itself. When it closes a window, the cell it has is final
+for that partition: a `Partial`, absolute, which replaces and is never added. A `Parcel` carries the
+partials of one commit to one target of the second stage, and how far the sender's watermark has
+come; a parcel without partials says only that. Series are spread over a fixed number of targets by
+a digest of what they are, and a record's key is its target, so that all partials of a series meet
+in one partition whoever sends them and however many partitions there are.
+
+On the wire a parcel is MessagePack: arrays in the order of the fields, measures as pairs of a
+column's place in `rows.MEASURES` and an amount, zeros left out.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct, structs
+
+from analytics.contracts.errors import Refused
+from analytics.contracts.ids import EpochMs, TenantId
+from analytics.measures.rows import MEASURES, WIDTHS_MS, CellKey, CellRow, Grain, Measures
+
+PARCEL_BYTES_MAX: Final = 512 * 1024
+"""About what one parcel may weigh; more goes into several."""
+_PARTIAL_BYTES: Final = 160
+"""What a partial weighs beside its texts and sketch, at the most usual."""
+TARGETS: Final = 8
+"""How many ways series are spread. Fixed: a series that moved would be told of in two places."""
+_TARGETS_REMEMBERED: Final = 65_536
+
+_MEASURE_COUNT: Final = len(MEASURES)
+_Column = Annotated[int, Meta(ge=0, lt=_MEASURE_COUNT)]
+_FIELDS: Final = CellKey.__struct_fields__
+
+
+class Partial(Struct, frozen=True, array_like=True, gc=False):
+    """One series over one window, as one partition closed it."""
+
+    series: tuple[str, ...]
+    """The dimensions of a `CellKey`, in its order."""
+    width_ms: int
+    start_ms: EpochMs
+    columns: list[tuple[_Column, int]]
+    latency: bytes
+
+    @property
+    def key(self) -> CellKey:
+        """The series as the store names it."""
+        tenant, grain, *rest = self.series
+        return CellKey(TenantId(tenant), Grain(grain), *rest)
+
+    @property
+    def end_ms(self) -> int:
+        """Where its window ends."""
+        return self.start_ms + self.width_ms
+
+    @property
+    def measures(self) -> Measures:
+        """All sums, zeros too."""
+        sums = [0] * _MEASURE_COUNT
+        for column, amount in self.columns:
+            sums[column] = amount
+        return Measures(*sums)
+
+
+class Parcel(Struct, frozen=True, array_like=True, gc=False):
+    """What one partition of a log of facts tells one partition of the second stage."""
+
+    log_id: int
+    """The store's number for the log that the partials come from."""
+    partition: int
+    target: int
+    """Which of `TARGETS` it is for; several may share a partition of the topic."""
+    watermark_ms: EpochMs
+    """How far event time has come there; 0 in all but the last of several parcels of one commit."""
+    partials: list[Partial]
+
+    @property
+    def source(self) -> tuple[int, int, int]:
+        """Who sent it, and for which target."""
+        return (self.log_id, self.partition, self.target)
+
+    @property
+    def until_ms(self) -> int:
+        """The latest end of its windows; 0 without any."""
+        return max((partial.end_ms for partial in self.partials), default=0)
+
+
+class BadParcel(Refused):
+    """Bytes that are no parcel of partials."""
+
+    code = "bad-parcel"
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(Parcel)
+
+
+def encode(parcel: Parcel) -> bytes:
+    """Return the parcel as bytes."""
+    return _encoder.encode(parcel)
+
+
+def decode(data: bytes) -> Parcel:
+    """Return the parcel that `encode` wrote; raise `BadParcel` for anything else."""
+    try:
+        parcel = _decoder.decode(data)
+        for partial in parcel.partials:
+            if len(partial.series) != len(_FIELDS) or partial.width_ms not in WIDTHS_MS:
+                raise BadParcel(f"a partial of {partial.series!r} over {partial.width_ms!r} ms")
+            Grain(partial.series[1])
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadParcel(f"no parcel of partials: {error}") from error
+    return parcel
+
+
+def partial_of(cell: CellRow) -> Partial:
+    """Return a closed cell as a partial."""
+    amounts = structs.astuple(cell.measures)
+    return Partial(
+        tuple(str(value) for value in structs.astuple(cell.key)),
+        cell.width_ms,
+        cell.start_ms,
+        [(column, amount) for column, amount in enumerate(amounts) if amount],
+        cell.latency,
+    )
+
+
+@lru_cache(_TARGETS_REMEMBERED)
+def target_of(key: CellKey) -> int:
+    """Return which of `TARGETS` merges a series."""
+    spelled = "\x1f".join(map(str, structs.astuple(key))).encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(spelled, digest_size=8).digest(), "big") % TARGETS
+
+
+def parcels(
+    closed: Iterable[CellRow], *, log_id: int, partition: int, watermark_ms: int
+) -> list[Parcel]:
+    """Return what to send to each target, in order: every one gets the watermark."""
+    shares: list[list[Partial]] = [[] for _ in range(TARGETS)]
+    for cell in closed:
+        shares[target_of(cell.key)].append(partial_of(cell))
+    sent = []
+    for target, share in enumerate(shares):
+        *early, last = _cut(share)
+        sent += [Parcel(log_id, partition, target, 0, piece) for piece in early]
+        sent.append(Parcel(log_id, partition, target, watermark_ms, last))
+    return sent
+
+
+def _cut(share: Sequence[Partial]) -> list[list[Partial]]:
+    pieces: list[list[Partial]] = [[]]
+    size = 0
+    for partial in share:
+        weight = _PARTIAL_BYTES + sum(map(len, partial.series)) + len(partial.latency)
+        if pieces[-1] and size + weight > PARCEL_BYTES_MAX:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(partial)
+        size += weight
+    return pieces
