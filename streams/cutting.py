@@ -62,7 +62,9 @@ class Cutter:
             if kept and (size + weight > self._bytes_max or len(kept) >= self._records_max):
                 yield Batch(log_id, *tp, first, offset, kept, size)
                 first, kept, size = offset, [], 0
-            kept.append(Kept(offset, record.timestamp, value, self._read(record.headers)))
+            headers = record.headers
+            read = self._read(headers) if headers else ()
+            kept.append(Kept(offset, record.timestamp, value, read))
             size += weight
         yield Batch(log_id, *tp, first, kept[-1].offset + 1, kept, size)
 

@@ -61,6 +61,26 @@ def events_of(topic: Topic) -> Reader:
     address, kinds = topic.address, frozenset(topic.carries)
 
     def read(partition: int, records: Sequence[Taken], now_ms: int) -> Reading:
+        try:
+            told = events.decode_all([record.value or b"" for record in records])
+        except BadEvent:
+            return read_each(partition, records, now_ms)
+        if not kinds.issuperset(map(type, told)):
+            return read_each(partition, records, now_ms)
+        return Reading(
+            [
+                Arrival(
+                    record.offset,
+                    record.timestamp if record.timestamp > 0 else now_ms,
+                    event,
+                    record.value or b"",
+                )
+                for record, event in zip(records, told, strict=True)
+            ],
+            [],
+        )
+
+    def read_each(partition: int, records: Sequence[Taken], now_ms: int) -> Reading:
         arrivals: list[Arrival] = []
         burials: list[Burial] = []
         for record in records:

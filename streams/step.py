@@ -164,7 +164,9 @@ class PartitionStep:
         if self._claim is None or not batch.first_offset <= self.folded < batch.next_offset:
             return None
         begun_s = self._stopwatch()
-        records = [one for one in batch.records if one.offset >= self.folded]
+        records = batch.records
+        if batch.first_offset < self.folded:
+            records = [one for one in records if one.offset >= self.folded]
         reading = self.recipe.read(self.partition, records, now_ms)
         return await self._counted(reading, batch.next_offset, now_ms, begun_s)
 

@@ -6,6 +6,7 @@ leave out is `""`, and is left out on the wire too. Unknown fields pass; unknown
 with `UnknownEvent`. An event may gain optional fields; anything else is a new topic version.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -131,6 +132,19 @@ def decode(payload: bytes) -> Event:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refusal(payload, str(error)) from error
+
+
+def decode_all(payloads: Iterable[bytes]) -> list[Event]:
+    """Return the events in `payloads`; raise as `decode` does for the first that is none."""
+    told: list[Event] = []
+    add, decoded = told.append, _decoder.decode
+    payload = b""
+    try:
+        for payload in payloads:
+            add(decoded(payload))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _refusal(payload, str(error)) from error
+    return told
 
 
 def read(fields: object) -> Event:

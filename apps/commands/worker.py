@@ -47,13 +47,14 @@ def command(
 
 
 async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
-    from apps import topics
+    from apps import collecting, topics
     from apps.prices import price_table
     from streams import health, recipes
     from streams.app import Parts, Worker
     from streams.store import jobs
     from streams.store.ledger_postgres import open_ledger
 
+    collecting.seldom()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
