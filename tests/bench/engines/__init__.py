@@ -1,0 +1,1 @@
+"""The engines that `tests.bench.streams` compares, one a module, each run in its own process."""

@@ -1,0 +1,24 @@
+"""Runs one engine: `python -m tests.bench.engines NAME TASK RESULT`."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import msgspec
+
+from apps import collecting
+from tests.bench.engines.task import Meter, Task
+
+
+def main(name: str, task_path: str, result_path: str) -> None:
+    """Run an engine as the task says, and write what it measured."""
+    engine = importlib.import_module(f"tests.bench.engines.{name}")
+    task = msgspec.json.decode(Path(task_path).read_bytes(), type=Task)
+    meter = Meter(task)
+    collecting.seldom()
+    windows = engine.run(task, meter)
+    Path(result_path).write_bytes(msgspec.msgpack.encode(meter.measured(windows)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,105 @@
+"""What the three runs of Mainstem share: the worker as it ships, with a recipe for the task.
+
+The log lies in the topic of connections; the worker reads it as ever: Faust, record batches, the
+drive, the step, the reader that validates and buries. Only the series (by connection) and the
+widths are the task's own.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Final
+
+from analytics.contracts import topics
+from analytics.contracts.cloudevents import Record
+from analytics.contracts.events import Event
+from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.fold import FoldRules
+from analytics.measures.prices import PriceTable
+from analytics.measures.rows import CellKey, CellRow, Grain, Outcome
+from analytics.measures.tallies import Series
+from analytics.windows.keyed import Spec, Width
+from apps import topics as broker_topics
+from streams import recipes
+from streams.app import Parts, Worker
+from streams.ledger import Claim, Ledger
+from streams.settings import StreamsSettings
+from streams.step import Recipe
+from tests.bench.engines.task import LATENESS_MS, WIDTHS_MS, Meter, Task, Window
+
+Key = tuple[TenantId, str]
+
+SPEC: Final = Spec(widths=tuple(map(Width, WIDTHS_MS)), lateness_ms=LATENESS_MS)
+RULES: Final = FoldRules(lateness_ms=LATENESS_MS)
+
+
+def _key(key: Key) -> CellKey:
+    return CellKey(tenant=key[0], grain=Grain.TOPIC, session_id=SessionId(key[1]))
+
+
+def _back(key: CellKey) -> Key:
+    return (key.tenant, key.session_id)
+
+
+_of: Final[Callable[[Event], Key]] = attrgetter("tenant", "connection_id")
+BY_CONNECTION: Final = Series(_of, _key, _back)
+
+
+class Closed:
+    """What commits have brought: closed windows, and how far the log is."""
+
+    def __init__(self, task: Task, meter: Meter) -> None:
+        self.windows: list[Window] = []
+        self.done = asyncio.Event()
+        self._task = task
+        self._meter = meter
+
+    def take(self, outcome: Outcome) -> None:
+        """Note a commit."""
+        self.windows += [
+            Window(
+                cell.key.session_id,
+                cell.width_ms,
+                cell.start_ms,
+                cell.measures.latency_count,
+                cell.latency,
+            )
+            for cell in outcome.closed
+        ]
+        self._meter.add(outcome.next_offset - outcome.first_offset)
+        if self._meter.count >= self._task.events:
+            self._meter.stop()
+            self.done.set()
+
+
+def no_results(claim: Claim, closed: Sequence[CellRow]) -> Sequence[Record]:
+    """Send nothing on: no other engine does."""
+    return ()
+
+
+async def work(task: Task, ledger: Ledger, recipe: Recipe, done: asyncio.Event) -> None:
+    """Run a worker on the log until all of it is done."""
+    settings = StreamsSettings(  # type: ignore[call-arg] # pydantic fills in the rest
+        broker=task.broker, partitions=task.partitions, group=task.name, rebalance_timeout_s=1.5
+    )
+
+    async def prepare() -> None:
+        await broker_topics.ensure_topics(task.broker, partitions=task.partitions)
+
+    async def no_jobs() -> None:
+        return None
+
+    made: Mapping[str, Recipe] = recipes.recipes(PriceTable({}), RULES)
+    parts = Parts(
+        ledger=ledger,
+        recipes={**made, topics.CONNECTIONS.address: recipe},
+        prepare=prepare,
+        jobs=no_jobs,
+    )
+    await Worker(settings, parts).run(done)
+
+
+def now_ms() -> int:
+    """Return the time, in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
