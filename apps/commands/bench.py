@@ -40,9 +40,10 @@ def command(
     if not name:
         typer.echo(msgspec.json.encode(names).decode() if as_json else "\n".join(names))
         return
-    if name not in names:
+    module = name.replace("-", "_")
+    if module not in names:
         raise BadSetting(f"there is no benchmark {name!r}; there are {', '.join(names)}")
-    found = _load(root, name).run()
+    found = _load(root, module).run()
     path = write(found, root / ARTIFACTS)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())

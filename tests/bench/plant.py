@@ -132,6 +132,11 @@ class Plant:
             "database": _memory_mib(self.server.pid),
         }
 
+    def logs(self) -> list[list[str]]:
+        """Return the lines that workers on the store at hand logged."""
+        paths = sorted(self.folder.glob(f"worker-{self._stores}-*.log"))
+        return [path.read_text().splitlines() for path in paths]
+
     def asked(self, query: str, *values: object) -> int:
         """Return the one number that the store answers."""
         with psycopg.connect(self.store_url, autocommit=True) as db:
@@ -148,7 +153,7 @@ class Plant:
             **{f"MAINSTEM_STREAMS_{name.upper()}": str(value) for name, value in told.items()},
         }
         path = self.folder / f"worker-{self._stores}-{index}.log"
-        with path.open("w") as log:
+        with path.open("a") as log:
             process = subprocess.Popen(
                 WORKER, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log, text=True
             )

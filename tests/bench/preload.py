@@ -17,8 +17,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec import Struct
 
 from analytics.contracts import cloudevents, events, topics
-from analytics.contracts.agent_events import PromptSubmitted, RequestFinished, ToolFinished
+from analytics.contracts.agent_events import PromptSubmitted, RequestFinished
 from analytics.contracts.events import Event
+from tests.support import facts
 
 PROCESSES: Final = 2
 FLYING_MAX: Final = 4
@@ -26,10 +27,7 @@ FLYING_MAX: Final = 4
 BATCH_BYTES: Final = 512 * 1024
 SESSION_EVENTS: Final = 400
 """Events of one session; then another begins in its place."""
-MODEL: Final = "claude-sonnet-4-5-20250929"
 INPUT_TOKENS: Final = 1_000
-_MARK: Final = "@@"
-"""Stands in a template for the number of an event."""
 
 
 class Load(Struct, frozen=True, kw_only=True):
@@ -39,34 +37,38 @@ class Load(Struct, frozen=True, kw_only=True):
     events: int
     end_ms: int
     """When the last event happens."""
-    rate: int = 10_000
+    rate: int = 5_000
     """Events a second of event time."""
     sessions: int = 200
-    """Sessions that run side by side."""
+    """Sessions that run side by side: a multiple of the partitions."""
     projects: int = 4
     tools: int = 5
-    """Fleet series come to projects × (tools + models)."""
+    """There are projects × (tools + 2) fleet series, about."""
     prefix: str = "load"
 
-    @property
-    def calls(self) -> int:
-        """How many model requests the load holds."""
-        whole, rest = divmod(self.events, self.sessions * _CYCLE)
+    def calls(self, events: int | None = None) -> int:
+        """Return how many model requests there are among the first `events`, or among all."""
+        among = self.events if events is None else events
+        whole, rest = divmod(among, self.sessions * _CYCLE)
         calls = sum(isinstance(kind, RequestFinished) for kind in _KINDS)
-        tail = range(self.events - rest, self.events)
-        return whole * self.sessions * calls + sum(self.is_call(number) for number in tail)
+        tail = range(among - rest, among)
+        return whole * self.sessions * calls + sum(self._is_call(number) for number in tail)
 
     def kind_of(self, number: int) -> int:
         """Return which kind of event has this number: each session has all of them."""
         return (number + number // self.sessions) % _CYCLE
 
-    def is_call(self, number: int) -> bool:
-        """Say whether the event of this number is a model request."""
+    def _is_call(self, number: int) -> bool:
         return isinstance(_KINDS[self.kind_of(number)], RequestFinished)
 
 
-_CYCLE: Final = 4
-"""The kinds of events repeat after so many: two tool calls, a request, a tool call or prompt."""
+class Made(Struct, frozen=True, gc=False):
+    """One record."""
+
+    key: bytes
+    value: bytes
+    at_ms: int
+    headers: list[tuple[str, bytes]]
 
 
 def send(broker: str, load: Load) -> None:
@@ -84,9 +86,40 @@ def send(broker: str, load: Load) -> None:
             raise RuntimeError(f"a sender of the load ended with {sender.exitcode}")
 
 
-def partition_of(load: Load, session: int) -> int:
-    """Return where a session's events are: sessions that run side by side are spread evenly."""
-    return session % load.partitions
+def made(load: Load, number: int, at_ms: int) -> Made:
+    """Return the record of one event, if it happens at `at_ms`."""
+    slot, kind = number % load.sessions, load.kind_of(number)
+    key = b"%s-s%d-%d" % (
+        load.prefix.encode(), slot, number // load.sessions // SESSION_EVENTS,
+    )  # fmt: skip
+    event_id = b"%s-%d" % (load.prefix.encode(), number)
+    spread = zlib.crc32(event_id)
+    value = _TEMPLATES[kind] % {
+        b"id": event_id,
+        b"at_ms": at_ms,
+        b"session": key,
+        b"project": spread % load.projects,
+        b"tool": (spread >> 10) % load.tools,
+    }
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id),
+        ("ce_source", b"/tenants/local/websocket"),
+        ("ce_type", _TYPES[kind]),
+        ("ce_subject", key),
+        ("ce_time", b"2026-01-01T00:00:00.000Z"),  # nobody reads it, and it is dear to make
+        ("ce_partitionkey", key),
+        ("content-type", cloudevents.CONTENT_TYPE),
+    ]
+    return Made(key, value, at_ms, headers)
+
+
+def _records(load: Load, partition: int) -> Iterator[Made]:
+    begin_ms = load.end_ms - load.events * 1_000 // load.rate
+    for first in range(0, load.events, load.sessions):
+        for number in range(first + partition, first + load.sessions, load.partitions):
+            if number < load.events:
+                yield made(load, number, begin_ms + number * 1_000 // load.rate)
 
 
 def _send_share(broker: str, load: Load, share: Sequence[int]) -> None:
@@ -100,91 +133,66 @@ async def _send_partitions(broker: str, load: Load, share: Sequence[int]) -> Non
     await producer.start()
     try:
         flying: set[asyncio.Future[object]] = set()
-        for partition in share:
-            for batch in _batches(producer, load, partition):
-                sent = await producer.send_batch(batch, topics.AGENTS.address, partition=partition)
-                flying.add(sent)
-                if len(flying) >= FLYING_MAX:
-                    done, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
-                    for one in done:
-                        one.result()
+        for partition, batch in _turns(producer, load, share):
+            flying.add(await producer.send_batch(batch, topics.AGENTS.address, partition=partition))
+            if len(flying) >= FLYING_MAX:
+                done, flying = await asyncio.wait(flying, return_when=asyncio.FIRST_COMPLETED)
+                for one in done:
+                    one.result()
         await asyncio.gather(*flying)
     finally:
         await producer.stop()
 
 
+def _turns(
+    producer: AIOKafkaProducer, load: Load, share: Sequence[int]
+) -> Iterator[tuple[int, BatchBuilder]]:
+    """Give batches of all partitions in turn, so that their event times go side by side."""
+    waiting = {partition: _batches(producer, load, partition) for partition in share}
+    while waiting:
+        for partition, batches in list(waiting.items()):
+            batch = next(batches, None)
+            if batch is None:
+                del waiting[partition]
+            else:
+                yield partition, batch
+
+
 def _batches(producer: AIOKafkaProducer, load: Load, partition: int) -> Iterator[BatchBuilder]:
     batch = producer.create_batch()
-    for key, value, at_ms, headers in records(load, partition):
-        if batch.append(key=key, value=value, timestamp=at_ms, headers=headers) is None:
+    for one in _records(load, partition):
+        if _append(batch, one) is None:
             batch.close()
             yield batch
             batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=at_ms, headers=headers)
+            _append(batch, one)
     if batch.record_count():
         batch.close()
         yield batch
 
 
-Made = tuple[bytes, bytes, int, list[tuple[str, bytes]]]
-
-
-def records(load: Load, partition: int) -> Iterator[Made]:
-    """Return the records of one partition: key, value, moment and headers, in order."""
-    begin_ms = load.end_ms - load.events * 1_000 // load.rate
-    for number in range(load.events):
-        slot = number % load.sessions
-        if partition_of(load, slot) != partition:
-            continue
-        session = f"{load.prefix}-s{slot}-{number // load.sessions // SESSION_EVENTS}"
-        at_ms = begin_ms + number * 1_000 // load.rate
-        key = session.encode()
-        kind = load.kind_of(number)
-        event_id = b"%s-%d" % (load.prefix.encode(), number)
-        spread = zlib.crc32(event_id)
-        value = _TEMPLATES[kind] % {
-            b"id": event_id,
-            b"at_ms": at_ms,
-            b"session": key,
-            b"project": spread % load.projects,
-            b"tool": (spread >> 10) % load.tools,
-        }
-        headers = [
-            ("ce_specversion", b"1.0"),
-            ("ce_id", event_id),
-            ("ce_source", b"/tenants/bench/websocket"),
-            ("ce_type", _TYPES[kind]),
-            ("ce_subject", key),
-            ("ce_time", cloudevents.rfc3339(at_ms).encode()),
-            ("ce_partitionkey", key),
-            ("content-type", cloudevents.CONTENT_TYPE),
-        ]
-        yield key, value, at_ms, headers
+def _append(batch: BatchBuilder, one: Made) -> object:
+    return batch.append(key=one.key, value=one.value, timestamp=one.at_ms, headers=one.headers)
 
 
 def _kinds() -> Sequence[Event]:
-    about = {
-        "id": "@id@", "tenant": "bench", "at_ms": 1, "session_id": "@session@",
-        "project": "bench-@project@", "agent": "claude-code",
-    }  # fmt: skip
-    tool = ToolFinished(**about, tool="Tool@tool@", tool_use_id="@id@", duration_ms=40)
-    request = RequestFinished(
-        **about, request_id="@id@", model=MODEL, input_tokens=INPUT_TOKENS, output_tokens=200,
-        duration_ms=1_500, query_source="main",
-    )  # fmt: skip
-    prompt = PromptSubmitted(**about, text="go on with @tool@", length=16)
+    about = {"id": "@id@", "at_ms": 1, "session_id": "@session@", "project": "bench-@project@"}
+    tool = facts.tool("@id@", tool="Tool@tool@", **about)
+    request = facts.request("@id@", input_tokens=INPUT_TOKENS, **about)
+    prompt = facts.fact(PromptSubmitted, text="go on with @tool@", length=16, **about)
     return (tool, request, tool, prompt)
 
 
+def _template(kind: Event) -> bytes:
+    marks = ((b"@id@", b"%(id)b"), (b"@session@", b"%(session)b"), (b"@project@", b"%(project)d"),
+             (b"@tool@", b"%(tool)d"), (b'"at_ms":1', b'"at_ms":%(at_ms)d'))  # fmt: skip
+    text = events.encode(kind).replace(b"%", b"%%")
+    for mark, place in marks:
+        text = text.replace(mark, place)
+    return text
+
+
 _KINDS: Final = _kinds()
+_CYCLE: Final = len(_KINDS)
 _TYPES: Final = tuple((cloudevents.TYPE_PREFIX + events.type_of(kind)).encode() for kind in _KINDS)
-_TEMPLATES: Final = tuple(
-    events.encode(kind)
-    .replace(b"%", b"%%")
-    .replace(b"@id@", b"%(id)b")
-    .replace(b"@session@", b"%(session)b")
-    .replace(b"@project@", b"%(project)d")
-    .replace(b"@tool@", b"%(tool)d")
-    .replace(b'"at_ms":1', b'"at_ms":%(at_ms)d')
-    for kind in _KINDS
-)
+_TEMPLATES: Final = tuple(_template(kind) for kind in _KINDS)

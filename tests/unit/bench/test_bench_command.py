@@ -61,6 +61,27 @@ def test_the_list_is_of_modules_that_can_be_run(capsys: pytest.CaptureFixture[st
     assert set(json.loads(capsys.readouterr().out)) >= {"first_run", "hooks", "latency", "page"}
 
 
+def test_a_benchmark_may_be_named_with_dashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _checkout(tmp_path, "answering_twice")
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+    namespace: dict[str, object] = {}
+    exec(BENCHMARK.format(name="answering-twice"), namespace)  # what an import would give
+
+    def load(_root: Path, name: str) -> object:
+        asked.append(name)
+        return type("M", (), namespace)
+
+    monkeypatch.setattr(bench, "_load", load)
+
+    bench.command("answering-twice", as_json=True)
+
+    assert asked == ["answering_twice"]
+    assert json.loads(capsys.readouterr().out)["benchmark"] == "answering-twice"
+
+
 def test_a_missed_goal_fails_only_when_it_is_to_be_checked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
