@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults_parts import Shape
-from tests.support.faults_run import SESSION, Report, run
+from tests.support.faults_run import Report, run
 from tests.support.faults_schedule import Kind, schedule
 
 
@@ -20,7 +20,6 @@ async def _run(
         shape=Shape(
             kafka=workers > 1,
             workers=workers,
-            settings=SESSION,
             worker=("tests.support.faults_worker", broken),
         ),
     )

@@ -6,13 +6,10 @@ from typing import Final
 import pytest
 
 from tests.support.faults_parts import Shape
-from tests.support.faults_run import SESSION, run
-from tests.support.faults_schedule import KILLS, Kind, schedule
+from tests.support.faults_run import run
+from tests.support.faults_schedule import KILLS, MEMBERS, Kind, schedule
 
-MEMBERS: Final = (
-    Kind.ADD_WORKER, Kind.PAUSE_WORKER, Kind.REMOVE_WORKER, Kind.KILL_WORKER,
-)  # fmt: skip
-"""What changes who holds which partitions."""
+BROKER: Final = (Kind.RESTART_BROKER, Kind.PAUSE_BROKER)
 
 
 @pytest.mark.kafka
@@ -43,13 +40,28 @@ async def test_whatever_is_killed_under_load_what_was_acknowledged_counts_once(
 async def test_workers_that_join_leave_sleep_and_die_count_everything_once(
     tmp_path: Path, seed: int, kills: int
 ) -> None:
-    faults = schedule(seed, (*MEMBERS, *KILLS[1:]) if kills > 4 else MEMBERS, faults=kills)
+    kinds = MEMBERS if kills == len(MEMBERS) else (*MEMBERS, *KILLS[1:], *BROKER)
+    faults = schedule(seed, kinds, faults=kills)
 
-    report = await run(
-        tmp_path, faults, name="members", seed=seed, shape=Shape(workers=3, settings=SESSION)
-    )
+    report = await run(tmp_path, faults, name="members", seed=seed, shape=Shape(workers=3))
 
     assert report.found.wrong == ()
     assert (report.found.lost, report.found.doubled, report.found.windows_wrong) == (0, 0, 0)
     assert report.found.acknowledged > 0
     assert len(report.faults) == kills
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("jars")
+@pytest.mark.requirement("acknowledged-kept")
+@pytest.mark.requirement("refused-may-be-resent")
+async def test_a_broker_that_restarts_or_sleeps_costs_nothing_that_it_acknowledged(
+    tmp_path: Path, seed: int
+) -> None:
+    faults = schedule(seed, BROKER, faults=len(BROKER))
+
+    report = await run(tmp_path, faults, name="broker", seed=seed)
+
+    assert report.found.wrong == ()
+    assert (report.found.lost, report.found.doubled, report.found.windows_wrong) == (0, 0, 0)
+    assert report.found.acknowledged > 0

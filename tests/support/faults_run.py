@@ -27,8 +27,8 @@ from tests.support.faults_truth import Found, compare
 RESUME_S: Final = 60.0
 """How long a fault may keep the stream from going on before the run fails."""
 DRAIN_S: Final = 60.0
-PAUSE_S: Final = 10.0
-"""How long a paused worker sleeps: longer than `SESSION` and what its group needs to notice."""
+PAUSE_S: Final = 11.0
+"""How long what is paused sleeps: longer than a worker's session, so that its group notices."""
 STALL_S: Final = 3.0
 SLOW_S: Final = 0.02
 """What every chunk between a worker and a slow store takes, either way."""
@@ -37,7 +37,6 @@ MID_COMMIT: Final = b"copy events"
 """What a worker asks in the middle of a commit, its offset moved and not yet kept."""
 WAITING: Final = "waiting part=store"
 FULL_EVENTS: Final = 500
-SESSION: Final = {"MAINSTEM_STREAMS_SESSION_TIMEOUT_S": "6"}
 LOAD_S: Final = 30.0
 LOOK_S: Final = 0.03
 ARTIFACT: Final = Path(__file__).resolve().parents[2] / "artifacts" / "faults.json"
@@ -154,8 +153,11 @@ class Run:
             case Kind.PAUSE_WORKER:
                 pid = self.parts.pid(worker)
                 assert pid is not None
-                os.kill(pid, signal.SIGSTOP)
-                self._waking = asyncio.create_task(_wake(pid))
+                self._waking = asyncio.create_task(_sleep(pid))
+            case Kind.PAUSE_BROKER:
+                pid = self.parts.pid("broker")
+                assert pid is not None
+                await _sleep(pid)
             case Kind.ADD_WORKER:
                 await self.parts.add_worker()
             case Kind.REMOVE_WORKER:
@@ -211,9 +213,13 @@ class Run:
         )
 
 
-async def _wake(pid: int) -> None:
-    await asyncio.sleep(PAUSE_S)
-    os.kill(pid, signal.SIGCONT)
+async def _sleep(pid: int) -> None:
+    """Have a process sleep for `PAUSE_S`; it wakes in any case."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(PAUSE_S)
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 async def run(

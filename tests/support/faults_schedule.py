@@ -20,6 +20,7 @@ class Kind(StrEnum):
     KILL_BROKER = "kill broker"
     KILL_STORE = "kill store"
     RESTART_BROKER = "restart broker"
+    PAUSE_BROKER = "pause broker"
     PAUSE_WORKER = "pause worker"
     ADD_WORKER = "add worker"
     REMOVE_WORKER = "remove worker"
@@ -34,6 +35,10 @@ STORE_TROUBLE: Final = (
     Kind.RESET_STORE, Kind.STALL_STORE, Kind.SLOW_STORE, Kind.DESERT_STORE,
 )  # fmt: skip
 """What a proxy between the workers and their store can do."""
+MEMBERS: Final = (
+    Kind.ADD_WORKER, Kind.PAUSE_WORKER, Kind.REMOVE_WORKER, Kind.KILL_WORKER,
+)  # fmt: skip
+"""What changes who holds which partitions."""
 KILLS: Final = (Kind.KILL_WORKER, Kind.KILL_BROKER, Kind.KILL_STORE, Kind.KILL_GATEWAY)
 WORKERS_MIN: Final = 2
 WORKERS_MAX: Final = 4
