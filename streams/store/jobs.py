@@ -65,8 +65,10 @@ insert into jobs (name, last_started) values (%s, %s)
 on conflict (name) do update set last_started = excluded.last_started
 """
 _FINISHED: Final = """
-update jobs set last_finished = clock_timestamp(), last_error = %s, next_due = %s, detail = %s
- where name = %s
+update jobs set last_finished = clock_timestamp(), last_error = %(error)s::text, next_due = %(due)s,
+       detail = %(detail)s, runs = runs + 1,
+       failures = failures + (%(error)s::text is not null)::int
+ where name = %(name)s
 """
 
 
@@ -122,7 +124,8 @@ def _attempt(
 
 def _record(db: Db, job: Job, now: datetime, *, detail: object, error: str | None) -> None:
     due = now + timedelta(seconds=job.every_s if error is None else min(RETRY_S, job.every_s))
-    db.execute(_FINISHED, [error, due, json.dumps(detail), job.name])
+    bound = {"error": error, "due": due, "detail": json.dumps(detail), "name": job.name}
+    db.execute(_FINISHED, bound)
 
 
 def _is_true(db: Db, query: str, values: list[object]) -> bool:
