@@ -5,9 +5,9 @@ bytes it already is behind jsonb's version byte, so that no value is converted t
 """
 
 from collections.abc import Iterator, Sequence
-from operator import attrgetter
 from typing import Final
 
+from msgspec import structs
 from psycopg.sql import SQL, Composed, Identifier
 
 from analytics.contracts.ids import SessionId, TenantId
@@ -50,6 +50,7 @@ CELL_KEY: Final[Columns] = (
     ("batch_offset", "int8"),
 )
 CELL_REST: Final[Columns] = (("latency", "bytea"), ("closed", "bool"))
+"""The sketch, which may be empty, and whether the window is closed."""
 CELLS: Final[Columns] = (*CELL_KEY, *SUMS, *CELL_REST)
 SESSION_FACTS: Final[Columns] = (
     ("tenant", "text"),
@@ -71,8 +72,10 @@ SESSION_FACTS: Final[Columns] = (
 SESSION_REST: Final[Columns] = (("latency", "bytea"),)
 SESSIONS: Final[Columns] = (*SESSION_FACTS, *SUMS, *SESSION_REST)
 
-sums_of: Final = attrgetter(*MEASURES)
-"""Return all sums of some measures, in the order of their columns."""
+
+def sums_of(measures: Measures) -> tuple[int, ...]:
+    """Return all sums of some measures, in the order of their columns."""
+    return structs.astuple(measures)
 
 
 def wire_types(listed: Columns) -> list[str]:
@@ -122,27 +125,6 @@ def event_values(
             row.offset,
             JSONB_VERSION + row.payload,
         )
-
-
-def session_facts(row: SessionRow) -> tuple[Value, ...]:
-    """Return a session as values of `SESSION_FACTS`."""
-    return (
-        row.tenant,
-        row.session_id,
-        row.project,
-        row.agent,
-        row.version,
-        row.user,
-        row.team,
-        row.model,
-        str(row.state),
-        instant(row.state_since_ms),
-        row.attention,
-        instant(row.started_ms),
-        instant(row.last_ms),
-        None if row.ended_ms is None else instant(row.ended_ms),
-        row.first_prompt,
-    )
 
 
 def session_of(values: Sequence[object]) -> SessionRow:

@@ -21,10 +21,11 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
-from streams.store import batch, columns, fencing, storable
+from streams.store import batch, columns, fencing, kept, storable
 from streams.store.away import Unstorable, mapped
 from streams.store.pool import Db, Pool, opened
 from streams.store.series import FIELDS, KnownSeries, key_of
+from streams.store.wire import RowTypes
 
 COMMIT_TIMEOUT_S: Final = 60.0
 QUERY_TIMEOUT_S: Final = 30.0
@@ -99,7 +100,7 @@ class PostgresLedger:
         self._pool = connections
         self._clock = clock
         self._series = KnownSeries()
-        self._types: batch.RowTypes | None = None
+        self._types: RowTypes | None = None
         self._held: dict[Claimed, tuple[int, int | None]] = {}
 
     async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
@@ -111,6 +112,7 @@ class PostgresLedger:
             assert row is not None
             epoch, next_offset, watermark_ms = row
             cells = await _open_cells(db, log_id, partition, watermark_ms) if next_offset else ()
+            state, parcels = await kept.taken_up(db, log_id, partition)
         self._held[log_id, partition] = (epoch, next_offset)
         return Claim(
             log_id=log_id,
@@ -120,6 +122,8 @@ class PostgresLedger:
             next_offset=next_offset,
             watermark_ms=watermark_ms,
             open_cells=cells,
+            kept=parcels,
+            state=state,
         )
 
     async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
@@ -194,16 +198,20 @@ class PostgresLedger:
     ) -> None:
         ids, new = self._series.split(cell.key for cell in outcome.cells)
         async with self._connection("a commit", timeout_s=COMMIT_TIMEOUT_S) as db:
+            types = self._types = self._types or await batch.row_types(db)
             async with db.pipeline():
                 moved = await batch.move(db, claim, outcome, expected=expected)
-                await batch.add_series(db, new)
+                await batch.add_series(db, new, types=types)
             batch.check_moved(moved, claim, expected=expected)
-            types = self._types = self._types or await batch.row_types(db)
             await batch.add_events(db, claim, outcome, received_ms=self._clock())
             async with db.pipeline():
-                await batch.put_cells(db, claim, outcome.cells, ids=ids, type_number=types.cell)
-                await batch.put_sessions(db, outcome.sessions, type_number=types.session)
-                await batch.add_rest(db, claim, outcome, outbox=outbox, burials=burials)
+                await batch.put_cells(db, claim, outcome.cells, ids=ids, types=types)
+                await due.mark(db, outcome.cells)
+                await batch.put_sessions(db, outcome.sessions, types=types)
+                await batch.add_rest(
+                    db, claim, outcome, outbox=outbox, burials=burials, types=types
+                )
+                await kept.put(db, claim, outcome)
                 await db.commit()
         self._series.stored(new)
 

@@ -92,7 +92,7 @@ select id from events
  where type in ('prompt.submitted', 'request.finished', 'tool.finished')
 """
 _DIMENSIONS: Final = "tenant, grain, project, session_id, agent, model, tool, skill, query_source"
-_SUMS: Final = ", ".join(f"sum({name})::int8" for name in MEASURED)
+_SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)::int8" for name in MEASURED)
 
 
 def _windows(known: Mapping[str, Known], width_ms: int) -> Windows:

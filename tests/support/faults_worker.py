@@ -103,7 +103,8 @@ def _bare(outcome: Outcome) -> Outcome:
 def _make_add(url: str) -> None:
     """Have the store add to a cell where it is asked to replace it."""
     sums = SQL("; ").join(
-        SQL("new.{0} := old.{0} + new.{0}").format(Identifier(name)) for name in MEASURES
+        SQL("new.{0} := coalesce(old.{0}, 0) + coalesce(new.{0}, 0)").format(Identifier(name))
+        for name in MEASURES
     )
     body = SQL(
         "create or replace function adds() returns trigger language plpgsql as $$"
@@ -130,7 +131,9 @@ async def _work(kind: str, settings: StreamsSettings) -> None:
     async with opened(url, size_max=settings.store_connections_max) as connections:
         parts = Parts(
             ledger=KINDS[kind](connections, clock=_now_ms),
-            recipes=recipes.recipes(price_table(None), recipes.rules(settings)),
+            recipes=recipes.recipes(
+                price_table(None), recipes.rules(settings), recipes.merge_rules(settings)
+            ),
             prepare=partial(topics.ensure_topics, settings.broker, partitions=settings.partitions),
             jobs=lambda: jobs.run_due(url, recipes.retention(settings), now_ms=_now_ms()),
         )

@@ -214,7 +214,7 @@ class PostgresLooker:
         table = batch.WINDOWS[width_ms]
         kept = self.rows(
             "select log_id, partition, (extract(epoch from start_at) * 1000)::int8, batch_offset,"
-            f" calls, closed from {table}"
+            f" coalesce(calls, 0), closed from {table}"
         )
         return _sorted([KeptCell(*row) for row in kept])  # type: ignore[arg-type]  # as selected
 

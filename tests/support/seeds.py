@@ -181,7 +181,7 @@ class Seeds:
     def _write_series(self, db: Connection[Any]) -> None:
         known = {key[2] for key in self.cells}
         rows = [(_series_id(dims), *dims) for dims in known]
-        db.execute("create temporary table if not exists new_series (like series)")
+        db.execute("create temp table if not exists new_series (like series including defaults)")
         db.execute("truncate new_series")
         _copy(db, "new_series", ("series_id", *_SERIES), rows)
         db.execute("insert into series select * from new_series on conflict do nothing")

@@ -19,7 +19,7 @@ COUNTED_MAX: Final = 100_000
 """Sessions that are counted; beyond it an answer says "more"."""
 
 SORTS: Final = {
-    "recent": "last_at desc",
+    "recent": "last_period desc, last_at desc",
     "started": "started_at desc",
     "cost": "cost_nanousd desc",
     "tokens": "tokens desc",
@@ -27,6 +27,12 @@ SORTS: Final = {
     "duration": "(last_at - started_at) desc",
 }
 """By what a list can be sorted; ties go by the id."""
+
+_SINCE: Final = """
+last_period >= date_bin('10 minutes', to_timestamp(%({0})s / 1000.0), '2000-01-01 00:00:00+00')
+and last_at >= to_timestamp(%({0})s / 1000.0)
+"""
+"""Whose last event is not older than a parameter: the first line is what the index knows."""
 
 FACETS: Final = {
     "state": "state", "agent": "agent", "project": "project", "model": "model", "user": "user_name",
@@ -119,7 +125,7 @@ _SHOWN: Final = f"""
          (extract(epoch from started_at) * 1000)::bigint as started_ms,
          (extract(epoch from last_at) * 1000)::bigint as last_ms,
          (extract(epoch from ended_at) * 1000)::bigint as ended_ms,
-         started_at, last_at, state_since,
+         started_at, last_at, last_period, state_since,
          left(first_prompt, 400) as first_prompt,
          prompts, calls, call_errors, rate_limits,
          {_FROM_THEIR_BOOK},
@@ -191,7 +197,7 @@ def needing_attention(db: Db, tenant: str, *, since_ms: int, limit: int = 8) -> 
     query = sql.SQL("""
         select {fields} from (
           {shown}
-            and last_at >= to_timestamp(%(since_ms)s / 1000.0)
+            and {since}
             and (state in ('waiting', 'stuck', 'rate_limited')
                  or (state <> 'ended' and call_errors + tool_errors > 0))
         ) shown
@@ -200,7 +206,7 @@ def needing_attention(db: Db, tenant: str, *, since_ms: int, limit: int = 8) -> 
                       then state_since end nulls last,
                  errors desc, session_id
         limit %(limit)s
-    """).format(fields=_FIELDS, shown=sql.SQL(_SHOWN))
+    """).format(fields=_FIELDS, shown=sql.SQL(_SHOWN), since=sql.SQL(_SINCE.format("since_ms")))
     return _sessions(db, query, {
         "tenant": tenant, "since_ms": since_ms, "limit": min(limit, PAGE_MAX),
     })  # fmt: skip
@@ -210,7 +216,7 @@ def newest_ms(db: Db, tenant: str, *, limit: int = 1) -> int | None:
     """Return when the tenant's newest event was, or None where there never was one."""
     row = db.execute(
         "select (extract(epoch from last_at) * 1000)::bigint from sessions "
-        "where tenant = %(tenant)s order by last_at desc limit %(limit)s",
+        "where tenant = %(tenant)s order by last_period desc, last_at desc limit %(limit)s",
         {"tenant": tenant, "limit": limit},
     ).fetchone()
     return int(row[0]) if row else None
@@ -218,11 +224,11 @@ def newest_ms(db: Db, tenant: str, *, limit: int = 1) -> int | None:
 
 def demo(db: Db, tenant: str, *, since_ms: int, limit: int = 1) -> bool:
     """Return whether the tenant has sessions of a demonstration since `since_ms`."""
-    found = db.execute(
+    query = sql.SQL(
         "select 1 from sessions where tenant = %(tenant)s and (team = 'demo' or project = 'demo') "
-        "and last_at >= to_timestamp(%(since_ms)s / 1000.0) limit %(limit)s",
-        {"tenant": tenant, "since_ms": since_ms, "limit": limit},
-    )
+        "and {since} limit %(limit)s"
+    ).format(since=sql.SQL(_SINCE.format("since_ms")))
+    found = db.execute(query, {"tenant": tenant, "since_ms": since_ms, "limit": limit})
     return found.fetchone() is not None
 
 
@@ -242,7 +248,7 @@ def _values(db: Db, tenant: str, wanted: Filter, column: str, *, limit: int) -> 
 
 def _where(wanted: Filter) -> sql.Composed:
     parts = [
-        sql.SQL("and last_at >= to_timestamp(%(from_ms)s / 1000.0)"),
+        sql.SQL(f"and {_SINCE.format('from_ms')}"),
         sql.SQL("and started_at < to_timestamp(%(until_ms)s / 1000.0)"),
     ]
     composed = [sql.Composed([part]) for part in parts]

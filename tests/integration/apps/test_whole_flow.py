@@ -31,8 +31,9 @@ select count(*), sum(input_tokens), sum(output_tokens), sum(cache_read_tokens),
   from sessions where tenant = 'local'
 """
 _WINDOWS = """
-select sum(input_tokens), sum(output_tokens), sum(cache_read_tokens), sum(cache_write_tokens),
-       sum(calls)
+select coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
+       coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0),
+       coalesce(sum(calls), 0)
   from window_1m join series using (series_id)
  where tenant = 'local' and grain = 'fleet'
 """

@@ -1,17 +1,21 @@
 """Migration files as they ship."""
 
+import pytest
+
 from analytics.measures.rows import MEASURES
-from streams.store import columns, schema
+from streams.store import columns, schema, wire
+from streams.store.columns import Columns
 from streams.store.levels import Level
 
 
-def test_every_level_gets_every_version_and_none_twice() -> None:
+def test_every_level_gets_every_version_and_no_file_has_the_number_of_another() -> None:
     shipped = schema.shipped()
     versions = {one.version for one in shipped}
 
+    assert len({(one.version, one.variant) for one in shipped}) == len(shipped)
     for level in (Level.POSTGRESQL, Level.TIMESCALEDB_APACHE):
         wanted = {"", *level.variants}
-        assert [one.version for one in shipped if one.variant in wanted] == sorted(versions)
+        assert {one.version for one in shipped if one.variant in wanted} == versions
 
 
 def test_a_variant_is_one_that_some_level_has() -> None:
@@ -43,6 +47,26 @@ def test_files_are_applied_by_number_and_then_by_variant() -> None:
     labels = [one.label for one in schema.read(iter(files))]
 
     assert labels == ["0002_b", "0002_b.x", "0010_c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("window_row", wire.CELLS),
+        ("series_row", wire.SERIES),
+        ("seen_row", wire.SEEN),
+        ("outbox_row", wire.OUTBOX),
+        ("session_row", wire.SESSIONS),
+    ],
+)
+def test_a_row_type_has_the_columns_that_rows_are_encoded_with(name: str, listed: Columns) -> None:
+    kinds = {"bigint": "int8"}
+    sql = "".join(one.sql for one in schema.shipped())
+    lines = sql.split(f"create type {name} as (")[1].split(");")[0].strip().splitlines()
+
+    told = [line.rstrip(",").split() for line in lines]
+
+    assert [(column, kinds.get(kind, kind)) for column, kind in told] == list(listed)
 
 
 def test_the_sums_are_the_measures_in_their_order() -> None:
