@@ -1,0 +1,39 @@
+"""A commit that hangs in its middle keeps its partition from nobody."""
+
+from contextlib import AsyncExitStack
+
+import psycopg
+import pytest
+
+from streams.ledger import Claim, Ledger
+from streams.store import batch
+from streams.store.ledger_postgres import open_ledger
+from tests.support.facts import T0_MS
+from tests.support.outcomes import cell, outcome
+
+TOPIC = "mainstem.agents.v1"
+COPY = b"copy graveyard from stdin"
+
+
+async def _claim(ledger: Ledger) -> Claim:
+    return await ledger.claim(cluster_id="c1", topic=TOPIC, partition=0)
+
+
+@pytest.mark.requirement("fenced-worker-writes-nothing")
+async def test_a_claim_ends_a_commit_that_waits_for_rows_that_never_come(store_url: str) -> None:
+    async with (
+        open_ledger(store_url, clock=lambda: T0_MS) as ledger,
+        await psycopg.AsyncConnection.connect(store_url) as hung,
+        AsyncExitStack() as copying,
+    ):
+        before = await _claim(ledger)
+        await batch.move(hung, before, outcome(0, 5), expected=0)
+        await copying.enter_async_context(hung.cursor().copy(COPY))
+
+        after = await _claim(ledger)
+        await ledger.commit(after, outcome(0, 2, cells=(cell(),)))
+
+        with pytest.raises(psycopg.OperationalError):
+            await copying.aclose()
+        assert (after.epoch, after.next_offset) == (before.epoch + 1, 0)
+        assert (await _claim(ledger)).next_offset == 2
