@@ -76,7 +76,9 @@ def retention(settings: StreamsSettings) -> Retention:
         events_days=settings.events_days,
         window_10s_days=settings.window_10s_days,
         window_1m_days=settings.window_1m_days,
+        window_5m_days=settings.window_5m_days,
         window_1h_days=settings.window_1h_days,
+        window_1d_days=settings.window_1d_days,
         sessions_days=settings.sessions_days,
         graveyard_days=settings.graveyard_days,
     )

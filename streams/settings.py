@@ -147,12 +147,23 @@ class StreamsSettings(BaseSettings):
     )
 
     jobs_wait_s: float = Field(
-        60, ge=1, description="How often partition care and retention are looked at."
+        15,
+        ge=1,
+        description="How often the store's jobs are looked at: rollups each time, partition care "
+        "and retention each hour.",
     )
     events_days: int = Field(7, ge=1, description="Days that raw events are kept.")
     window_10s_days: int = Field(7, ge=1, description="Days that 10-second windows are kept.")
     window_1m_days: int = Field(30, ge=1, description="Days that 1-minute windows are kept.")
-    window_1h_days: int = Field(1_826, ge=1, description="Days that 1-hour windows are kept.")
+    window_5m_days: int = Field(
+        90, ge=1, description="Days that 5-minute rollups are kept; at least as many as 1-minute."
+    )
+    window_1h_days: int = Field(
+        365, ge=1, description="Days that 1-hour rollups are kept; at least as many as 5-minute."
+    )
+    window_1d_days: int = Field(
+        1_826, ge=1, description="Days that 1-day rollups are kept; at least as many as 1-hour."
+    )
     sessions_days: int = Field(
         365, ge=1, description="Days that a session is kept after its last event."
     )

@@ -18,7 +18,7 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from streams.store import levels, partitions, retention
+from streams.store import levels, partitions, retention, rollups
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
 from streams.store.retention import Retention
@@ -29,6 +29,8 @@ CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 300
 RETRY_S: Final = 60
 """How soon a job that failed is due again."""
+ROLLUPS_S: Final = 10
+"""How long rollups rest at least, however many workers there are."""
 
 Db = Connection[TupleRow]
 Work = Callable[[Db, Level, Retention, int], object]
@@ -44,8 +46,13 @@ class Job(Struct, frozen=True):
 
 
 def _care(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
+    terms = {table.name: term for table, term in kept.terms()}
+    return {"made": partitions.care(db, level, now_ms=now_ms, terms=terms)}
+
+
+def _roll_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
     del kept
-    return {"made": partitions.care(db, level, now_ms=now_ms)}
+    return rollups.run(db, level, now_ms=now_ms)
 
 
 def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
@@ -54,6 +61,7 @@ def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
 
 JOBS: Final = (
     Job("partitions", 0x4D414A31, 3_600, _care),
+    Job("rollups", 0x4D414A33, ROLLUPS_S, _roll_up),
     Job("retention", 0x4D414A32, 3_600, _retain),
 )
 

@@ -21,7 +21,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
-from streams.store import batch, columns, fencing, kept, storable
+from streams.store import batch, columns, due, fencing, kept, storable
 from streams.store.away import Unstorable, mapped
 from streams.store.pool import Db, Pool, opened
 from streams.store.series import FIELDS, KnownSeries, key_of

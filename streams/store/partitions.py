@@ -1,12 +1,12 @@
 """Native partitions by time, for a store without hypertables.
 
-They are made ahead of time, and behind it where imported events have put rows: a row without a
-partition waits in the table's default one and moves once its own is made, so nothing is refused. A
-partition is dropped once all it can hold is too old. Every step is a transaction of its own and
-gives up after `LOCK_TIMEOUT_S`, to be tried again at the next round.
+They are made ahead of time, and behind it as far as late and imported events may reach: a row
+without a partition waits in the table's default one and moves once its own is made, so nothing is
+refused. A partition is dropped once all it can hold is too old. Every step is a transaction of its
+own and gives up after `LOCK_TIMEOUT_S`, to be tried again at the next round.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -28,6 +28,7 @@ class Period(StrEnum):
 
     DAY = "day"
     MONTH = "month"
+    YEAR = "year"
 
 
 class TimeTable(Struct, frozen=True):
@@ -37,45 +38,80 @@ class TimeTable(Struct, frozen=True):
     column: str
     period: Period
     ahead: int
+    reached_back: bool = False
+    """Whether the stream writes rows as old as the table keeps."""
 
 
 TABLES: Final = (
     TimeTable("events", "received_at", Period.DAY, 3),
-    TimeTable("window_10s", "start_at", Period.DAY, 2),
-    TimeTable("window_1m", "start_at", Period.DAY, 2),
-    TimeTable("window_1h", "start_at", Period.MONTH, 1),
+    TimeTable("window_10s", "start_at", Period.DAY, 2, reached_back=True),
+    TimeTable("window_1m", "start_at", Period.DAY, 2, reached_back=True),
+    TimeTable("window_5m", "start_at", Period.MONTH, 1, reached_back=True),
+    TimeTable("window_1h", "start_at", Period.MONTH, 1, reached_back=True),
+    TimeTable("window_1d", "start_at", Period.YEAR, 1, reached_back=True),
+    TimeTable("rollup_5m", "start_at", Period.DAY, 2),
+    TimeTable("rollup_1h", "start_at", Period.MONTH, 1),
+    TimeTable("rollup_1d", "start_at", Period.YEAR, 1),
+    TimeTable("total_1m", "start_at", Period.MONTH, 1),
+    TimeTable("total_5m", "start_at", Period.MONTH, 1),
+    TimeTable("total_1h", "start_at", Period.MONTH, 1),
+    TimeTable("total_1d", "start_at", Period.YEAR, 1),
 )
+NAMED: Final = {table.name: table for table in TABLES}
 
 
-def care(db: Connection[TupleRow], level: Level, *, now_ms: int) -> list[str]:
-    """Make the partitions that are needed soon or have rows waiting; return their names."""
+def care(
+    db: Connection[TupleRow],
+    level: Level,
+    *,
+    now_ms: int,
+    terms: Mapping[str, timedelta] | None = None,
+) -> list[str]:
+    """Make the partitions that are needed soon or have rows waiting; return their names.
+
+    With the `terms` of tables, also those back to the oldest that the stream may write.
+    """
     if level.has_hypertables:
         return []
     now = datetime.fromtimestamp(now_ms / 1000, tz=UTC)
-    return [
+    made = []
+    for table in TABLES:
+        reach = (terms or {}).get(table.name, timedelta()) if table.reached_back else timedelta()
+        wanted = _wanted(db, table, now, reach)
+        made += [_make(db, table, start) for start in sorted(wanted - set(_existing(db, table)))]
+    return made
+
+
+def ensure(
+    db: Connection[TupleRow], level: Level, table: TimeTable, times: Iterable[datetime]
+) -> None:
+    """Make the partitions that rows of these times belong to."""
+    if level.has_hypertables:
+        return
+    wanted = {_floor(table, at) for at in times}
+    for start in sorted(wanted - set(_existing(db, table))):
         _make(db, table, start)
-        for table in TABLES
-        for start in sorted(_wanted(db, table, now) - set(_existing(db, table)))
-    ]
 
 
-def drop_before(db: Connection[TupleRow], table: TimeTable, cutoff: datetime) -> list[str]:
-    """Drop the partitions that end at or before `cutoff`, and older rows that have none."""
-    dropped = []
-    for start in sorted(_existing(db, table)):
-        if _next(table.period, start) > cutoff:
-            break
-        name = _name(table, start)
-        with db.transaction():
-            db.execute(SQL("set local lock_timeout = '{}s'").format(LOCK_TIMEOUT_S))
-            db.execute(SQL("drop table {}").format(Identifier(name)))
-        dropped.append(name)
+def end_before(table: TimeTable, cutoff: datetime) -> datetime:
+    """Return the end of the newest period that is over at `cutoff`."""
+    return _floor(table, cutoff)
+
+
+def drop_before(db: Connection[TupleRow], table: TimeTable, end: datetime) -> list[str]:
+    """Drop the partitions that end by `end`, and older rows that have none.
+
+    The caller has a transaction open and the table locked.
+    """
+    starts = [start for start in sorted(_existing(db, table)) if _next(table.period, start) <= end]
+    for start in starts:
+        db.execute(SQL("drop table {}").format(Identifier(_name(table, start))))
     db.execute(
         SQL("delete from {} where {} < {}").format(
-            Identifier(_default(table)), Identifier(table.column), Literal(_floor(table, cutoff))
+            Identifier(_default(table)), Identifier(table.column), Literal(end)
         )
     )
-    return dropped
+    return [_name(table, start) for start in starts]
 
 
 def oldest(db: Connection[TupleRow], table: TimeTable) -> tuple[datetime, datetime] | None:
@@ -84,12 +120,17 @@ def oldest(db: Connection[TupleRow], table: TimeTable) -> tuple[datetime, dateti
     return None if start is None else (start, _next(table.period, start))
 
 
-def _wanted(db: Connection[TupleRow], table: TimeTable, now: datetime) -> set[datetime]:
-    start = _floor(table, now)
-    wanted = {_floor(table, start - timedelta(days=1)), start}
+def _wanted(
+    db: Connection[TupleRow], table: TimeTable, now: datetime, reach: timedelta
+) -> set[datetime]:
+    start = _floor(table, min(now - reach, now - timedelta(days=1)))
+    last = _floor(table, now)
     for _ in range(table.ahead):
-        start = _next(table.period, start)
+        last = _next(table.period, last)
+    wanted = set()
+    while start <= last:
         wanted.add(start)
+        start = _next(table.period, start)
     return wanted | set(_waiting(db, table))
 
 
@@ -148,19 +189,32 @@ _STEPS: Final = (
 )
 
 
+_STAMPS: Final = {Period.DAY: "%Y%m%d", Period.MONTH: "%Y%m", Period.YEAR: "%Y"}
+
+
 def _floor(table: TimeTable, at: datetime) -> datetime:
-    day = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    return day.replace(day=1) if table.period is Period.MONTH else day
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    match table.period:
+        case Period.DAY:
+            return day
+        case Period.MONTH:
+            return day.replace(day=1)
+        case Period.YEAR:
+            return day.replace(month=1, day=1)
 
 
 def _next(period: Period, start: datetime) -> datetime:
-    if period is Period.DAY:
-        return start + timedelta(days=1)
-    return (start + timedelta(days=32)).replace(day=1)
+    match period:
+        case Period.DAY:
+            return start + timedelta(days=1)
+        case Period.MONTH:
+            return (start + timedelta(days=32)).replace(day=1)
+        case Period.YEAR:
+            return start.replace(year=start.year + 1)
 
 
 def _stamp(table: TimeTable) -> str:
-    return "%Y%m%d" if table.period is Period.DAY else "%Y%m"
+    return _STAMPS[table.period]
 
 
 def _name(table: TimeTable, start: datetime) -> str:

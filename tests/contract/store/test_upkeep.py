@@ -64,7 +64,7 @@ async def test_rows_go_once_they_are_older_than_their_term_and_not_before(store_
     assert look.raw_ids() == ["age-0"]
     assert [one.calls for one in look.cells(10_000)] == [0]
     assert sorted(one.calls for one in look.cells(60_000)) == [0, 20]
-    assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20, 390]
+    assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20]
     assert look.graves() == []
     async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
         known = await ledger.recall([session_key("s0"), session_key("s20"), session_key("s390")])
@@ -88,14 +88,15 @@ async def test_a_job_runs_when_it_is_due_and_once(store_url: str) -> None:
     soon = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS + 60_000)
     later = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS + 3_600_000)
 
-    assert (first, soon, later) == (["partitions", "retention"], [], ["partitions", "retention"])
+    everything = ["partitions", "rollups", "retention"]
+    assert (first, soon, later) == (everything, ["rollups"], everything)
 
 
 async def test_a_job_that_another_worker_runs_is_left_to_it(store_url: str) -> None:
     with psycopg.connect(store_url) as other:
         other.execute("select pg_advisory_lock(%s)", [jobs.JOBS[0].lock_key])
 
-        assert jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS) == ["retention"]
+        assert jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS) == ["rollups", "retention"]
 
 
 async def test_a_job_that_fails_says_why_and_is_due_again_soon(store_url: str) -> None:
@@ -154,7 +155,7 @@ async def test_a_store_says_what_it_is_and_how_it_keeps_up(store_url: str) -> No
     assert said.server_version
     assert said.schema_version >= 2
     assert said.database_bytes > 0
-    assert [job.name for job in said.jobs] == ["partitions", "retention"]
+    assert [job.name for job in said.jobs] == ["partitions", "rollups", "retention"]
     assert said.failing_jobs == ()
     assert {table.name for table in said.tables} >= {"events", "window_1h", "sessions", "outbox"}
     assert next(table for table in said.tables if table.name == "events").parts >= 1
