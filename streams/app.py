@@ -1,6 +1,6 @@
 """A worker: Kafka in, store out, until it is told to stop.
 
-It keeps a Faust app over the four topics of facts and graves, with one agent each, and everything
+It keeps a Faust app over the topics of facts, partials and graves, one agent each, and everything
 beside it: the clock that closes windows of quiet partitions, the outbox, the store's jobs, the
 watch on lag. Nothing that goes wrong around it ends it: a store that is away is waited for where it
 is needed; a stream whose broker is away, that stalls, or that fails for a reason nobody expected is
@@ -35,7 +35,7 @@ from msgspec import Struct
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError
 from streams import batches, ending, metrics
-from streams.agents import activity, burials, connections, reviews
+from streams.agents import activity, burials, connections, merging, reviews
 from streams.cutting import Batch
 from streams.drive import Drive, Waits
 from streams.flow import Bounds
@@ -65,7 +65,7 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What a worker is made of besides its settings."""
 
     ledger: Ledger
-    recipes: Mapping[str, Recipe]
+    recipes: Mapping[str, Recipe[Any]]
     prepare: Job
     """Makes sure that the topics are there; raises `BrokerAway`."""
     jobs: Job
@@ -147,7 +147,7 @@ class _Stream:
                 fetch_bytes_max=settings.fetch_total_bytes_max,
             ),
         )
-        for agent in (activity, connections, reviews, burials):
+        for agent in (activity, connections, reviews, merging, burials):
             agent.add_to(self._app, self._give)
 
     async def run(self, stopping: asyncio.Event) -> str:

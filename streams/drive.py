@@ -14,7 +14,7 @@ worker to start it anew.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from faust.types import TP
 from msgspec import Struct
@@ -64,7 +64,7 @@ class Drive:
 
     def __init__(
         self,
-        recipes: Mapping[str, Recipe],
+        recipes: Mapping[str, Recipe[Any]],
         ledger: Ledger,
         world: World,
         *,

@@ -32,6 +32,10 @@ class Claim(Struct, frozen=True, kw_only=True):
     watermark_ms: int
     open_cells: tuple[CellRow, ...]
     """The windows that were still open."""
+    kept: tuple[bytes, ...] = ()
+    """The records that a second stage still needs, in the order of their offsets."""
+    state: bytes = b""
+    """What a second stage knew beside them."""
 
 
 class Remembered(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ never stops the partition. Nothing here touches a broker, a store or a clock.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import unquote
 
 from msgspec import Struct
@@ -14,6 +14,9 @@ from analytics.contracts import events, graves, topics
 from analytics.contracts.errors import BadEvent
 from analytics.contracts.topics import Topic
 from analytics.measures.fold import Arrival
+from analytics.windows import partials
+from analytics.windows.merging import Arrived
+from analytics.windows.partials import BadParcel
 from streams.ledger import Burial
 
 ORIGIN: Final = "worker"
@@ -45,22 +48,26 @@ class Taken(Protocol):
         ...
 
 
-class Reading(Struct, frozen=True):
+A = TypeVar("A")
+"""What a record is once it is read."""
+
+
+class Reading(Struct, Generic[A], frozen=True):
     """What a batch amounts to before it is folded."""
 
-    arrivals: Sequence[Arrival]
+    arrivals: Sequence[A]
     burials: Sequence[Burial]
 
 
-Reader = Callable[[int, Sequence[Taken], int], Reading]
+Reader = Callable[[int, Sequence[Taken], int], Reading[A]]
 """Reads the records of one partition at a time: partition, records, now in epoch milliseconds."""
 
 
-def events_of(topic: Topic) -> Reader:
+def events_of(topic: Topic) -> Reader[Arrival]:
     """Return the reader of a topic that carries events."""
     address, kinds = topic.address, frozenset(topic.carries)
 
-    def read(partition: int, records: Sequence[Taken], now_ms: int) -> Reading:
+    def read(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Arrival]:
         try:
             told = events.decode_all([record.value or b"" for record in records])
         except BadEvent:
@@ -80,7 +87,7 @@ def events_of(topic: Topic) -> Reader:
             [],
         )
 
-    def read_each(partition: int, records: Sequence[Taken], now_ms: int) -> Reading:
+    def read_each(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Arrival]:
         arrivals: list[Arrival] = []
         burials: list[Burial] = []
         for record in records:
@@ -102,7 +109,24 @@ def events_of(topic: Topic) -> Reader:
     return read
 
 
-def graveyard(partition: int, records: Sequence[Taken], now_ms: int) -> Reading:
+def parcels(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Arrived]:
+    """Read the topic between the two stages."""
+    arrivals: list[Arrived] = []
+    burials: list[Burial] = []
+    for record in records:
+        try:
+            parcel = partials.decode(record.value or b"")
+        except BadParcel as error:
+            burials.append(
+                buried(topics.PARTIALS.address, partition, record, now_ms, reason=str(error))
+            )
+            continue
+        received_ms = record.timestamp if record.timestamp > 0 else now_ms
+        arrivals.append(Arrived(record.offset, received_ms, parcel))
+    return Reading(arrivals, burials)
+
+
+def graveyard(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Arrival]:
     """Read the graveyard topic: what somebody else could not read, with their reason."""
     return Reading((), [_reburied(partition, record, now_ms) for record in records])
 

@@ -1,24 +1,29 @@
 """What the settings come to: a recipe for each topic, the rules of the fold, and retention."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, Final, TypeVar
 
 from analytics.contracts import topics
 from analytics.contracts.topics import Topic
-from analytics.measures.fold import FoldRules, PartitionFold
+from analytics.measures.fold import Arrival, FoldRules, PartitionFold
 from analytics.measures.prices import PriceTable
 from analytics.measures.tallies import BY_KIND, Series, TallyFold, spec_of
 from analytics.windows.keyed import Spec
+from analytics.windows.merging import MergeFold, MergeRules
 from streams import reading, results
 from streams.ledger import Claim
+from streams.reading import Reader
 from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.store.retention import Retention
 
+MERGE_RULES: Final = MergeRules()
 K = TypeVar("K", bound=tuple[object, ...])
 
 
-def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
+def recipes(
+    prices: PriceTable, rules: FoldRules, merge_rules: MergeRules = MERGE_RULES
+) -> Mapping[str, Recipe[Any]]:
     """Return the recipe of every topic that a worker reads, by address."""
 
     def fold(claim: Claim) -> PartitionFold:
@@ -29,8 +34,11 @@ def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
             rules=rules,
         )
 
-    def recipe(topic: Topic, read: reading.Reader) -> Recipe:
-        return Recipe(topic=topic.address, read=read, fold=fold, results=results.records)
+    def recipe(topic: Topic, read: Reader[Arrival]) -> Recipe[Arrival]:
+        return Recipe(topic=topic.address, read=read, fold=fold, results=results.of_first_stage)
+
+    def merging(claim: Claim) -> MergeFold:
+        return MergeFold(state=claim.state, kept=claim.kept, rules=merge_rules)
 
     facts = {
         topics.AGENTS.address: recipe(topics.AGENTS, reading.events_of(topics.AGENTS)),
@@ -38,11 +46,17 @@ def recipes(prices: PriceTable, rules: FoldRules) -> Mapping[str, Recipe]:
         topics.REVIEWS.address: tallied(topics.REVIEWS, BY_KIND, rules, spec_of(rules)),
     }
     return facts | {
+        topics.PARTIALS.address: Recipe(
+            topic=topics.PARTIALS.address,
+            read=reading.parcels,
+            fold=merging,
+            results=results.of_second_stage,
+        ),
         topics.GRAVEYARD.address: recipe(topics.GRAVEYARD, reading.graveyard),
     }
 
 
-def tallied(topic: Topic, series: Series[K], rules: FoldRules, spec: Spec) -> Recipe:
+def tallied(topic: Topic, series: Series[K], rules: FoldRules, spec: Spec) -> Recipe[Arrival]:
     """Return the recipe of a topic whose events are counted by series, and are of no session."""
 
     def fold(claim: Claim) -> TallyFold[K]:
@@ -56,7 +70,7 @@ def tallied(topic: Topic, series: Series[K], rules: FoldRules, spec: Spec) -> Re
         )
 
     read = reading.events_of(topic)
-    return Recipe(topic=topic.address, read=read, fold=fold, results=results.records)
+    return Recipe(topic=topic.address, read=read, fold=fold, results=results.of_first_stage)
 
 
 def rules(settings: StreamsSettings) -> FoldRules:
@@ -67,6 +81,15 @@ def rules(settings: StreamsSettings) -> FoldRules:
         idle_ms=settings.idle_ms,
         stuck_repeats=settings.stuck_repeats,
         sessions_max=settings.sessions_max,
+    )
+
+
+def merge_rules(settings: StreamsSettings) -> MergeRules:
+    """Return the rules of the second stage that the settings ask for."""
+    return MergeRules(
+        idle_ms=settings.idle_ms,
+        kept_ms=settings.partials_kept_ms,
+        partials_max=settings.partials_max,
     )
 
 

@@ -1,39 +1,63 @@
-"""Closed windows as records of `metrics.v1`.
+"""What a commit leaves to be sent: closed windows, and partials for the stage that closes the rest.
 
-The id of a result is derived from the log, partition, series and window, so a window that is sent
-twice is known for what it is.
+A window of a session is whole once its partition has closed it, since a session lives on one. What
+other partitions share goes to the second stage as parcels, whenever the watermark has passed the
+end of a narrowest window; what that stage has merged is told of here too. The id of a result is
+derived from log, series, window and revision, so one that is sent twice is known for what it is.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
-from analytics.contracts import cloudevents
+from msgspec import structs
+
+from analytics.contracts import cloudevents, topics
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import WindowClosed
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import derived
-from analytics.measures.rows import MEASURES, CellRow
+from analytics.measures.rows import MEASURES, WIDTHS_MS, CellRow, Grain, MergedRow, Outcome
+from analytics.windows import partials
+from analytics.windows.partials import Parcel
 from streams.ledger import Claim
 
-
-def records(claim: Claim, closed: Iterable[CellRow]) -> list[Record]:
-    """Return one record a closed cell, in the order of the cells."""
-    return [cloudevents.record(event_of(claim, cell)) for cell in closed]
+NARROWEST_MS: Final = min(WIDTHS_MS)
+_PARCEL_HEADERS: Final = (("content-type", b"application/msgpack"),)
 
 
-def event_of(claim: Claim, cell: CellRow) -> WindowClosed:
-    """Return the result that says what a closed cell holds."""
-    key = cell.key
-    dimensions = {
-        "project": key.project,
-        "session_id": key.session_id,
-        "agent": key.agent,
-        "model": key.model,
-        "tool": key.tool,
-        "skill": key.skill,
-        "query_source": key.query_source,
-        "kind": key.kind,
-    }
-    counts = ((name, getattr(cell.measures, name)) for name in MEASURES)
+def of_first_stage(claim: Claim, outcome: Outcome, *, before_ms: int) -> list[Record]:
+    """Return the closed windows of sessions, and what the second stage has to know."""
+    whole = [cell for cell in outcome.closed if cell.key.grain is Grain.SESSION]
+    shared = [cell for cell in outcome.closed if cell.key.grain is not Grain.SESSION]
+    told = [cloudevents.record(event_of(claim, cell)) for cell in whole]
+    if shared or outcome.watermark_ms // NARROWEST_MS > before_ms // NARROWEST_MS:
+        told += map(record_of, _parcels(claim, shared, outcome.watermark_ms))
+    return told
+
+
+def of_second_stage(claim: Claim, outcome: Outcome, *, before_ms: int) -> list[Record]:
+    """Return the windows that are whole now, or were and got more."""
+    del before_ms
+    return [cloudevents.record(event_of(claim, row)) for row in outcome.merged]
+
+
+def record_of(parcel: Parcel) -> Record:
+    """Return a parcel as a record whose key is its target."""
+    return Record(
+        topic=topics.PARTIALS.address,
+        key=str(parcel.target).encode(),
+        value=partials.encode(parcel),
+        headers=_PARCEL_HEADERS,
+    )
+
+
+def event_of(claim: Claim, row: CellRow | MergedRow) -> WindowClosed:
+    """Return the result that says what a closed window holds."""
+    key = row.key
+    revision, sources = (row.revision, row.source_count) if isinstance(row, MergedRow) else (0, 0)
+    dimensions = structs.asdict(key)
+    del dimensions["tenant"], dimensions["grain"]
+    counts = zip(MEASURES, structs.astuple(row.measures), strict=True)
     return WindowClosed(
         id=derived(
             "window.closed",
@@ -43,18 +67,27 @@ def event_of(claim: Claim, cell: CellRow) -> WindowClosed:
             key.tenant,
             key.grain,
             *dimensions.values(),
-            cell.width_ms,
-            cell.start_ms,
+            row.width_ms,
+            row.start_ms,
+            *([revision] if sources else []),
         ),
         tenant=key.tenant,
-        at_ms=cell.start_ms + cell.width_ms,
+        at_ms=row.start_ms + row.width_ms,
         source=Source.STREAM,
-        start_ms=cell.start_ms,
-        width_ms=cell.width_ms,
+        start_ms=row.start_ms,
+        width_ms=row.width_ms,
         grain=key.grain,
         dimensions={name: value for name, value in dimensions.items() if value},
         measures={name: count for name, count in counts if count},
-        latency=cell.latency,
+        latency=row.latency,
         log_id=str(claim.log_id),
         partition=claim.partition,
+        revision=revision,
+        sources=sources,
+    )
+
+
+def _parcels(claim: Claim, shared: Iterable[CellRow], watermark_ms: int) -> list[Parcel]:
+    return partials.parcels(
+        shared, log_id=claim.log_id, partition=claim.partition, watermark_ms=watermark_ms
     )

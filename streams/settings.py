@@ -97,6 +97,16 @@ class StreamsSettings(BaseSettings):
         ge=0,
         description="Quiet time after which a partition's windows close; at least the lateness.",
     )
+    partials_kept_ms: int = Field(
+        600_000,
+        ge=1_000,
+        description="How long a closed window of several partitions can still be revised.",
+    )
+    partials_max: int = Field(
+        200_000,
+        ge=1_000,
+        description="Partials the second stage keeps a partition; beyond it windows close early.",
+    )
     stuck_repeats: int = Field(
         5, ge=2, description="Calls of one tool with one input in a row that make a session stuck."
     )

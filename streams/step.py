@@ -11,27 +11,29 @@ under way: what was folded is only committed if that commit came through.
 import asyncio
 from collections.abc import Callable, Sequence
 from enum import Enum, auto
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced, MainstemError, Refused
-from analytics.measures.fold import Arrival
-from analytics.measures.rows import CellRow, Outcome, SessionRow
+from analytics.measures.rows import Outcome, SessionRow
 from streams.ledger import Burial, Claim, Ledger, SessionKey
 from streams.reading import Reader, Reading, Taken, buried
 
+A = TypeVar("A")
+A_contra = TypeVar("A_contra", contravariant=True)
 
-class Fold(Protocol):
-    """What counts the events of one partition: the core's `PartitionFold`, or a plainer one."""
+
+class Fold(Protocol[A_contra]):
+    """What counts the records of one partition: a `PartitionFold`, a `MergeFold`, or a plainer."""
 
     @property
     def open_count(self) -> int:
         """How many cells of windows are open."""
         ...
 
-    def unknown(self, arrivals: Sequence[Arrival]) -> set[SessionKey]:
+    def unknown(self, arrivals: Sequence[A_contra]) -> set[SessionKey]:
         """Return the sessions that have to be remembered before these are folded."""
         ...
 
@@ -40,7 +42,7 @@ class Fold(Protocol):
         ...
 
     def fold(
-        self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
+        self, arrivals: Sequence[A_contra], *, first_offset: int, next_offset: int, now_ms: int
     ) -> Outcome:
         """Count these, and say what has to be written."""
         ...
@@ -69,13 +71,21 @@ class Slice(Protocol):
         ...
 
 
-class Recipe(Struct, frozen=True, kw_only=True):
+class Results(Protocol):
+    """Says what a commit leaves to be sent."""
+
+    def __call__(self, claim: Claim, outcome: Outcome, *, before_ms: int) -> Sequence[Record]:
+        """Return the records; `before_ms` is the watermark before this outcome."""
+        ...
+
+
+class Recipe(Struct, Generic[A], frozen=True, kw_only=True):
     """What makes the step of one topic: how it is read, counted and what follows."""
 
     topic: str
-    read: Reader
-    fold: Callable[[Claim], Fold]
-    results: Callable[[Claim, Sequence[CellRow]], Sequence[Record]]
+    read: Reader[A]
+    fold: Callable[[Claim], Fold[A]]
+    results: Results
 
 
 class Verdict(Enum):
@@ -112,7 +122,7 @@ class PartitionStep:
 
     def __init__(
         self,
-        recipe: Recipe,
+        recipe: Recipe[Any],
         ledger: Ledger,
         *,
         log_id: str,
@@ -127,11 +137,13 @@ class PartitionStep:
         """The first offset that the store lacks, as far as is known."""
         self.folded = 0
         """The first offset that was not folded: `position`, or beyond it during a commit."""
+        self._marked_ms = 0
+        """The watermark that the store has."""
         self._ledger = ledger
         self._stored = stored
         self._stopwatch = stopwatch
         self._claim: Claim | None = None
-        self._fold: Fold | None = None
+        self._fold: Fold[Any] | None = None
         self._committing: asyncio.Task[None] | None = None
         self._uncommitted: set[SessionKey] = set()
 
@@ -149,6 +161,7 @@ class PartitionStep:
         self._fold = self.recipe.fold(claim)
         self._claim = claim
         self.position = self.folded = claim.next_offset
+        self._marked_ms = claim.watermark_ms
         return claim.next_offset
 
     def drop(self) -> None:
@@ -231,11 +244,11 @@ class PartitionStep:
         grave = buried(
             self.recipe.topic, self.partition, records[0], now_ms, reason=f"not counted: {error}"
         )
-        reading = Reading((), (grave,))
+        reading: Reading[Any] = Reading((), (grave,))
         await self._commit(await self._counted(reading, next_offset, now_ms, self._stopwatch()))
 
     async def _counted(
-        self, reading: Reading, next_offset: int, now_ms: int, begun_s: float
+        self, reading: Reading[Any], next_offset: int, now_ms: int, begun_s: float
     ) -> Folded:
         await self._remember(reading.arrivals)
         try:
@@ -256,7 +269,7 @@ class PartitionStep:
         fold_s = self._stopwatch() - begun_s
         return Folded(claim=self._claim, outcome=outcome, burials=burials, fold_s=fold_s)
 
-    async def _remember(self, arrivals: Sequence[Arrival]) -> None:
+    async def _remember(self, arrivals: Sequence[object]) -> None:
         fold = self._held()
         unknown = fold.unknown(arrivals)
         if not unknown:
@@ -273,7 +286,7 @@ class PartitionStep:
 
     async def _commit(self, folded: Folded) -> None:
         claim, outcome, begun_s = folded.claim, folded.outcome, self._stopwatch()
-        results = self.recipe.results(claim, outcome.closed)
+        results = self.recipe.results(claim, outcome, before_ms=self._marked_ms)
         try:
             await self._ledger.commit(claim, outcome, outbox=results, burials=folded.burials)
         except BaseException:
@@ -281,6 +294,7 @@ class PartitionStep:
                 self.drop()
             raise
         self.position = outcome.next_offset
+        self._marked_ms = max(self._marked_ms, outcome.watermark_ms)
         self._stored(
             Stored(
                 outcome=outcome,
@@ -292,7 +306,7 @@ class PartitionStep:
             )
         )
 
-    def _held(self) -> Fold:
+    def _held(self) -> Fold[Any]:
         assert self._fold is not None, "counting needs a claim"
         return self._fold
 

@@ -89,10 +89,11 @@ class ReviewFeedback(
 
 
 class WindowClosed(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="window.closed"):
-    """The measures of one series over one closed window of event time, from one partition's log.
+    """The measures of one series over one closed window of event time, of one log.
 
-    `at_ms` is the window's end. `id` is derived from series, window and partition, so a window sent
-    twice is known for what it is. `measures` holds the counts that are not zero.
+    `at_ms` is the window's end. `id` is derived from log, series, window and revision, so a window
+    sent twice is known for what it is. `measures` holds the counts that are not zero. A window that
+    got more after it closed is sent again, whole, under the next `revision`: the last one counts.
     """
 
     start_ms: EpochMs
@@ -104,6 +105,9 @@ class WindowClosed(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="win
     """The request durations as a log-bucket sketch."""
     log_id: Name = ""
     partition: Count = 0
+    revision: Count = 0
+    sources: Count = 0
+    """How many partitions had something to add; absent where one partition has all."""
 
 
 ConnectionEvent = ConnectionOpened | ConnectionClosed

@@ -63,6 +63,14 @@ METRICS: Final = Topic(
     retention_days=3,
     about="Closed windows: the measures of every series.",
 )
+PARTIALS: Final = Topic(
+    name="partials.v1",
+    carries=(),
+    key="share of the series",
+    partitions=4,
+    retention_days=1,
+    about="Between two stages of the stream: what one partition closed of shared windows.",
+)
 GRAVEYARD: Final = Topic(
     name="graveyard.v1",
     carries=(),
@@ -72,7 +80,7 @@ GRAVEYARD: Final = Topic(
     about="What could not be read, as it came, with the reason in its headers.",
 )
 
-ALL: Final = (CONNECTIONS, AGENTS, REVIEWS, METRICS, GRAVEYARD)
+ALL: Final = (CONNECTIONS, AGENTS, REVIEWS, METRICS, PARTIALS, GRAVEYARD)
 FACTS: Final = (CONNECTIONS, AGENTS, REVIEWS)
 """The topics that the gateway writes and the worker reads."""
 

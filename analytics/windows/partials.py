@@ -43,7 +43,7 @@ class Partial(Struct, frozen=True, array_like=True, gc=False):
     """The dimensions of a `CellKey`, in its order."""
     width_ms: int
     start_ms: EpochMs
-    columns: list[tuple[_Column, int]]
+    columns: tuple[tuple[_Column, int], ...]
     latency: bytes
 
     @property
@@ -124,7 +124,7 @@ def partial_of(cell: CellRow) -> Partial:
         tuple(str(value) for value in structs.astuple(cell.key)),
         cell.width_ms,
         cell.start_ms,
-        [(column, amount) for column, amount in enumerate(amounts) if amount],
+        tuple((column, amount) for column, amount in enumerate(amounts) if amount),
         cell.latency,
     )
 

@@ -69,7 +69,11 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
     async with open_ledger(url, clock=_now_ms, size_max=settings.store_connections_max) as ledger:
         parts = Parts(
             ledger=ledger,
-            recipes=recipes.recipes(price_table(settings.prices_file), recipes.rules(settings)),
+            recipes=recipes.recipes(
+                price_table(settings.prices_file),
+                recipes.rules(settings),
+                recipes.merge_rules(settings),
+            ),
             prepare=ensure,
             jobs=lambda: jobs.run_due(url, recipes.retention(settings), now_ms=_now_ms()),
         )

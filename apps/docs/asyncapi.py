@@ -52,7 +52,7 @@ def document() -> Node:
         "operations": dict(_operation(topic, action) for topic, action in _actions()),
         "components": {
             "messages": {name: _message(name, kind) for name, kind in sorted(events.TYPES.items())}
-            | {"buried": _buried()},
+            | {"buried": _buried(), "parcel": _parcel()},
             "messageTraits": {"cloudevent": {"headers": _headers()}},
         },
     }
@@ -60,7 +60,7 @@ def document() -> Node:
 
 def _actions() -> list[tuple[Topic, str]]:
     sent = [(topic, "send") for topic in topics.ALL]
-    return sent + [(topic, "receive") for topic in topics.FACTS]
+    return sent + [(topic, "receive") for topic in (*topics.FACTS, topics.PARTIALS)]
 
 
 def _operation(topic: Topic, action: str) -> tuple[str, Node]:
@@ -73,7 +73,8 @@ def _operation(topic: Topic, action: str) -> tuple[str, Node]:
 
 
 def _channel(topic: Topic) -> Node:
-    names = [str(kind.__struct_config__.tag) for kind in topic.carries] or ["buried"]
+    plain = "parcel" if topic is topics.PARTIALS else "buried"
+    names = [str(kind.__struct_config__.tag) for kind in topic.carries] or [plain]
     return {
         "address": topic.address,
         "title": topic.name,
@@ -113,6 +114,16 @@ def _buried() -> Node:
         "title": "What could not be read",
         "summary": topics.GRAVEYARD.about,
         "payload": {"description": "The bytes as they came."},
+    }
+
+
+def _parcel() -> Node:
+    return {
+        "name": "parcel",
+        "title": "Partials of one commit",
+        "summary": topics.PARTIALS.about,
+        "contentType": "application/msgpack",
+        "payload": {"description": "Internal; written and read by workers of one version."},
     }
 
 

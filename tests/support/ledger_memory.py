@@ -13,7 +13,15 @@ import msgspec
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import ON_TIME, CellKey, CellRow, Outcome, RawRow, SessionRow
+from analytics.measures.rows import (
+    ON_TIME,
+    CellKey,
+    CellRow,
+    KeptRow,
+    Outcome,
+    RawRow,
+    SessionRow,
+)
 from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 
 Part = tuple[int, int]
@@ -46,6 +54,8 @@ class MemoryLedger:
         self.graves: list[Burial] = []
         self.buried: list[tuple[str, Burial]] = []
         self.outbox: dict[int, Record] = {}
+        self.kept: dict[Part, dict[int, KeptRow]] = {}
+        self.states: dict[Part, bytes] = {}
         self._numbers = 0
         self._is_sending = False
 
@@ -67,6 +77,8 @@ class MemoryLedger:
                 for cell in self.cells.get(part, {}).values()
                 if cell.batch_offset == ON_TIME and not cell.closed
             ),
+            kept=tuple(row.payload for _, row in sorted(self.kept.get(part, {}).items())),
+            state=self.states.get(part, b""),
         )
 
     async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
@@ -142,6 +154,15 @@ class MemoryLedger:
             self.sessions[session.tenant, session.session_id] = _kept(session)
         for seen in outcome.seen:
             self.memories.setdefault((seen.tenant, seen.session_id), []).append(seen.memory)
+        if outcome.state:
+            self._keep(part, outcome)
+
+    def _keep(self, part: Part, outcome: Outcome) -> None:
+        kept = self.kept.get(part, {}) | {row.offset: row for row in outcome.kept}
+        self.kept[part] = {
+            offset: row for offset, row in kept.items() if row.until_ms > outcome.released_ms
+        }
+        self.states[part] = outcome.state
 
     def _put(self, cells: dict[CellId, CellRow], cell: CellRow) -> None:
         cells[cell.key, cell.width_ms, cell.start_ms, cell.batch_offset] = cell

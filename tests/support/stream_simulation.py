@@ -24,6 +24,7 @@ from analytics.contracts.errors import BrokerAway, StoreAway
 from analytics.contracts.events import Event, WindowClosed
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
+from analytics.windows.merging import MergeRules
 from streams.drive import Drive, Waits
 from streams.flow import Bounds
 from streams.outbox import Outbox
@@ -35,10 +36,21 @@ from tests.support.ledger_memory import MemoryLedger
 
 ADDRESS: Final = topics.AGENTS.address
 PARTITIONS: Final = 3
+SHARED: Final = topics.PARTIALS.address
+WIDTHS: Final = {ADDRESS: PARTITIONS, SHARED: 2}
+"""How many partitions each topic has."""
 SESSIONS: Final = 7
+MERGE_RULES: Final = MergeRules(idle_ms=8_000, kept_ms=10**12)
 RULES: Final = FoldRules(lateness_ms=5_000, idle_ms=8_000, sessions_max=4, remembered_max=60)
 PRICES: Final = PriceTable({})
 ATTEMPTS_MAX: Final = 2_000
+
+
+PARTS: Final = [
+    TP(topic, partition) for topic, width in WIDTHS.items() for partition in range(width)
+]
+CLOSING_ROUNDS: Final = 4
+"""So often everything is read, closed and sent in the end: a stage feeds the next."""
 
 
 class Logged(Struct, frozen=True):
@@ -68,12 +80,13 @@ class Broker:
 
     def __init__(self, number: int) -> None:
         self.cluster_id = f"cluster-{number}"
-        self.log: list[list[Logged]] = [[] for _ in range(PARTITIONS)]
+        self.logs = {tp: list[Logged]() for tp in PARTS}
 
     def append(self, record: Record | bytes, *, now_ms: int, key: bytes) -> tuple[int, int]:
-        """Append a record; return its partition and offset."""
-        partition = sum(key) % PARTITIONS
-        into = self.log[partition]
+        """Append a record, by its key; return its partition and offset."""
+        topic = SHARED if isinstance(record, Record) and record.topic == SHARED else ADDRESS
+        partition = sum(key) % WIDTHS[topic]
+        into = self.logs[TP(topic, partition)]
         value = record if isinstance(record, bytes) else record.value
         headers = () if isinstance(record, bytes) else record.headers
         into.append(Logged(len(into), now_ms, key, value, headers))
@@ -122,7 +135,7 @@ class SimulatedWorker:
         self.ledger = FaultyLedger(flow.store, flow.chance, flow.faults)
         waits = Waits(retry_ms=50, retry_ms_max=400, fenced_ms=2_000)
         self.drive = Drive(
-            recipes(PRICES, RULES),
+            recipes(PRICES, RULES, MERGE_RULES),
             self.ledger,
             self,
             watch=flow.watch,
@@ -159,14 +172,14 @@ class SimulatedWorker:
 
     def quiet(self, tp: TP, offset: int) -> bool:
         """Say whether the log ends at `offset`."""
-        return len(self.broker.log[tp.partition]) <= offset
+        return len(self.broker.logs[tp]) <= offset
 
     def fetch(self, tp: TP, records_max: int) -> Fetched | None:
         """Return the next records of a partition and go past them."""
         at = self.positions.get(tp)
         if at is None or tp in self.held:
             return None
-        records = self.broker.log[tp.partition][at : at + records_max]
+        records = self.broker.logs[tp][at : at + records_max]
         if not records:
             return None
         self.positions[tp] = at + len(records)
@@ -224,12 +237,15 @@ class Flow:
         key = self._session().encode()
         bad = [b"", b"{}", b"\xff\xfe", b'{"type":"no.such"}', b'{"type":"turn.finished"}']
         self.broker.append(self.chance.choice(bad), now_ms=self.now_ms, key=key)
+        if self.chance.random() < 0.3:
+            torn = Record(topic=SHARED, key=key, value=b"\x95\x01", headers=())
+            self.broker.append(torn, now_ms=self.now_ms, key=key)
         wrong = facts.fact(events.ConnectionOpened, id=f"w{self.chance.random()}")
         self.broker.append(cloudevents.record(wrong), now_ms=self.now_ms, key=key)
 
     async def _deliver(self) -> None:
         worker = self.chance.choice(self.workers)
-        for tp in self._partitions():
+        for tp in PARTS:
             batch = worker.fetch(tp, self.chance.randint(1, 12))
             if batch is not None:
                 self._fly(worker.drive.take(batch))
@@ -237,7 +253,7 @@ class Flow:
 
     async def _deliver_twice(self) -> None:
         worker = self.chance.choice(self.workers)
-        for tp in self._partitions():
+        for tp in PARTS:
             batch = worker.fetch(tp, 8)
             if batch is not None:
                 self._fly(worker.drive.take(batch))
@@ -246,7 +262,7 @@ class Flow:
     async def _lose(self) -> None:
         """Drop a batch on the way: the next one begins after a hole."""
         worker = self.chance.choice(self.workers)
-        worker.fetch(self.chance.choice(self._partitions()), 4)
+        worker.fetch(self.chance.choice(PARTS), 4)
 
     async def _tick(self) -> None:
         self._fly(self.chance.choice(self.workers).drive.tick())
@@ -263,7 +279,7 @@ class Flow:
 
     async def _steal(self) -> None:
         """Give a worker all partitions; the other does not hear of it, as if it were paused."""
-        await self._assign([self._partitions(), None])
+        await self._assign([PARTS, None])
 
     async def _crash(self) -> None:
         index = self.chance.randrange(len(self.workers))
@@ -299,6 +315,9 @@ class Flow:
 
     async def _broadcast(self, records: Sequence[Record]) -> None:
         for record in records:
+            if record.topic == SHARED:
+                self.broker.append(record, now_ms=self.now_ms, key=record.key)
+                continue
             event = events.decode(record.value)
             assert isinstance(event, WindowClosed)
             self.published[event.id].append(event)
@@ -318,14 +337,8 @@ class Flow:
         await self._turn(self.chance.randint(0, 30))
 
     def _shares(self) -> list[Sequence[TP]]:
-        owner = [self.chance.randrange(len(self.workers)) for _ in range(PARTITIONS)]
-        return [
-            [tp for tp in self._partitions() if owner[tp.partition] == index]
-            for index in range(len(self.workers))
-        ]
-
-    def _partitions(self) -> list[TP]:
-        return [TP(ADDRESS, partition) for partition in range(PARTITIONS)]
+        owner = {tp: self.chance.randrange(len(self.workers)) for tp in PARTS}
+        return [[tp for tp in PARTS if owner[tp] == index] for index in range(len(self.workers))]
 
     def _session(self) -> str:
         return f"s{self.chance.randrange(SESSIONS)}"
@@ -371,17 +384,20 @@ class Flow:
         self.faults = calm
         for worker in self.workers:
             worker.ledger.faults = calm
-        await self._assign([self._partitions(), []])
+        await self._assign([PARTS, []])
         await self._land()
         reader = self.workers[0]
+        for _ in range(CLOSING_ROUNDS):
+            await self._read_all(reader)
+            self.now_ms += 2 * 3_600_000
+            await reader.drive.tick()
+            await self._publish()
+
+    async def _read_all(self, reader: SimulatedWorker) -> None:
         for _ in range(ATTEMPTS_MAX):
-            batches = [reader.fetch(tp, 50) for tp in self._partitions()]
+            batches = [reader.fetch(tp, 50) for tp in PARTS]
             if not any(batches):
                 break
             for batch in batches:
                 if batch is not None:
                     await reader.drive.take(batch)
-        for _ in range(3):
-            self.now_ms += 2 * 3_600_000
-            await reader.drive.tick()
-        await self._publish()

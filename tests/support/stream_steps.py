@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from analytics.contracts import cloudevents, topics
 from analytics.contracts.events import Event
-from analytics.measures.fold import FoldRules
+from analytics.measures.fold import Arrival, FoldRules
 from analytics.measures.prices import PriceTable
 from streams.recipes import recipes
 from streams.step import PartitionStep, Recipe, Stored
@@ -74,7 +74,7 @@ def item(
 def step(
     ledger: MemoryLedger,
     *,
-    recipe: Recipe = AGENTS,
+    recipe: Recipe[Arrival] = AGENTS,
     log_id: str = LOG,
     stored: Callable[[Stored], None] = lambda _: None,
 ) -> PartitionStep:

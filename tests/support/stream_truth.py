@@ -4,21 +4,24 @@
 in words. It knows nothing of batches, watermarks or claims.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator
 from typing import TypeVar
 
+from faust.types import TP
 from msgspec import Struct
 
 from analytics.contracts import events
 from analytics.contracts.agent_events import PromptSubmitted, RequestFinished, ToolFinished
 from analytics.contracts.errors import BadEvent
-from analytics.contracts.events import Event
+from analytics.contracts.events import Event, WindowClosed
 from analytics.contracts.facts import AgentFact
-from analytics.measures.rows import ON_TIME, WIDTHS_MS, Grain, Measures
+from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, Grain, Measures
+from analytics.windows import partials
+from analytics.windows.partials import BadParcel, Parcel, Partial
 from streams import results
 from streams.ledger import Claim
-from tests.support.stream_simulation import ADDRESS, Broker, Flow, Logged
+from tests.support.stream_simulation import ADDRESS, SHARED, Broker, Flow, Logged
 
 K = TypeVar("K", bound=Hashable)
 
@@ -28,13 +31,19 @@ Window = tuple[str, int, int, str]
 """Grain, width, start and the name of a count."""
 
 
+Grave = tuple[int, str, int, int]
+"""The number of a broker, a topic, a partition and an offset."""
+Shared = tuple[int, CellKey, int, int]
+"""A log of partials, a series, a width and a start."""
+
+
 class Truth(Struct, frozen=True):
     """What the logs amount to."""
 
     ids: Counter[str]
     windows: Counter[Window]
     sessions: Counter[tuple[str, str]]
-    graves: Counter[tuple[int, int, int]]
+    graves: Counter[Grave]
 
 
 def violations(flow: Flow) -> list[str]:
@@ -55,29 +64,39 @@ def violations(flow: Flow) -> list[str]:
 
 def _truth(flow: Flow) -> Truth:
     truth = Truth(Counter(), Counter(), Counter(), Counter())
-    for number, partition, record in _kept(flow):
+    for number, tp, record in _kept(flow):
+        if tp.topic != ADDRESS:
+            truth.graves[number, *tp, record.offset] += _parcel(record) is None
+            continue
         event = _event(record)
         if event is None:
-            truth.graves[number, partition, record.offset] += 1
+            truth.graves[number, *tp, record.offset] += 1
         elif event.id not in truth.ids:
             truth.ids[event.id] += 1
             _count(truth, event)
     return truth
 
 
-def _kept(flow: Flow) -> Iterator[tuple[int, int, Logged]]:
+def _kept(flow: Flow) -> Iterator[tuple[int, TP, Logged]]:
     """Every record that counts: a broker that went took along what no worker had stored."""
     for number, broker in enumerate(flow.brokers):
-        for partition, records in enumerate(broker.log):
-            end = len(records) if broker is flow.broker else _reached(flow, broker, partition)
+        for tp, records in broker.logs.items():
+            end = len(records) if broker is flow.broker else _reached(flow, broker, tp)
             for record in records[:end]:
-                yield number, partition, record
+                yield number, tp, record
 
 
-def _reached(flow: Flow, broker: Broker, partition: int) -> int:
-    log_id = flow.store.logs.get((broker.cluster_id, ADDRESS))
-    position = flow.store.positions.get((log_id or 0, partition))
+def _reached(flow: Flow, broker: Broker, tp: TP) -> int:
+    log_id = flow.store.logs.get((broker.cluster_id, tp.topic))
+    position = flow.store.positions.get((log_id or 0, tp.partition))
     return 0 if position is None else position.next_offset
+
+
+def _parcel(record: Logged) -> Parcel | None:
+    try:
+        return partials.decode(record.value or b"")
+    except BadParcel:
+        return None
 
 
 def _event(record: Logged) -> AgentFact | None:
@@ -124,12 +143,12 @@ def _sessions(flow: Flow) -> Counter[tuple[str, str]]:
     return found
 
 
-def _graves(flow: Flow) -> Counter[tuple[int, int, int]]:
+def _graves(flow: Flow) -> Counter[Grave]:
     """Graves know topic, partition and offset, not the log: number them by the order of logs."""
-    found: Counter[tuple[int, int, int]] = Counter()
+    found: Counter[Grave] = Counter()
     for log, burial in flow.store.buried:
         number = next(n for n, broker in enumerate(flow.brokers) if broker.cluster_id == log)
-        found[number, burial.partition, burial.offset] += 1
+        found[number, burial.topic, burial.partition, burial.offset] += 1
     return found
 
 
@@ -141,7 +160,8 @@ def _counts(measures: Measures) -> Iterator[tuple[str, int]]:
 
 
 def _results(flow: Flow) -> Iterator[str]:
-    """Every on-time window is closed in the end, and was sent as it is in the store."""
+    """Every on-time window is closed in the end, and what it holds was sent."""
+    landed = _landed(flow)
     for (log_id, partition), cells in flow.store.cells.items():
         claim = Claim(
             log_id=log_id, topic=ADDRESS, partition=partition, epoch=0, next_offset=0,
@@ -149,16 +169,71 @@ def _results(flow: Flow) -> Iterator[str]:
         )  # fmt: skip
         current = flow.store.logs.get((flow.broker.cluster_id, ADDRESS)) == log_id
         for cell in cells.values():
+            name = f"the window {cell.key} {cell.width_ms} {cell.start_ms}"
             if cell.batch_offset != ON_TIME:
                 continue
-            expected = results.event_of(claim, cell)
-            sent = flow.published.get(expected.id, [])
-            if cell.closed and expected not in sent:
-                yield f"the closed window {cell.key} {cell.start_ms} was not sent as it is"
-            if cell.closed and any(one != expected for one in sent):
-                yield f"the closed window {cell.key} {cell.start_ms} was sent with other counts"
-            if not cell.closed and current:
-                yield f"the window {cell.key} {cell.width_ms} {cell.start_ms} stayed open"
+            if not cell.closed:
+                if current:
+                    yield f"{name} stayed open"
+            elif cell.key.grain is Grain.SESSION:
+                expected = results.event_of(claim, cell)
+                sent = flow.published.get(expected.id, [])
+                if not sent or any(one != expected for one in sent):
+                    yield f"{name} was not sent as it is"
+            elif landed.get((log_id, partition, partials.partial_of(cell))) is None:
+                yield f"{name} did not reach the second stage as it is"
+    yield from _merged(flow)
+
+
+def _landed(flow: Flow) -> dict[tuple[int, int, Partial], bool]:
+    """Every partial that is in a log of the second stage, read or not, and who sent it."""
+    found: dict[tuple[int, int, Partial], bool] = {}
+    for broker in flow.brokers:
+        for tp, records in broker.logs.items():
+            for parcel in map(_parcel, records) if tp.topic == SHARED else ():
+                if parcel is not None:
+                    found |= {(*parcel.source[:2], one): True for one in parcel.partials}
+    return found
+
+
+def _merged(flow: Flow) -> Iterator[str]:
+    """Compare what the second stage said last of each window with what it was told of it.
+
+    A window that was still open there when its broker was replaced is never told of.
+    """
+    current = flow.store.logs.get((flow.broker.cluster_id, SHARED))
+    told: dict[Shared, dict[tuple[int, int], Measures]] = defaultdict(dict)
+    for number, tp, record in _kept(flow):
+        parcel = _parcel(record) if tp.topic == SHARED else None
+        if parcel is None:
+            continue
+        log_id = flow.store.logs.get((flow.brokers[number].cluster_id, SHARED), 0)
+        for one in parcel.partials:
+            window = (log_id, one.key, one.width_ms, one.start_ms)
+            told[window][parcel.log_id, parcel.partition] = one.measures
+    expected = {
+        window: tuple(sum(getattr(one, name) for one in parts.values()) for name in COUNTED)
+        for window, parts in told.items()
+    }
+    last: dict[Shared, WindowClosed] = {}
+    for [sent, *_] in flow.published.values():
+        if sent.sources:
+            window = (int(sent.log_id), _key_of(sent), sent.width_ms, sent.start_ms)
+            if window not in last or last[window].revision < sent.revision:
+                last[window] = sent
+    found = {
+        window: tuple(sent.measures.get(name, 0) for name in COUNTED)
+        for window, sent in last.items()
+    }
+    for window in expected.keys() | found.keys():
+        if window[0] != current and window not in found:
+            continue
+        if expected.get(window) != found.get(window):
+            yield f"merged {window}: expected {expected.get(window)}, found {found.get(window)}"
+
+
+def _key_of(sent: WindowClosed) -> CellKey:
+    return CellKey(sent.tenant, Grain(sent.grain), **sent.dimensions)
 
 
 def _differences(what: str, expected: Counter[K], found: Counter[K]) -> Iterator[str]:

@@ -55,7 +55,7 @@ async def running(told: StreamsSettings) -> AsyncIterator[Worker]:
         await broker_topics.ensure_topics(told.broker, partitions=told.partitions)
 
     async with open_ledger(url, clock=lambda: time.time_ns() // 1_000_000) as ledger:
-        made = recipes.recipes(PriceTable({}), recipes.rules(told))
+        made = recipes.recipes(PriceTable({}), recipes.rules(told), recipes.merge_rules(told))
         worker = Worker(told, Parts(ledger=ledger, recipes=made, prepare=prepare, jobs=no_jobs))
         stopping = asyncio.Event()
         task = asyncio.create_task(worker.run(stopping))

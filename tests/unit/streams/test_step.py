@@ -192,7 +192,7 @@ async def test_an_event_that_the_store_refuses_is_buried_alone() -> None:
 async def test_an_event_that_cannot_be_counted_is_buried_alone() -> None:
     ledger = MemoryLedger()
 
-    def fold(claim: Claim) -> Fold:
+    def fold(claim: Claim) -> Fold[Arrival]:
         return Stumbling(claim)
 
     recipe = msgspec.structs.replace(AGENTS, fold=fold)
@@ -224,5 +224,6 @@ async def test_a_quiet_partition_closes_its_windows_and_sends_them_as_results() 
     await one.tick(NOW_MS + 7_200_000)
 
     assert all(cell.closed for cells in ledger.cells.values() for cell in cells.values())
-    assert {record.topic for record in ledger.outbox.values()} == {"mainstem.metrics.v1"}
+    sent = {record.topic for record in ledger.outbox.values()}
+    assert sent == {"mainstem.metrics.v1", "mainstem.partials.v1"}
     assert one.position == 6

@@ -1,0 +1,23 @@
+"""The agent of `partials.v1`: what partitions closed of windows that they share, made whole.
+
+At least once from the broker, exactly once into the store: the step behind `take` sees to that.
+"""
+
+import faust
+from faust.types import StreamT
+
+from analytics.contracts import topics
+from streams.agents.taking import Take, source
+from streams.cutting import Batch
+
+TOPIC = topics.PARTIALS
+NAME = "merging"
+
+
+def add_to(app: faust.App, take: Take) -> None:
+    """Attach the agent to `app`."""
+
+    @app.agent(source(app, TOPIC), name=NAME, concurrency=1)
+    async def merging(batches: StreamT[Batch]) -> None:
+        async for batch in batches:
+            await take(batch)
