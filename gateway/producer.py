@@ -12,7 +12,12 @@ from typing import Final, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    OutOfOrderSequenceNumber,
+    UnknownProducerId,
+)
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import MainstemError
@@ -20,6 +25,10 @@ from analytics.contracts.errors import MainstemError
 BATCH_BYTES: Final = 131_072
 REQUEST_OVERHEAD_BYTES: Final = 48_576
 """What a request may hold beside its largest record."""
+
+SPOILING: Final = (OutOfOrderSequenceNumber, UnknownProducerId)
+"""What the broker says of a producer that lost count: aiokafka gives up a batch that waited too
+long, and its number with it, so that every batch of that partition is refused from then on."""
 
 Prepare = Callable[[], Awaitable[str]]
 """Makes sure that the broker has our topics; returns the id of its log (the cluster's)."""
@@ -60,6 +69,7 @@ class FencedProducer:
         self._prepare = prepare
         self._on_log = on_log
         self._prepared: dict[object, AIOKafkaConnection] = {}
+        self._spoiled = False
         self._producer = AIOKafkaProducer(
             bootstrap_servers=broker,
             acks="all",
@@ -96,11 +106,15 @@ class FencedProducer:
             and bool(await self._client.force_metadata_update())
         )
 
+    def note(self, error: BaseException) -> None:
+        """Take notice of why a record was not delivered; see `SPOILING`."""
+        self._spoiled = self._spoiled or isinstance(error, SPOILING)
+
     @property
     def alive(self) -> bool:
-        """Whether records still leave; a producer that was fenced off does not recover."""
+        """Whether records still leave; one that was fenced off, or spoiled, does not recover."""
         sender = self._producer._sender.sender_task  # noqa: SLF001 - no public way to see it die
-        return sender is not None and not sender.done()
+        return sender is not None and not (sender.done() or self._spoiled)
 
     async def stop(self) -> None:
         """Flush, as long as it takes, and disconnect."""

@@ -258,6 +258,8 @@ class KafkaPublisher:
     def _failed(self, parcel: _Parcel, error: BaseException) -> None:
         """Refuse the event, or put a posted one back: nobody else will send it again."""
         parcel.attempts += 1
+        if self._producer is not None:
+            self._producer.note(error)
         log.warning(
             "record not delivered",
             extra={"topic": parcel.record.topic, "reason": repr(error), "posted": parcel.posted},
