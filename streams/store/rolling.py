@@ -74,7 +74,7 @@ def merged(sketches: Sequence[bytes]) -> list[bytes]:
 def sums(of: str = "w") -> Composed:
     """Return the sums of all measures within their bounds, as a rollup has them: zero is null."""
     return SQL(", ").join(
-        SQL("nullif(least(greatest(sum({0}), -{1}), {1}), 0)::bigint as {2}").format(
+        SQL("nullif(least(greatest(coalesce(sum({0}), 0), -{1}), {1}), 0)::bigint as {2}").format(
             Identifier(of, name), Literal(_SUM_MAX), Identifier(name)
         )
         for name in MEASURES
