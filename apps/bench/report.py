@@ -30,6 +30,8 @@ class Figure(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the goal is a floor; it is a ceiling otherwise."""
     limit: float | None = None
     note: str = ""
+    about: str = ""
+    """What was measured, in more words; written down, and not in the table."""
 
     @property
     def ratio(self) -> float | None:

@@ -17,7 +17,10 @@ def main(name: str, task_path: str, result_path: str) -> None:
     meter = Meter(task)
     collecting.seldom()
     windows = engine.run(task, meter)
-    Path(result_path).write_bytes(msgspec.msgpack.encode(meter.measured(windows)))
+    measured = msgspec.structs.replace(
+        meter.measured(windows), about=engine.ABOUT, durability=engine.DURABILITY
+    )
+    Path(result_path).write_bytes(msgspec.msgpack.encode(measured))
 
 
 if __name__ == "__main__":

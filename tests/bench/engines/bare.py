@@ -19,7 +19,7 @@ from tests.bench.engines.task import (
 )
 
 ABOUT: Final = "aiokafka getmany, msgspec, dict"
-DURABILITY: Final = "none: windows and position are in memory"
+DURABILITY: Final = "keeps nothing"
 WAIT_MS: Final = 1_000
 
 Key = tuple[str, int, int]

@@ -13,7 +13,7 @@ from tests.bench.engines.bare import Got, Windows, consume
 from tests.bench.engines.task import Meter, Task, Window, decode
 
 ABOUT: Final = "the bare loop, and a binary COPY of raw rows a poll"
-DURABILITY: Final = "raw rows, each poll in a transaction; windows and position are in memory"
+DURABILITY: Final = "keeps raw rows, a transaction a poll"
 
 _COPY: Final = SQL("copy events ({}) from stdin (format binary)").format(
     SQL(", ").join(Identifier(name) for name, _ in columns.EVENTS)

@@ -18,8 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from msgspec import Struct
 
-from analytics.measures.sketch import to_bytes
-from tests.bench.engines.task import WIDTHS_MS, Tally, Window
+from tests.bench.engines.task import WIDTHS_MS, Tally, Window, window
 
 CONNECTIONS: Final = 100
 RATE: Final = 10_000
@@ -81,38 +80,38 @@ def events(log: Log) -> Iterator[Event]:
         yield Event(number, connection, max(at_ms, log.begin_ms), durations[spread >> 20])
 
 
-def truth(log: Log) -> dict[tuple[str, int, int], Window]:
-    """Return every window there is, counted one event at a time."""
-    tallies: dict[tuple[str, int, int], Tally] = {}
+Place = tuple[str, int, int]
+
+
+def place(window: Window) -> Place:
+    """Return which window it is."""
+    return (window.key, window.width_ms, window.start_ms)
+
+
+def truth(log: Log) -> list[Window]:
+    """Return every window there is, counted one event at a time, without the last events'."""
+    tallies: dict[Place, Tally] = {}
     for event in events(log):
         for width_ms in WIDTHS_MS:
-            place = (_key(event).decode(), width_ms, event.at_ms - event.at_ms % width_ms)
-            tally = tallies.get(place)
+            where = (_key(event).decode(), width_ms, event.at_ms - event.at_ms % width_ms)
+            tally = tallies.get(where)
             if tally is None:
-                tally = tallies[place] = Tally()
+                tally = tallies[where] = Tally()
             tally.add(event.duration_ms)
-    return {
-        place: Window(*place, tally.count, to_bytes(tally.buckets))
-        for place, tally in tallies.items()
-        if place[2] < log.horizon_ms
-    }
+    return [window(*where, tally) for where, tally in tallies.items() if where[2] < log.horizon_ms]
 
 
-def complaint(
-    log: Log, true: Mapping[tuple[str, int, int], Window], found: Iterable[Window]
-) -> str:
+def complaint(true: Mapping[Place, Window], found: Iterable[Window]) -> str:
     """Return what is wrong about an engine's windows; nothing if they are those there are."""
-    by_place: dict[tuple[str, int, int], Window] = {}
+    by_place: dict[Place, Window] = {}
     for one in found:
-        place = (one.key, one.width_ms, one.start_ms)
-        if one.start_ms < log.horizon_ms:
-            if place in by_place:
-                return f"window {place!r} came twice"
-            by_place[place] = one
+        if place(one) in by_place:
+            return f"the window {place(one)!r} came twice"
+        by_place[place(one)] = one
     if by_place.keys() != true.keys():
         return f"{len(by_place.keys() ^ true.keys())} windows are missing or too many"
-    wrong = [place for place, one in by_place.items() if one != true[place]]
-    return f"{len(wrong)} windows differ, such as {by_place[wrong[0]]!r}" if wrong else ""
+    wrong = [one for where, one in by_place.items() if one != true[where]]
+    return f"{len(wrong)} windows differ, such as {wrong[0]!r}" if wrong else ""
 
 
 def send(broker: str, log: Log) -> None:

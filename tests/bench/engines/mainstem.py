@@ -7,17 +7,16 @@ widths are the task's own.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
-from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
 from analytics.contracts.ids import SessionId, TenantId
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
-from analytics.measures.rows import CellKey, CellRow, Grain, Outcome
+from analytics.measures.rows import CellKey, Grain, Outcome
 from analytics.measures.tallies import Series
 from analytics.windows.keyed import Spec, Width
 from apps import topics as broker_topics
@@ -31,6 +30,7 @@ from tests.bench.engines.task import LATENESS_MS, WIDTHS_MS, Meter, Task, Window
 Key = tuple[TenantId, str]
 
 SPEC: Final = Spec(widths=tuple(map(Width, WIDTHS_MS)), lateness_ms=LATENESS_MS)
+PRICES: Final = PriceTable({})
 RULES: Final = FoldRules(lateness_ms=LATENESS_MS)
 
 
@@ -55,14 +55,16 @@ class Closed:
         self._task = task
         self._meter = meter
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, claim: Claim, outcome: Outcome) -> None:
         """Note a commit."""
+        if claim.topic != self._task.topic:
+            return
         self.windows += [
             Window(
                 cell.key.session_id,
                 cell.width_ms,
                 cell.start_ms,
-                cell.measures.latency_count,
+                cell.measures.events,
                 cell.latency,
             )
             for cell in outcome.closed
@@ -73,13 +75,15 @@ class Closed:
             self.done.set()
 
 
-def no_results(claim: Claim, closed: Sequence[CellRow]) -> Sequence[Record]:
+def no_results(claim: Claim, outcome: Outcome, *, before_ms: int) -> Sequence[Record]:
     """Send nothing on: no other engine does."""
     return ()
 
 
-async def work(task: Task, ledger: Ledger, recipe: Recipe, done: asyncio.Event) -> None:
-    """Run a worker on the log until all of it is done."""
+async def work(
+    task: Task, ledger: Ledger, done: asyncio.Event, recipe: Recipe[Any] | None = None
+) -> None:
+    """Run a worker on the log until all of it is done, with a recipe of its own or as it ships."""
     settings = StreamsSettings(  # type: ignore[call-arg] # pydantic fills in the rest
         broker=task.broker, partitions=task.partitions, group=task.name, rebalance_timeout_s=1.5
     )
@@ -90,14 +94,12 @@ async def work(task: Task, ledger: Ledger, recipe: Recipe, done: asyncio.Event) 
     async def no_jobs() -> None:
         return None
 
-    made: Mapping[str, Recipe] = recipes.recipes(PriceTable({}), RULES)
-    parts = Parts(
-        ledger=ledger,
-        recipes={**made, topics.CONNECTIONS.address: recipe},
-        prepare=prepare,
-        jobs=no_jobs,
+    made = dict(recipes.recipes(PRICES, RULES))
+    if recipe is not None:
+        made[recipe.topic] = recipe
+    await Worker(settings, Parts(ledger=ledger, recipes=made, prepare=prepare, jobs=no_jobs)).run(
+        done
     )
-    await Worker(settings, parts).run(done)
 
 
 def now_ms() -> int:

@@ -19,9 +19,7 @@ from tests.bench.engines.task import Meter, Task, Window
 from tests.support.ledger_memory import MemoryLedger
 
 ABOUT: Final = "worker, windows by key, a ledger in memory instead of the store"
-DURABILITY: Final = (
-    "none here: windows, their state and offsets are committed to a ledger in memory"
-)
+DURABILITY: Final = "keeps nothing here: ledger in memory"
 
 
 class WindowsOnly:
@@ -88,7 +86,7 @@ class WindowsLedger(MemoryLedger):
         """Keep what is to be kept."""
         kept = msgspec.structs.replace(outcome, raw=(), seen=())
         await super().commit(claim, kept, outbox=outbox, burials=burials)
-        self._closed.take(outcome)
+        self._closed.take(claim, outcome)
 
 
 def run(task: Task, meter: Meter) -> Iterable[Window]:
@@ -104,5 +102,5 @@ async def _run(task: Task, meter: Meter) -> list[Window]:
         fold=WindowsOnly,
         results=no_results,
     )
-    await work(task, WindowsLedger(closed), recipe, closed.done)
+    await work(task, WindowsLedger(closed), closed.done, recipe)
     return closed.windows

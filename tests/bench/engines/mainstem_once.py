@@ -13,7 +13,7 @@ from tests.bench.engines.mainstem_fold import WindowsLedger
 from tests.bench.engines.task import Meter, Task, Window
 
 ABOUT: Final = "the same, each id counted once, raw rows made"
-DURABILITY: Final = "none here: a ledger in memory, and raw rows are dropped"
+DURABILITY: Final = "keeps nothing here: ledger in memory"
 
 
 def run(task: Task, meter: Meter) -> Iterable[Window]:
@@ -25,5 +25,5 @@ async def _run(task: Task, meter: Meter) -> list[Window]:
     closed = Closed(task, meter)
     recipe = recipes.tallied(topics.CONNECTIONS, BY_CONNECTION, RULES, SPEC)
     quiet = msgspec.structs.replace(recipe, results=no_results)
-    await work(task, WindowsLedger(closed), quiet, closed.done)
+    await work(task, WindowsLedger(closed), closed.done, quiet)
     return closed.windows

@@ -66,6 +66,13 @@ class Measured(Struct, frozen=True, kw_only=True):
     memory_mib: float
     """The largest resident memory of the process."""
     windows: list[Window]
+    about: str = ""
+    durability: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Events a CPU-second."""
+        return self.events / self.cpu_s
 
 
 class Meter:

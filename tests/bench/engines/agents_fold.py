@@ -1,0 +1,35 @@
+"""Mainstem's whole fold of agent events: dedupe, sessions, merging, two grains, raw rows, partials.
+
+The worker as it ships, with all of its recipes; only the store is a ledger in memory.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from analytics.measures.rows import Grain
+from tests.bench.engines.agents_decode import WIDTH_MS
+from tests.bench.engines.mainstem import Closed, work
+from tests.bench.engines.mainstem_fold import WindowsLedger
+from tests.bench.engines.task import Meter, Task, Window
+
+ABOUT: Final = "worker as it ships on agent events, a ledger in memory instead of the store"
+DURABILITY: Final = "keeps nothing here: ledger in memory"
+
+
+def run(task: Task, meter: Meter) -> Iterable[Window]:
+    """Fold with a worker."""
+    return asyncio.run(_run(task, meter))
+
+
+async def _run(task: Task, meter: Meter) -> list[Window]:
+    closed = Closed(task, meter)
+    ledger = WindowsLedger(closed)
+    await work(task, ledger, closed.done)
+    counts: Counter[int] = Counter()
+    for cells in ledger.cells.values():
+        for cell in cells.values():
+            if cell.key.grain is Grain.FLEET and cell.width_ms == WIDTH_MS:
+                counts[cell.start_ms] += cell.measures.events
+    return [Window("", WIDTH_MS, start_ms, count, b"") for start_ms, count in counts.items()]
