@@ -34,7 +34,7 @@ _QUANTILES: Final = 4_096
 _VALUE: Final = (
     b'{"type":"connection.closed","id":"%032x","tenant":"acme","at_ms":%d,"source":"websocket",'
     b'"connection_id":"%s","node":"gateway-%d","user":"someone-%03d@example.com","code":1000,'
-    b'"reason":"client went away","duration_ms":%d,"frames":%d}'
+    b'"reason":"went away","duration_ms":%d,"frames":%d}'
 )
 
 
@@ -55,7 +55,8 @@ class Log(Struct, frozen=True, kw_only=True):
     @property
     def horizon_ms(self) -> int:
         """Where windows begin that are not compared."""
-        return self.begin_ms + self.events * 1_000 // RATE + AFTER_MS
+        end_ms = self.begin_ms + self.events * 1_000 // RATE + AFTER_MS
+        return end_ms - end_ms % -max(WIDTHS_MS)
 
 
 class Event(Struct, frozen=True):
