@@ -15,7 +15,7 @@ from apps.dashboard.markup import Column, Tile
 from apps.dashboard.source import Key
 from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
 from apps.dashboard.text import Html, escaped, join, money, short
-from streams.store.queries import measured, rankings, sessions, span, trends
+from streams.store.queries import cover, measured, rankings, sessions, span, trends
 from streams.store.queries.measured import Db
 from streams.store.queries.rankings import Ranked
 from streams.store.queries.sessions import Session
@@ -109,7 +109,7 @@ def _asked(chosen: Range, now_ms: int) -> tuple[Key, Callable[[Db, str], Overvie
 
 def _overview(db: Db, tenant: str, chosen: Range, now_ms: int) -> Overview:
     start, end = chosen.bounds(now_ms)
-    over = span.over(start, end, now_ms=now_ms)
+    over = span.over(start, end, now_ms=now_ms, since=cover.since(db))
     second = measured.second_book(db, tenant, from_ms=over.from_ms)
     wanted = sessions.Filter(from_ms=over.from_ms, until_ms=over.until_ms)
     return Overview(

@@ -1,8 +1,9 @@
 """Connections for whoever only reads: the dashboard, `doctor`, `tail`.
 
 A query is refused the right to write and is cut off after `STATEMENT_TIMEOUT_MS`, so that no page
-can harm the stream. The pool is bounded and safe to share between threads; a caller waits for a
-connection a few seconds at most and then learns that the store is away.
+can harm the stream. All queries of one transaction see the same moment. The pool is bounded and
+safe to share between threads; a caller waits for a connection a few seconds at most and then learns
+that the store is away.
 """
 
 from collections.abc import Iterator
@@ -40,6 +41,7 @@ class Reader:
     ) -> None:
         limits = {
             "default_transaction_read_only": "on",
+            "default_transaction_isolation": r"repeatable\ read",
             "statement_timeout": statement_timeout_ms,
             "idle_in_transaction_session_timeout": statement_timeout_ms * 2,
             "timezone": "UTC",

@@ -197,6 +197,11 @@ class Seeds:
                 for (own, start, dims), (measures, latency) in self.cells.items() if own == width
             ]  # fmt: skip
             _copy(db, table, columns, rows)
+        periods = sorted({key[1] // 300_000 * 300 for key in self.cells})
+        db.execute(
+            "insert into rollup_due (start_at) select to_timestamp(at) from unnest(%s::int8[]) at",
+            [periods],
+        )
 
     def _write_sessions(self, db: Connection[Any]) -> None:
         plain = ("project", "agent", "version", "user_name", "team", "model", "state", "attention",

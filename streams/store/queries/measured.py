@@ -1,18 +1,21 @@
-"""Which rows of a window table count for a tenant, and from which of a session's two books.
+"""Which rows count for a tenant over a span, and from which of a session's two books.
 
 The first book is the events. The second, the `usage_*` columns, is what a sender's own metrics say;
 it counts only for sessions of which no model call was ever seen as an event, so that nothing is
 counted twice. Sessions of the second book are few; at most `SECOND_BOOK_MAX` are read.
 """
 
-from typing import Any, Final
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
 
-from psycopg import Connection, sql
+from psycopg import sql
 
 from analytics.measures.rows import MEASURES
-from streams.store.queries.span import Span
+from streams.store.queries import cover
+from streams.store.queries.cover import Cover, Range
 
-Db = Connection[Any]
+Db = cover.Db
 
 SECOND_BOOK_MAX: Final = 500
 """Sessions whose own metrics are read beside the events."""
@@ -36,13 +39,24 @@ select session_id
  limit %(limit)s
 """
 
-_ROWS = sql.SQL("""
+_ALL = sql.SQL("")
+
+_TOTALS = sql.SQL("""
+select start_at, 0::bigint as series_id, dimension, name, {columns}
+  from {table}
+ where tenant = %(tenant)s and dimension = any(%(dimensions)s) and {within}
+""")
+_FLEET = sql.SQL("""
+select w.start_at, w.series_id, '' as dimension, '' as name, {columns}
   from {table} w
   join series s on s.series_id = w.series_id
- where s.tenant = %(tenant)s
-   and w.start_at >= to_timestamp(%(from_ms)s / 1000.0)
-   and w.start_at < to_timestamp(%(until_ms)s / 1000.0)
-   and (s.grain = 'fleet' or (s.grain = 'session' and s.session_id = any(%(second)s)))
+ where s.tenant = %(tenant)s and s.grain = 'fleet' and {within}
+""")
+_SECOND = sql.SQL("""
+select w.start_at, w.series_id, '' as dimension, '' as name, {columns}
+  from {table} w
+  join series s on s.series_id = w.series_id
+ where s.tenant = %(tenant)s and s.session_id = any(%(second)s) and s.grain = 'session' and {within}
 """)
 
 
@@ -54,34 +68,78 @@ def second_book(
     return tuple(row[0] for row in db.execute(_SECOND_BOOK, bound).fetchall())
 
 
-def rows_of(span: Span) -> sql.Composed:
-    """Return the `from … where …` over the windows that count for a span."""
-    return _ROWS.format(table=sql.Identifier(span.table))
+def totals(
+    parts: Cover, columns: Sequence[sql.Composable], *, wanted: sql.Composable = _ALL
+) -> list[sql.Composed]:
+    """Return queries for the totals of a span; they need `tenant` and `dimensions`."""
+    return [_query(_TOTALS, part, columns, wanted) for part in parts.totals]
 
 
-def sums() -> sql.Composed:
-    """Return the sums of all measures, each from the book that counts."""
-    return sql.SQL(", ").join(_sum(name) for name in FIRST_BOOK)
+def fleet(
+    parts: Cover, columns: Sequence[sql.Composable], *, wanted: sql.Composable = _ALL
+) -> list[sql.Composed]:
+    """Return queries for the windows of a tenant's fleet that no total holds."""
+    return [_query(_FLEET, part, columns, wanted) for part in parts.rows]
 
 
-def bound(tenant: str, span: Span, second: tuple[str, ...]) -> dict[str, object]:
-    """Return the parameters that `rows_of` needs."""
-    return {
-        "tenant": tenant,
-        "from_ms": span.from_ms,
-        "until_ms": span.until_ms,
-        "step_ms": span.step_ms,
-        "second": list(second),
-    }
+def second_rows(parts: Cover, names: Sequence[str]) -> list[sql.Composed]:
+    """Return queries for what sessions of the second book count; they need `second`."""
+    columns = [_from_second(name) for name in names]
+    return [_query(_SECOND, part, columns, _ALL) for part in parts.series]
 
 
-def _sum(name: str) -> sql.Composed:
+def first(names: Sequence[str]) -> list[sql.Composable]:
+    """Return the columns of measures in the first book."""
+    return [sql.Identifier(name) for name in names]
+
+
+def sums(names: Sequence[str]) -> sql.Composed:
+    """Return the sums of measures."""
+    return sql.SQL(", ").join(
+        sql.SQL("coalesce(sum({0}), 0)::bigint as {0}").format(sql.Identifier(name))
+        for name in names
+    )
+
+
+def together(queries: Sequence[sql.Composed]) -> sql.Composed:
+    """Return queries as one; a span is never without any."""
+    return sql.SQL("\nunion all\n").join(queries)
+
+
+def _query(
+    query: sql.SQL,
+    part: tuple[str, tuple[Range, ...]],
+    columns: Sequence[sql.Composable],
+    wanted: sql.Composable,
+) -> sql.Composed:
+    table, ranges = part
+    return query.format(
+        table=sql.Identifier(table),
+        columns=sql.SQL(", ").join(columns),
+        within=sql.Composed([_within(ranges), wanted]),
+    )
+
+
+def _within(ranges: tuple[Range, ...]) -> sql.Composed:
+    """Return the condition that a row starts in one of these, in literals by which plans prune."""
+    stretches = [
+        sql.SQL("(start_at >= {} and start_at < {})").format(_at(start), _at(end))
+        for start, end in ranges
+    ]
+    whole = sql.SQL("start_at >= {} and start_at < {}").format(
+        _at(ranges[0][0]), _at(ranges[-1][1])
+    )
+    if len(stretches) == 1:
+        return whole
+    return sql.SQL("{} and ({})").format(whole, sql.SQL(" or ").join(stretches))
+
+
+def _at(at_ms: int) -> sql.Literal:
+    return sql.Literal(datetime.fromtimestamp(at_ms / 1000, tz=UTC))
+
+
+def _from_second(name: str) -> sql.Composable:
     other = _SECOND_OF.get(name)
-    first = sql.Identifier("w", name)
     if other is None:
-        summed = sql.SQL("sum({0}) filter (where s.grain = 'fleet')").format(first)
-    else:
-        summed = sql.SQL("sum(case when s.grain = 'fleet' then {0} else {1} end)").format(
-            first, sql.Identifier("w", other)
-        )
-    return sql.SQL("coalesce({0}, 0)::bigint as {1}").format(summed, sql.Identifier(name))
+        return sql.SQL("null::bigint as {}").format(sql.Identifier(name))
+    return sql.SQL("{} as {}").format(sql.Identifier(other), sql.Identifier(name))

@@ -6,11 +6,12 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import class_row
 
-from streams.store.queries.measured import Db, bound, rows_of, sums
+from streams.store.queries import cover, measured
+from streams.store.queries.measured import Db
 from streams.store.queries.span import Span
 
 DIMENSIONS: Final = ("agent", "model", "tool", "skill", "project")
-"""What a ranking can be over."""
+"""What a ranking can be over; totals are kept apart by the same."""
 
 RANKED_MAX: Final = 50
 """Names that one ranking may hold."""
@@ -31,13 +32,24 @@ class Ranked(Struct, frozen=True, kw_only=True):
     tool_errors: int
 
 
+_COUNTED: Final = (
+    "calls", "call_errors", "prompts", "input_tokens", "output_tokens", "cache_read_tokens",
+    "cache_write_tokens", "cost_nanousd", "cost_estimated_nanousd", "tool_calls", "tool_errors",
+    "events",
+)  # fmt: skip
+"""The measures that a ranking needs."""
+
+_BY_SERIES = sql.SQL("""
+select null::timestamptz as start_at, 0::bigint as series_id, named.dimension, named.name, {columns}
+  from (select w.series_id, {sums} from ({rows}) w group by 1) one
+  join series s on s.series_id = one.series_id
+ cross join lateral (values {names}) as named (dimension, name)
+ where named.name <> ''
+""")
+
 _RANKED = sql.SQL("""
 with counted as (
-  select case {names} end as dimension,
-         coalesce({values}) as name,
-         {sums}
-  {rows}
-  group by grouping sets ({sets})
+  select w.dimension, w.name, {sums} from ({rows}) w group by 1, 2
 ), ranked as (
   select *, input_tokens + output_tokens + cache_read_tokens + cache_write_tokens as tokens,
          row_number() over (
@@ -62,24 +74,30 @@ def top(
     db: Db, tenant: str, span: Span, *, second: tuple[str, ...] = (), limit: int = 6
 ) -> dict[str, tuple[Ranked, ...]]:
     """Return up to `limit` names of each dimension, the most costly (tools: most called) first."""
-    query = _RANKED.format(
-        names=sql.SQL(" ").join(
-            sql.SQL("when grouping({0}) = 0 then {1}").format(_column(name), sql.Literal(name))
-            for name in DIMENSIONS
-        ),
-        values=sql.SQL(", ").join(
-            sql.SQL("case when grouping({0}) = 0 then {0} end").format(_column(name))
-            for name in DIMENSIONS
-        ),
-        sums=sums(),
-        rows=rows_of(span),
-        sets=sql.SQL(", ").join(sql.SQL("({0})").format(_column(name)) for name in DIMENSIONS),
-    )
-    parameters = {**bound(tenant, span, second), "limit": min(limit, RANKED_MAX)}
+    parts = cover.of_whole(span, cover.standing(db, span))
+    columns = measured.first(_COUNTED)
+    rows, series = measured.totals(parts, columns), measured.fleet(parts, columns)
+    if second:
+        series += measured.second_rows(parts, _COUNTED)
+    if series:
+        rows.append(
+            _BY_SERIES.format(
+                columns=sql.SQL(", ").join(columns),
+                sums=measured.sums(_COUNTED),
+                rows=measured.together(series),
+                names=sql.SQL(", ").join(
+                    sql.SQL("({}, {})").format(sql.Literal(name), sql.Identifier("s", name))
+                    for name in DIMENSIONS
+                ),
+            )
+        )
+    query = _RANKED.format(sums=measured.sums(_COUNTED), rows=measured.together(rows))
+    parameters = {
+        "tenant": tenant,
+        "dimensions": list(DIMENSIONS),
+        "second": list(second),
+        "limit": min(limit, RANKED_MAX),
+    }
     with db.cursor(row_factory=class_row(Ranked)) as cursor:
         found = cursor.execute(query, parameters).fetchall()
     return {name: tuple(row for row in found if row.dimension == name) for name in DIMENSIONS}
-
-
-def _column(name: str) -> sql.Identifier:
-    return sql.Identifier("s", name)

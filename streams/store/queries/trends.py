@@ -10,16 +10,22 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from psycopg import sql
 
-from streams.store.queries import sketches
-from streams.store.queries.measured import FIRST_BOOK, Db, bound, rows_of, sums
+from streams.store.queries import cover, measured, sketches
+from streams.store.queries.measured import FIRST_BOOK, Db
 from streams.store.queries.span import Span
 
 SKETCHES_MAX: Final = 30_000
-"""Sketches that one answer merges; the span's resolution keeps well below it."""
+"""Sketches that one answer merges; totals and the span's resolution keep well below it."""
 
 _POINT = sql.SQL(
     "(extract(epoch from w.start_at) * 1000)::bigint / %(step_ms)s * %(step_ms)s as at_ms"
 )
+_MEASURES = sql.SQL("""
+select {point}, {sums} from ({rows}) w group by 1 order by 1 limit %(limit)s
+""")
+_SKETCHES = sql.SQL("""
+select {point}, w.latency from ({rows}) w order by w.start_at desc limit %(limit)s
+""")
 
 
 class Trend(Struct, frozen=True):
@@ -45,10 +51,15 @@ class Latency(Struct, frozen=True):
 
 def measures(db: Db, tenant: str, span: Span, *, second: tuple[str, ...] = ()) -> Trend:
     """Return every measure at each point of the span."""
-    query = sql.SQL("select {point}, {sums} {rows} group by 1 order by 1 limit %(limit)s").format(
-        point=_POINT, sums=sums(), rows=rows_of(span)
+    parts = cover.of_points(span, cover.standing(db, span))
+    columns_read = measured.first(FIRST_BOOK)
+    rows = [*measured.totals(parts, columns_read), *measured.fleet(parts, columns_read)]
+    if second:
+        rows += measured.second_rows(parts, FIRST_BOOK)
+    query = _MEASURES.format(
+        point=_POINT, sums=measured.sums(FIRST_BOOK), rows=measured.together(rows)
     )
-    found = db.execute(query, {**bound(tenant, span, second), "limit": span.points}).fetchall()
+    found = db.execute(query, _bound(tenant, span, second, limit=span.points)).fetchall()
     points = _points(span)
     columns = {name: np.zeros(len(points), dtype=np.int64) for name in FIRST_BOOK}
     for at_ms, *values in found:
@@ -62,15 +73,19 @@ def latency(
     db: Db, tenant: str, span: Span, *, wanted: tuple[float, ...], limit: int = SKETCHES_MAX
 ) -> Latency:
     """Return quantiles of request durations in ms at each point of the span."""
-    query = sql.SQL(
-        "select {point}, w.latency {rows} and s.grain = 'fleet' and w.latency_count > 0 "
-        "order by w.start_at desc limit %(limit)s"
-    ).format(point=_POINT, rows=rows_of(span))
+    parts = cover.of_points(span, cover.standing(db, span))
+    columns, timed = [sql.Identifier("latency")], sql.SQL(" and latency_count > 0")
+    rows = [
+        *measured.totals(parts, columns, wanted=timed),
+        *measured.fleet(parts, columns, wanted=timed),
+    ]
+    query = _SKETCHES.format(point=_POINT, rows=measured.together(rows))
     most = min(limit, SKETCHES_MAX)
-    found = db.execute(query, {**bound(tenant, span, ()), "limit": most}).fetchall()
+    with db.cursor(binary=True) as cursor:
+        found = cursor.execute(query, _bound(tenant, span, (), limit=most)).fetchall()
     points = _points(span)
     places = [(at_ms - span.from_ms) // span.step_ms for at_ms, _ in found]
-    merged = sketches.merge([bytes(data) for _, data in found], places, groups=len(points))
+    merged = sketches.merge([data for _, data in found], places, groups=len(points))
     whole = sketches.together(merged)
     return Latency(
         at_ms=points,
@@ -82,3 +97,13 @@ def latency(
 
 def _points(span: Span) -> NDArray[np.int64]:
     return np.arange(span.from_ms, span.until_ms, span.step_ms, dtype=np.int64)
+
+
+def _bound(tenant: str, span: Span, second: tuple[str, ...], *, limit: int) -> dict[str, object]:
+    return {
+        "tenant": tenant,
+        "dimensions": [""],
+        "step_ms": span.step_ms,
+        "second": list(second),
+        "limit": limit,
+    }
