@@ -4,29 +4,27 @@ from typing import Final
 
 from msgspec import Struct
 
-from apps.dashboard import health, markup, text, viewing
+from apps.dashboard import health, markup, text, upkeep, viewing
 from apps.dashboard.health import Part
 from apps.dashboard.markup import Column, Tile
 from apps.dashboard.text import Html, escaped, join, told
+from streams.store.facts import StoreFacts, facts
 from streams.store.queries import system as asked
 from streams.store.queries.measured import Db
-from streams.store.queries.system import Grave, Job, Progress, Reason, Store, Windows
+from streams.store.queries.system import Grave, Progress, Reason, Windows
 
 LOOK_BACK_MS: Final = 86_400_000
 WINDOWS_MS: Final = 3_600_000
-QUIET_MS: Final = 600_000
 PARTITIONS_SHOWN: Final = 24
 
 
 class Condition(Struct, frozen=True, kw_only=True):
-    """All that the store tells of the stream, of one moment."""
+    """What the store tells of the stream, of one moment."""
 
     progress: tuple[Progress, ...]
     windows: tuple[Windows, ...]
     reasons: tuple[Reason, ...]
     graves: tuple[Grave, ...]
-    jobs: tuple[Job, ...]
-    store: Store
 
 
 def page() -> None:
@@ -41,17 +39,18 @@ def _body() -> None:
     now_ms = viewing.now_ms()
     parts = health.parts(viewing.settings())
     answer = viewing.ask(("system",), lambda db, tenant: _condition(db, tenant, now_ms))
-    found = answer.value
-    viewing.freshness(answer)
+    told_of = viewing.ask(("store",), lambda db, tenant: facts(db))
+    found, store = answer.value, told_of.value
+    viewing.freshness(answer, told_of)
     lags = next((part.lags for part in parts if part.lags is not None), None)
-    viewing.show(_tiles(found, lags, now_ms), _parts(parts, found.store))
+    viewing.show(_tiles(found, lags, now_ms), upkeep.wrong(store), _parts(parts, store))
     viewing.show(markup.heading(2, "Stream"), _progress(found.progress, lags, now_ms))
     viewing.show(markup.heading(2, "Graveyard"), _graveyard(found, now_ms))
     viewing.show(
         markup.heading(2, "Store"),
-        markup.side_by_side(
-            _sizes(found.store), join(_windows(found.windows), _jobs(found.jobs, now_ms))
-        ),
+        upkeep.tiles(store),
+        markup.side_by_side(upkeep.sizes(store), _windows(found.windows)),
+        upkeep.jobs(store),
     )
 
 
@@ -62,8 +61,6 @@ def _condition(db: Db, tenant: str, now_ms: int) -> Condition:
         windows=asked.windows(db, tenant, since_ms=now_ms - WINDOWS_MS),
         reasons=asked.reasons(db, tenant, since_ms=since_ms),
         graves=asked.graves(db, tenant, since_ms=since_ms, limit=8),
-        jobs=asked.jobs(db),
-        store=asked.store(db),
     )
 
 
@@ -87,7 +84,7 @@ def _tiles(found: Condition, lags: health.Lags | None, now_ms: int) -> Html:
     ))  # fmt: skip
 
 
-def _parts(parts: tuple[Part, ...], store: Store) -> Html:
+def _parts(parts: tuple[Part, ...], store: StoreFacts) -> Html:
     heads = (Column("Part", "tight"), Column("Health", "tight"), Column("Says", "wide"))
     rows = [
         (
@@ -99,7 +96,7 @@ def _parts(parts: tuple[Part, ...], store: Store) -> Html:
     ]
     rows.append((
         escaped("Store"), _verdict(well=True, known=True),
-        escaped(f"{store.level}, {store.version}, schema {store.migration or 'not known'}"),
+        upkeep.level(store),
     ))  # fmt: skip
     return join(markup.heading(2, "Health"), markup.table("Parts of Mainstem", heads, rows))
 
@@ -197,46 +194,3 @@ def _graveyard(found: Condition, now_ms: int) -> Html:
 def _as_it_came(payload: bytes) -> Html:
     shown = escaped(payload.decode("utf-8", "replace"), most=160)
     return Html(f'<span class="ms-mono">{shown}</span>')
-
-
-def _sizes(store: Store) -> Html:
-    most = max((one.size_bytes for one in store.sizes), default=1)
-    rows = (
-        (
-            join(escaped(one.table), markup.bar(one.size_bytes, most)),
-            escaped(text.size(one.size_bytes)),
-        )
-        for one in store.sizes
-    )
-    said = f"{text.size(store.size_bytes)} in all, {text.plural(store.outbox, 'result')} to be sent"
-    return markup.table(said, (Column("Table", "wide"), Column("Size", "number")), rows)
-
-
-def _jobs(found: tuple[Job, ...], now_ms: int) -> Html:
-    if not found:
-        return markup.note("No job has run yet; a worker runs them.")
-    heads = (
-        Column("Job"), Column("Went", "wide"), Column("Last run", "number"),
-        Column("Next", "number", optional=True),
-    )  # fmt: skip
-    rows = (
-        (escaped(one.name), _went(one), _ago(one.finished_ms, now_ms), _due(one, now_ms))
-        for one in found
-    )
-    return markup.table("Jobs", heads, rows)
-
-
-def _went(job: Job) -> Html:
-    if job.error:
-        return Html(f'<span class="ms-bad">✗ {escaped(job.error, most=160)}</span>')
-    if job.finished_ms is None:
-        return Html('<span class="ms-muted">not yet</span>')
-    return Html('<span class="ms-good">✓ well</span>')
-
-
-def _due(job: Job, now_ms: int) -> Html:
-    if job.due_ms is None:
-        return escaped(text.NONE)
-    if job.due_ms < now_ms - QUIET_MS:
-        return Html('<span class="ms-watch">overdue</span>')
-    return escaped(f"in {text.since(max(0, job.due_ms - now_ms))}")

@@ -25,7 +25,9 @@ from apps.local.home import Home
 from apps.local.roads import Sender
 from apps.local.state import RunState
 from apps.topics import cluster_id, reaches
-from streams.store.queries import happenings, system
+from streams.store import complaints, facts
+from streams.store.facts import StoreFacts
+from streams.store.queries import happenings
 from streams.store.queries.happenings import Stretch
 from streams.store.reader import Reader
 
@@ -69,15 +71,14 @@ class Report(Struct, frozen=True, kw_only=True):
     broker_version: str
     cluster_id: str
     store_kind: str
-    store_level: str
-    store_version: str
-    store_bytes: int
-    migration: str
+    store: StoreFacts | None
+    """How the store is; None where it did not say."""
     data: str
     disk_free_bytes: int
     arrivals: tuple[Arrival, ...]
     lags: tuple[Lag, ...]
-    jobs: tuple[str, ...]
+    complaints: tuple[str, ...]
+    """What the store's upkeep lacks, and what to do; events arrive all the same."""
     problems: tuple[str, ...]
 
     @property
@@ -93,7 +94,7 @@ def examine(home: Home, running: RunState, token: str) -> Report:
     try:
         arrivals = _arrivals(reader, Sender(running.gateway_url, token))
         cluster, lags = _stream(reader, running, problems)
-        store, jobs = _store(reader, problems)
+        store = _store(reader, problems)
     finally:
         reader.close()
     problems += _explained(home, arrivals, lags)
@@ -109,15 +110,12 @@ def examine(home: Home, running: RunState, token: str) -> Report:
         broker_version=broker.tansu_version() if running.broker_kind == "tansu" else "",
         cluster_id=cluster,
         store_kind=running.store_kind,
-        store_level="" if store is None else store.level,
-        store_version="" if store is None else store.version,
-        store_bytes=0 if store is None else store.size_bytes,
-        migration="" if store is None else store.migration,
+        store=store,
         data=str(home.root),
         disk_free_bytes=shutil.disk_usage(home.root).free,
         arrivals=arrivals,
         lags=lags,
-        jobs=jobs,
+        complaints=() if store is None else complaints.of(store),
         problems=tuple(problems),
     )
 
@@ -175,18 +173,13 @@ def _stream(reader: Reader, running: RunState, problems: list[str]) -> tuple[str
     return cluster, lags
 
 
-def _store(reader: Reader, problems: list[str]) -> tuple[system.Store | None, tuple[str, ...]]:
+def _store(reader: Reader, problems: list[str]) -> StoreFacts | None:
     try:
         with reader.connection("looking at the store") as db:
-            jobs = tuple(_job(job) for job in system.jobs(db))
-            return system.store(db), jobs
+            return facts.facts(db)
     except MainstemError as error:
         problems.append(str(error))
-        return None, ()
-
-
-def _job(job: system.Job) -> str:
-    return f"{job.name}: {job.error}" if job.error else f"{job.name}: well"
+        return None
 
 
 def _explained(home: Home, arrivals: tuple[Arrival, ...], lags: tuple[Lag, ...]) -> list[str]:

@@ -1,181 +1,203 @@
-"""How the store is: its level and version, what it holds, and whether its jobs keep up.
+"""How the store is: its level and version, what it holds, and whether its upkeep keeps up.
 
-Read by the System page and by `doctor`. Every figure comes from PostgreSQL's catalogue or from one
-small table, so the answer costs a few milliseconds whatever the store holds.
+Read by `doctor`, the System page and the worker's metrics, so that all three say the same. Figures
+come from the database's catalogue and from small tables; what may grow is counted up to a limit, so
+an answer costs some ten milliseconds whatever the store holds.
 """
 
-from datetime import datetime
-from typing import Final
+from datetime import timedelta
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from psycopg import Connection
-from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Identifier
+from psycopg.rows import TupleRow, class_row
 
-from analytics.measures.rows import WIDTHS_MS
-from streams.store import levels, partitions
+from streams.store import levels, sizes
 from streams.store.away import mapped
-from streams.store.batch import WINDOWS
+from streams.store.due import PERIOD_MS
 from streams.store.levels import Level
-from streams.store.partitions import TimeTable
 from streams.store.retention import Retention
+from streams.store.sizes import TableFacts
 
 Db = Connection[TupleRow]
+T = TypeVar("T", bound=Struct)
 
-PLAIN_TABLES: Final = ("series", "sessions", "seen", "outbox", "graveyard")
-
-
-class TableFacts(Struct, frozen=True, kw_only=True):
-    """One table: its size on disk with indexes, how many rows about, and in how many parts."""
-
-    name: str
-    size_bytes: int
-    rows_about: int
-    parts: int
-    oldest: datetime | None = None
-    """When the oldest part begins."""
-    retention_lag_s: float = 0.0
-    """By how much the oldest part that should be gone has outlived its term; 0 is healthy."""
+COUNTED_MAX: Final = 100_000
+"""How far rows are counted of what waits; more is told as this many."""
 
 
 class JobFacts(Struct, frozen=True, kw_only=True):
-    """One job: when it last ran, and why it failed if it did."""
+    """One job: how its last run went, and when the next is due."""
 
     name: str
-    last_started: datetime | None
-    last_finished: datetime | None
-    last_error: str | None
-    next_due: datetime | None
+    runner: str
+    """`worker`, or `timescaledb` for a policy that the database runs by itself."""
+    started_ms: int | None
+    finished_ms: int | None
+    due_ms: int | None
+    error: str
+    """Why the last run failed; empty where it did not."""
+    runs: int
+    failures: int
 
 
-class LagFacts(Struct, frozen=True, kw_only=True):
-    """How far the newest closed window of a width is behind the stream's newest watermark."""
+class RollupFacts(Struct, frozen=True, kw_only=True):
+    """What changed in the 1-minute windows and is not rolled up to 5 minutes yet.
 
-    table: str
-    lag_s: float
+    Readers take those periods from the 1-minute windows, so a lag makes answers slower, not wrong.
+    """
+
+    due: int
+    """Changes that wait, counted up to `COUNTED_MAX`."""
+    lag_ms: int
+    """How long the oldest of them has been waiting."""
+    oldest_ms: int | None
+    """The oldest event time that waits; None where nothing does."""
 
 
 class StoreFacts(Struct, frozen=True, kw_only=True):
     """The store as it is now."""
 
+    at_ms: int
+    """The database's own time."""
     level: Level
     server_version: str
-    timescaledb_version: str | None
-    schema_version: int
-    database_bytes: int
+    timescaledb_version: str
+    schema: str
+    """The newest migration, by number and name."""
+    size_bytes: int
     tables: tuple[TableFacts, ...]
     jobs: tuple[JobFacts, ...]
-    rollup_lags: tuple[LagFacts, ...]
-    outbox_waiting: int
+    rollup: RollupFacts
+    outbox: int
+    """Results to be sent, counted up to `COUNTED_MAX`."""
+    parcels: int
+    """Parcels of partial windows that the second stage holds, counted up to `COUNTED_MAX`."""
+    background_workers: int
+    """How many jobs TimescaleDB may run at once; 0 where it runs none or does not say."""
+
+    @property
+    def version(self) -> str:
+        """What runs, in words."""
+        extension = self.timescaledb_version
+        return f"PostgreSQL {self.server_version}" + (
+            f", TimescaleDB {extension}" if extension else ""
+        )
 
     @property
     def failing_jobs(self) -> tuple[JobFacts, ...]:
         """The jobs whose last run failed."""
-        return tuple(job for job in self.jobs if job.last_error is not None)
+        return tuple(job for job in self.jobs if job.error)
 
 
 def facts(db: Db, *, kept: Retention | None = None) -> StoreFacts:
-    """Return how the store is; raise `StoreAway` when it does not say."""
+    """Return how the store is; raise `StoreAway` when it does not say.
+
+    Terms are those that a worker's retention job last worked by, unless `kept` says otherwise.
+    """
     with mapped("a look at its state"):
         level = levels.detect(db)
-        terms = tuple((kept or Retention()).terms())
-        timed = tuple(_timed(db, level, table, term.total_seconds()) for table, term in terms)
+        about = _rows(db, _About, _ABOUT)[0]
         return StoreFacts(
+            at_ms=about.at_ms,
             level=level,
-            server_version=_text(db, "show server_version"),
-            timescaledb_version=levels.timescaledb_version(db),
-            schema_version=_number(db, "select coalesce(max(version), 0) from schema_migrations"),
-            database_bytes=_number(db, "select pg_database_size(current_database())"),
-            tables=(*timed, *(_plain(db, name) for name in PLAIN_TABLES)),
-            jobs=_jobs(db),
-            rollup_lags=tuple(_lag(db, width, WINDOWS[width]) for width in WIDTHS_MS),
-            outbox_waiting=_number(db, "select count(*) from outbox"),
+            server_version=about.server_version,
+            timescaledb_version=levels.timescaledb_version(db) or "",
+            schema=about.schema,
+            size_bytes=about.size_bytes,
+            tables=sizes.tables(db, level, _terms(db, kept)),
+            jobs=_rows(db, JobFacts, _JOBS)
+            + (_rows(db, JobFacts, _POLICIES) if level.has_policies else ()),
+            rollup=_rows(db, RollupFacts, _ROLLUP)[0],
+            outbox=_rows(db, _Waiting, _OUTBOX)[0].rows,
+            parcels=_rows(db, _Waiting, _PARCELS)[0].rows,
+            background_workers=about.background_workers if level.has_policies else 0,
         )
 
 
-_PLAIN: Final = """
-select pg_total_relation_size(oid), greatest(reltuples, 0)::int8
-  from pg_class where oid = to_regclass(%s)
-"""
-_PARTITIONED: Final = """
-select coalesce(sum(pg_total_relation_size(c.oid)), 0)::int8,
-       coalesce(sum(greatest(c.reltuples, 0)), 0)::int8,
-       count(*)
-  from pg_inherits i join pg_class c on c.oid = i.inhrelid
- where i.inhparent = to_regclass(%s)
-"""
-_HYPERTABLE: Final = """
-select coalesce(hypertable_size(to_regclass(%(name)s)), 0),
-       coalesce(approximate_row_count(to_regclass(%(name)s)), 0),
-       (select count(*) from timescaledb_information.chunks where hypertable_name = %(name)s)
-"""
-_OLDEST_CHUNK: Final = """
-select range_start, range_end from timescaledb_information.chunks
- where hypertable_name = %s order by range_start limit 1
-"""
-_OUTLIVED: Final = """
-select greatest(extract(epoch from now() - %s) - %s, 0)::float8
+class _About(Struct):
+    server_version: str
+    size_bytes: int
+    at_ms: int
+    schema: str
+    background_workers: int
+
+
+class _Waiting(Struct):
+    rows: int
+
+
+_ABOUT: Final = """
+select current_setting('server_version') as server_version,
+       pg_database_size(current_database()) as size_bytes,
+       (extract(epoch from now()) * 1000)::bigint as at_ms,
+       coalesce((select version || ' ' || name from schema_migrations
+                  order by version desc, level desc limit 1), '') as schema,
+       coalesce(current_setting('timescaledb.max_background_workers', true), '0')::int
+           as background_workers
 """
 _JOBS: Final = """
-select name, last_started, last_finished, last_error, next_due from jobs order by name
+select name, 'worker' as runner,
+       (extract(epoch from last_started) * 1000)::bigint as started_ms,
+       (extract(epoch from last_finished) * 1000)::bigint as finished_ms,
+       (extract(epoch from next_due) * 1000)::bigint as due_ms,
+       coalesce(last_error, '') as error, runs, failures
+  from jobs
+ order by name
+ limit %(limit)s
+"""
+_POLICIES: Final = """
+select case job.proc_name when 'policy_compression' then 'columnstore'
+                          when 'policy_retention' then 'retention'
+                          when 'policy_refresh_continuous_aggregate' then 'refresh'
+                          else job.proc_name end || ' ' || job.hypertable_name as name,
+       'timescaledb' as runner,
+       (extract(epoch from nullif(ran.last_run_started_at, '-infinity')) * 1000)::bigint
+           as started_ms,
+       (extract(epoch from nullif(ran.last_successful_finish, '-infinity')) * 1000)::bigint
+           as finished_ms,
+       (extract(epoch from nullif(nullif(job.next_start, '-infinity'), 'infinity')) * 1000)::bigint
+           as due_ms,
+       case when ran.last_run_status = 'Failed' then coalesce(
+           (select failed.err_message from timescaledb_information.job_errors failed
+             where failed.job_id = job.job_id order by failed.finish_time desc limit 1),
+           'it does not say why') else '' end as error,
+       coalesce(ran.total_runs, 0) as runs, coalesce(ran.total_failures, 0) as failures
+  from timescaledb_information.jobs job
+  left join timescaledb_information.job_stats ran on ran.job_id = job.job_id
+ where job.hypertable_name is not null
+ order by 1
+ limit %(limit)s
+"""
+_ROLLUP: Final = """
+select count(*) as due,
+       coalesce((extract(epoch from clock_timestamp() - min(marked_at)) * 1000)::bigint, 0)
+           as lag_ms,
+       (extract(epoch from min(start_at)) * 1000)::bigint as oldest_ms
+  from (select start_at, marked_at from rollup_due where width_ms = %(width_ms)s
+         order by marked_at limit %(limit)s) waiting
+"""
+_OUTBOX: Final = """
+select count(*) as rows from (select from outbox limit %(limit)s) waiting
+"""
+_PARCELS: Final = """
+select count(*) as rows from (select from parcels limit %(limit)s) held
+"""
+_TERMS: Final = """
+select name, term_s * interval '1 second' from kept where term_s is not null
 """
 
 
-def _plain(db: Db, name: str) -> TableFacts:
-    size, rows = db.execute(_PLAIN, [name]).fetchone() or (0, 0)
-    return TableFacts(name=name, size_bytes=size, rows_about=rows, parts=1)
+_BOUND: Final = {"limit": COUNTED_MAX, "width_ms": PERIOD_MS}
 
 
-def _timed(db: Db, level: Level, table: TimeTable, term_s: float) -> TableFacts:
-    if level.has_hypertables:
-        found = db.execute(_HYPERTABLE, {"name": table.name}).fetchone()
-        span = db.execute(_OLDEST_CHUNK, [table.name]).fetchone()
-    else:
-        found = db.execute(_PARTITIONED, [table.name]).fetchone()
-        span = partitions.oldest(db, table)
-    size, rows, parts = found or (0, 0, 0)
-    begins, ends = span or (None, None)
-    lag = db.execute(_OUTLIVED, [ends, term_s]).fetchone()
-    return TableFacts(
-        name=table.name,
-        size_bytes=size,
-        rows_about=rows,
-        parts=parts,
-        oldest=begins,
-        retention_lag_s=(lag[0] if lag else None) or 0.0,
-    )
+def _rows(db: Db, kind: type[T], query: str) -> tuple[T, ...]:
+    with db.cursor(row_factory=class_row(kind)) as cursor:
+        return tuple(cursor.execute(query.encode(), _BOUND).fetchall())
 
 
-def _jobs(db: Db) -> tuple[JobFacts, ...]:
-    return tuple(
-        JobFacts(
-            name=name,
-            last_started=started,
-            last_finished=finished,
-            last_error=error,
-            next_due=due,
-        )
-        for name, started, finished, error, due in db.execute(_JOBS)
-    )
-
-
-def _lag(db: Db, width_ms: int, table: str) -> LagFacts:
-    """Compare the newest watermark with the end of the newest window that is closed."""
-    query = SQL("""
-        select ledger.newest - width.ms - (extract(epoch from closed.start_at) * 1000)::float8
-          from (select max(watermark_ms) as newest from ledger) ledger,
-               (select %s::float8 as ms) width,
-               (select start_at from {} where closed order by start_at desc limit 1) closed
-    """).format(Identifier(table))
-    row = db.execute(query, [width_ms]).fetchone()
-    return LagFacts(table=table, lag_s=max(float(row[0]), 0.0) / 1000 if row else 0.0)
-
-
-def _text(db: Db, query: str) -> str:
-    row = db.execute(query.encode()).fetchone()
-    return "" if row is None else str(row[0])
-
-
-def _number(db: Db, query: str) -> int:
-    row = db.execute(query.encode()).fetchone()
-    return 0 if row is None else int(row[0])
+def _terms(db: Db, kept: Retention | None) -> dict[str, timedelta]:
+    """Return for how long the tables are kept: as given, or as a worker's job last did."""
+    if kept is not None:
+        return {table.name: term for table, term in kept.terms()}
+    return dict(db.execute(_TERMS).fetchall())

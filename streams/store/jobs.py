@@ -18,7 +18,7 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from streams.store import levels, partitions, retention, rollups
+from streams.store import levels, partitions, policies, retention, rollups
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
 from streams.store.retention import Retention
@@ -56,7 +56,8 @@ def _roll_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
 
 
 def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
-    return {"removed": retention.apply(db, level, kept, now_ms=now_ms)}
+    policed = policies.care(db, level, kept)
+    return {"removed": retention.apply(db, level, kept, now_ms=now_ms), "policies": policed}
 
 
 JOBS: Final = (

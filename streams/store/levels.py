@@ -29,6 +29,11 @@ class Level(StrEnum):
         """Whether time tables are hypertables, else native partitions."""
         return self is not Level.POSTGRESQL
 
+    @property
+    def has_policies(self) -> bool:
+        """Whether the database refreshes rollups, and converts and drops chunks, by itself."""
+        return self is Level.TIMESCALEDB_COMMUNITY
+
 
 _VARIANTS: Final = {
     Level.POSTGRESQL: ("postgresql",),

@@ -26,6 +26,11 @@ ROUNDS_MAX: Final = 100
 LOCK_TIMEOUT_S: Final = 5
 SOURCES: Final = dict(zip(("window_1m", "rollup_5m", "rollup_1h"), ROLLED_MS, strict=True))
 """The tables that are rolled up, and into which width."""
+BY_POLICY: Final = (
+    "events", "window_10s", "window_5m", "window_1h", "window_1d",
+    "rollup_5m", "rollup_1h", "rollup_1d",
+)  # fmt: skip
+"""What a policy of the database drops a day after its term, where there are policies."""
 
 Days = Annotated[int, Meta(ge=1)]
 
@@ -120,7 +125,10 @@ def _drop(db: Connection[TupleRow], level: Level, table: TimeTable, cutoff: date
             if _has_strays(db, table, since):
                 return 0
         end = partitions.end_before(table, cutoff)
-        if level.has_hypertables:
+        if level.has_policies and table.name in BY_POLICY:
+            end = cutoff.replace(hour=0, minute=0, second=0, microsecond=0)
+            count = 0
+        elif level.has_hypertables:
             last, count = db.execute(_LAST_CHUNK, [table.name, cutoff]).fetchone() or (None, 0)
             if last is None:
                 return 0

@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from analytics.measures.rows import MEASURES, ROLLED_MS
-from streams.store import partitions, rolling
+from streams.store import continuous, partitions, rolling
 from streams.store.due import PERIOD_MS, SOURCE_MS
 from streams.store.levels import Level
 from streams.store.rolling import DIMENSIONS, Range, Step
@@ -90,6 +90,7 @@ delete from rollup_due
  where width_ms = %s and start_at = any(
        select to_timestamp(at_ms / 1000.0) from unnest(%s::bigint[]) at_ms)
 """
+_DONE_MARKS: Final = "delete from rollup_due where number = any(%s)"
 _MARK: Final = """
 insert into rollup_due (width_ms, start_at, marked_at)
 select %(width_ms)s, to_timestamp(at_ms / 1000.0), %(now)s from unnest(%(starts)s::bigint[]) at_ms
@@ -144,24 +145,40 @@ def _climb(
 
 
 def _slice(db: Db, level: Level, rung: Rung, starts: Sequence[int], now_ms: int) -> None:
-    """Make some periods anew and take their marks away, in one snapshot."""
-    tables = (rung.rollup, *rung.totals)
-    for step in tables:
+    """Make some periods anew and take their marks away, in one snapshot.
+
+    Where the database makes rollups itself it does so before, in transactions of its own; then only
+    the marks go that were there before.
+    """
+    for step in (rung.rollup, *rung.totals):
         times = [_at(start) for start in starts]
         partitions.ensure(db, level, partitions.NAMED[step.table], times)
+    seen = None
+    if level.has_policies:
+        seen = continuous.marks(db, rung.width_ms, starts)
+        continuous.refresh(db, rung.rollup.table, joined(_whole(db, rung, starts), rung.width_ms))
     with _snapshot(db):
-        since = _number(db, _SINCE, [rung.rollup.source])
-        whole = [start for start in starts if start >= since]
+        whole = _whole(db, rung, starts)
         ranges = joined(whole, rung.width_ms)
         if ranges:
-            rolling.rollup(db, rung.rollup, ranges)
+            if not level.has_policies:
+                rolling.rollup(db, rung.rollup, ranges)
             for step in rung.totals:
                 rolling.total(db, step, ranges)
-        db.execute(_DONE, [rung.width_ms, list(starts)])
+        if seen is None:
+            db.execute(_DONE, [rung.width_ms, list(starts)])
+        else:
+            db.execute(_DONE_MARKS, [seen])
         if rung.wider_ms is not None and whole:
             wider = {start // rung.wider_ms * rung.wider_ms for start in whole}
             marks = {"width_ms": rung.wider_ms, "starts": sorted(wider), "now": _at(now_ms)}
             db.execute(_MARK, marks)
+
+
+def _whole(db: Db, rung: Rung, starts: Sequence[int]) -> list[int]:
+    """Return the periods whose source has not been dropped."""
+    since = _number(db, _SINCE, [rung.rollup.source])
+    return [start for start in starts if start >= since]
 
 
 def _move_strays(db: Db) -> int:

@@ -38,12 +38,19 @@ def community_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def plain_url() -> Iterator[str]:
+    """Give the URL of an empty database that may be given the extension and has not been."""
+    with _served("plain") as url:
+        yield url
+
+
 @contextmanager
-def _served() -> Iterator[str]:
+def _served(*arguments: str) -> Iterator[str]:
     node = shutil.which("node") or _missing("Node", "install Node 20 or newer")
     if not (LANE / "node_modules").is_dir():
         _missing("the in-process TimescaleDB", INSTALL)
-    command = [node, str(LANE / "serve.mjs")]
+    command = [node, str(LANE / "serve.mjs"), *arguments]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -1,6 +1,6 @@
-"""How the stream itself is doing: progress, windows, graves, storage and jobs.
+"""How the stream itself is doing: progress, windows and graves (see `facts` for the store).
 
-Progress, storage and jobs belong to the installation, not to a tenant; they hold no tenant's data.
+Progress belongs to the installation, not to a tenant, and holds no tenant's data.
 Graves show their payload only to the tenant that sent them; what had no readable tenant is counted.
 """
 
@@ -14,12 +14,6 @@ from streams.store.queries.measured import Db
 from streams.store.queries.span import WINDOW_TABLES
 
 PARTITIONS_MAX: Final = 500
-TABLES: Final = (
-    "events", "window_10s", "window_1m", "window_1h", "series", "sessions", "seen", "outbox",
-    "graveyard", "ledger",
-)  # fmt: skip
-"""The tables whose size is told."""
-
 SHOWN_PAYLOAD_MAX: Final = 200
 """Bytes of a buried payload that an answer holds."""
 
@@ -59,16 +53,6 @@ class Reason(Struct, frozen=True, kw_only=True):
     last_ms: int
 
 
-class Job(Struct, frozen=True, kw_only=True):
-    """One of the worker's own jobs, and how it went last time."""
-
-    name: str
-    started_ms: int | None
-    finished_ms: int | None
-    error: str
-    due_ms: int | None
-
-
 class Windows(Struct, frozen=True, kw_only=True):
     """How many windows of one width were touched lately, and how many are still open."""
 
@@ -76,24 +60,6 @@ class Windows(Struct, frozen=True, kw_only=True):
     cells: int
     open_cells: int
     late_cells: int
-
-
-class Size(Struct, frozen=True, kw_only=True):
-    """How much room a table takes, with its indexes and partitions."""
-
-    table: str
-    size_bytes: int
-
-
-class Store(Struct, frozen=True, kw_only=True):
-    """What kind of database it is and how full."""
-
-    level: str
-    version: str
-    size_bytes: int
-    outbox: int
-    migration: str
-    sizes: tuple[Size, ...]
 
 
 def progress(db: Db, *, limit: int = PARTITIONS_MAX) -> tuple[Progress, ...]:
@@ -116,12 +82,6 @@ def reasons(db: Db, tenant: str, *, since_ms: int, limit: int = 20) -> tuple[Rea
         return tuple(cursor.execute(_REASONS, bound).fetchall())
 
 
-def jobs(db: Db, *, limit: int = 50) -> tuple[Job, ...]:
-    """Return the worker's jobs by name."""
-    with db.cursor(row_factory=class_row(Job)) as cursor:
-        return tuple(cursor.execute(_JOBS, {"limit": limit}).fetchall())
-
-
 def windows(db: Db, tenant: str, *, since_ms: int, limit: int = 200_000) -> tuple[Windows, ...]:
     """Return how the windows since `since_ms` stand, one answer a width."""
     found = []
@@ -133,35 +93,6 @@ def windows(db: Db, tenant: str, *, since_ms: int, limit: int = 200_000) -> tupl
             Windows(table=table, cells=cells, open_cells=open_cells, late_cells=late_cells)
         )
     return tuple(found)
-
-
-def store(db: Db, *, limit: int = 100_000) -> Store:
-    """Return the level, version and size of the database."""
-    row = db.execute(_STORE, {"limit": limit}).fetchone()
-    if row is None:
-        raise AssertionError("a query of one row returned none")
-    version, size_bytes, timescaledb, licence, outbox, migration = row
-    return Store(
-        level=_level(timescaledb, licence),
-        version=f"PostgreSQL {version}" + (f", TimescaleDB {timescaledb}" if timescaledb else ""),
-        size_bytes=size_bytes,
-        outbox=outbox,
-        migration=migration or "",
-        sizes=_sizes(db, hypertables=bool(timescaledb)),
-    )
-
-
-def _level(timescaledb: str | None, licence: str | None) -> str:
-    if not timescaledb:
-        return "postgresql"
-    return "timescaledb-apache" if licence == "apache" else "timescaledb-community"
-
-
-def _sizes(db: Db, *, hypertables: bool) -> tuple[Size, ...]:
-    query = _HYPERTABLE_SIZES if hypertables else _SIZES
-    with db.cursor(row_factory=class_row(Size)) as cursor:
-        bound = {"tables": list(TABLES), "limit": len(TABLES)}
-        return tuple(cursor.execute(query, bound).fetchall())
 
 
 _PROGRESS: Final = """
@@ -195,16 +126,6 @@ select case when tenant = '' then 'not readable far enough to tell whose it is' 
  limit %(limit)s
 """
 
-_JOBS: Final = """
-select name, (extract(epoch from last_started) * 1000)::bigint as started_ms,
-       (extract(epoch from last_finished) * 1000)::bigint as finished_ms,
-       coalesce(last_error, '') as error,
-       (extract(epoch from next_due) * 1000)::bigint as due_ms
-  from jobs
- order by name
- limit %(limit)s
-"""
-
 _WINDOWS: Final = sql.SQL("""
 select count(*), count(*) filter (where not closed and batch_offset < 0),
        count(*) filter (where batch_offset >= 0)
@@ -214,32 +135,3 @@ select count(*), count(*) filter (where not closed and batch_offset < 0),
          where s.tenant = %(tenant)s and w.start_at > to_timestamp(%(since_ms)s / 1000.0)
          limit %(limit)s) found
 """)
-
-_STORE: Final = """
-select current_setting('server_version'), pg_database_size(current_database()),
-       (select extversion from pg_extension where extname = 'timescaledb'),
-       current_setting('timescaledb.license', true),
-       (select count(*) from (select 1 from outbox limit %(limit)s) waiting),
-       (select version || ' ' || name from schema_migrations order by version desc limit 1)
-"""
-
-_SIZES: Final = """
-select named.name as table,
-       coalesce((select sum(pg_total_relation_size(relid))
-                   from pg_partition_tree(named.name::regclass)),
-                pg_total_relation_size(named.name::regclass))::bigint as size_bytes
-  from unnest(%(tables)s::text[]) as named (name)
- where to_regclass(named.name) is not null
- order by 2 desc
- limit %(limit)s
-"""
-
-_HYPERTABLE_SIZES: Final = """
-select named.name as table,
-       coalesce(hypertable_size(named.name::regclass),
-                pg_total_relation_size(named.name::regclass))::bigint as size_bytes
-  from unnest(%(tables)s::text[]) as named (name)
- where to_regclass(named.name) is not null
- order by 2 desc
- limit %(limit)s
-"""

