@@ -75,20 +75,25 @@ class RecentIds:
         self._known[subject] = ids
         self._count += len(ids)
 
-    def is_new(self, subject: Subject, event_id: str) -> bool:
-        """Say whether the id comes for the first time, and note it."""
-        ids = self._known.get(subject)
-        if ids is None:
-            raise LookupError(f"{subject!r} was not remembered before the fold")
-        digest = digest_of(event_id)
-        if digest in ids:
-            return False
-        ids[digest] = None
-        fresh = self._fresh.get(subject)
-        if fresh is None:
-            fresh = self._fresh[subject] = []
-        fresh.append(digest)
-        return True
+    def are_new(self, told: Iterable[tuple[Subject, str]]) -> list[bool]:
+        """Say of each subject's id whether it comes for the first time, and note it."""
+        known, fresh = self._known, self._fresh
+        verdicts: list[bool] = []
+        for subject, event_id in told:
+            ids = known.get(subject)
+            if ids is None:
+                raise LookupError(f"{subject!r} was not remembered before the fold")
+            digest = digest_of(event_id)
+            if digest in ids:
+                verdicts.append(False)
+                continue
+            verdicts.append(True)
+            ids[digest] = None
+            if subject in fresh:
+                fresh[subject].append(digest)
+            else:
+                fresh[subject] = [digest]
+        return verdicts
 
     def take(self, *, batch_offset: int) -> tuple[SeenRow, ...]:
         """Return what the batch adds to each subject's memory, and forget what is too much."""

@@ -10,6 +10,7 @@ series; a duration that it states is counted as latency there.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from operator import attrgetter
 from typing import Final, Generic, TypeVar
 
@@ -72,6 +73,7 @@ def _kind_back(key: CellKey) -> Kind:
 
 _NEVER_FAILED: Final = False
 """The `failed` of a raw row: that is told of requests and tools only."""
+_SOURCE_NAMES: Final = {source: str(source) for source in Source}
 _TYPE_NAMES: Final = {kind: name for name, kind in TYPES.items()}
 BY_KIND: Final = Series(_kind_of, _kind_key, _kind_back)
 """By tenant and type of event."""
@@ -155,7 +157,7 @@ class TallyFold(Generic[K]):
         rules: FoldRules,
     ) -> None:
         self._prefix = f"{topic.name}/"
-        self._subject_of: Callable[[Event], str] = attrgetter(topic.key)
+        self._named: Callable[[Event], tuple[TenantId, str]] = attrgetter("tenant", topic.key)
         self._rules = rules
         self._window_fold = WindowFold(
             series, spec, watermark_ms=watermark_ms, open_cells=open_cells
@@ -181,7 +183,8 @@ class TallyFold(Generic[K]):
 
     def unknown(self, arrivals: Sequence[Arrival]) -> set[Subject]:
         """Return the subjects that must be remembered before these arrivals are folded."""
-        return self._ids.unknown(map(self._subject, arrivals))
+        named = set(map(self._named, [arrival.event for arrival in arrivals]))
+        return self._ids.unknown(self._subject(tenant, name) for tenant, name in named)
 
     def remember(self, key: Subject, row: SessionRow | None, memories: Sequence[bytes]) -> None:
         """Take up what the store knows of a subject; there are no rows of sessions among it."""
@@ -193,15 +196,16 @@ class TallyFold(Generic[K]):
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
         if arrivals:
             self._quiet_since_ms = now_ms
-        is_new, subject = self._ids.is_new, self._subject
-        fresh = [one for one in arrivals if is_new(subject(one), one.event.id)]
-        imported = [one for one in fresh if one.event.source is Source.TRANSCRIPT]
+        fresh = self._fresh(arrivals)
         live = [one for one in fresh if one.event.source is not Source.TRANSCRIPT]
+        imported = []
+        if len(live) < len(fresh):
+            imported = [one for one in fresh if one.event.source is Source.TRANSCRIPT]
         late_before = self._window_fold.windows.late_count
         self._window_fold.count(live)
         self._window_fold.count(imported, apart=True)
         return self._outcome(
-            tuple(map(self._raw, fresh)),
+            self._raw(fresh),
             self._ids.take(batch_offset=first_offset),
             first_offset=first_offset,
             next_offset=next_offset,
@@ -253,29 +257,43 @@ class TallyFold(Generic[K]):
             backfill_count=backfill_count,
         )
 
-    def _subject(self, arrival: Arrival) -> Subject:
-        event = arrival.event
-        return (event.tenant, SessionId(self._prefix + self._subject_of(event)))
+    def _fresh(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Return the arrivals whose id comes for the first time."""
+        named = list(map(self._named, [arrival.event for arrival in arrivals]))
+        subjects = {one: self._subject(*one) for one in set(named)}
+        told = [
+            (subjects[one], arrival.event.id) for one, arrival in zip(named, arrivals, strict=True)
+        ]
+        return list(compress(arrivals, self._ids.are_new(told)))
 
-    def _raw(self, arrival: Arrival) -> RawRow:
-        event = arrival.event
-        return RawRow(
-            event.id,
-            event.tenant,
-            self._subject_of(event),
-            event.at_ms,
-            _TYPE_NAMES[type(event)],
-            str(event.source),
-            "",
-            "",
-            "",
-            "",
-            "",
-            getattr(event, "duration_ms", None),
-            None,
-            _NEVER_FAILED,
-            arrival.offset,
-            arrival.payload,
+    def _subject(self, tenant: TenantId, name: str) -> Subject:
+        return (tenant, SessionId(self._prefix + name))
+
+    def _raw(self, arrivals: Sequence[Arrival]) -> tuple[RawRow, ...]:
+        named = self._named
+        return tuple(
+            [
+                RawRow(
+                    event.id,
+                    event.tenant,
+                    named(event)[1],
+                    event.at_ms,
+                    _TYPE_NAMES[type(event)],
+                    _SOURCE_NAMES[event.source],
+                    "",
+                    "",
+                    "",
+                    "",
+                    "",
+                    getattr(event, "duration_ms", None),
+                    None,
+                    _NEVER_FAILED,
+                    arrival.offset,
+                    arrival.payload,
+                )
+                for arrival in arrivals
+                for event in (arrival.event,)
+            ]
         )
 
 

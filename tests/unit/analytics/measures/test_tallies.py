@@ -179,6 +179,11 @@ def _ids(*, subjects_max: int = 9, ids_max: int = 9, remembered_max: int = 99) -
     return RecentIds(limits)
 
 
+def _new(ids: RecentIds, subject: tuple[TenantId, SessionId], event_id: str) -> bool:
+    [verdict] = ids.are_new([(subject, event_id)])
+    return verdict
+
+
 def _subjects(*names: str) -> list[tuple[TenantId, SessionId]]:
     return [(TENANT, SessionId(name)) for name in names]
 
@@ -187,7 +192,7 @@ def test_subjects_least_recently_touched_are_forgotten_beyond_the_limit() -> Non
     ids = _ids(subjects_max=2)
     for subject in _subjects("a", "b", "c"):
         ids.remember(subject, ())
-        ids.is_new(subject, "1")
+        _new(ids, subject, "1")
         ids.take(batch_offset=0)
 
     assert ids.unknown(_subjects("a", "b", "c")) == set(_subjects("a"))
@@ -198,11 +203,11 @@ def test_subjects_are_forgotten_when_all_their_ids_are_too_many_but_not_those_at
     for subject in _subjects("a", "b"):
         ids.remember(subject, ())
     for place, subject in enumerate(_subjects("a", "b", "b", "b")):
-        ids.is_new(subject, str(place))
+        _new(ids, subject, str(place))
 
     ids.take(batch_offset=0)
     assert ids.unknown(_subjects("a", "b")) == set()
-    ids.is_new(_subjects("b")[0], "9")
+    _new(ids, _subjects("b")[0], "9")
     ids.take(batch_offset=1)
 
     assert ids.unknown(_subjects("a", "b")) == set(_subjects("a"))
@@ -213,25 +218,25 @@ def test_the_oldest_ids_of_a_subject_are_forgotten_beyond_its_limit() -> None:
     [subject] = _subjects("a")
     ids.remember(subject, ())
     for event_id in ("1", "2", "3"):
-        assert ids.is_new(subject, event_id)
+        assert _new(ids, subject, event_id)
     ids.take(batch_offset=0)
 
-    assert not ids.is_new(subject, "3")
-    assert ids.is_new(subject, "1")
+    assert not _new(ids, subject, "3")
+    assert _new(ids, subject, "1")
 
 
 def test_a_memory_that_broke_off_is_refused_and_one_with_more_in_it_is_read() -> None:
     ids = _ids()
     [subject] = _subjects("a")
     ids.remember(subject, ())
-    ids.is_new(subject, "1")
+    _new(ids, subject, "1")
     [row] = ids.take(batch_offset=0)
     longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(row.memory[4:]), [], {}])
 
     other = _ids()
     other.remember(subject, [len(longer).to_bytes(4, "little") + longer])
 
-    assert not other.is_new(subject, "1")
+    assert not _new(other, subject, "1")
     for broken in (row.memory[:-1], b"\x01\x00\x00\x00\xc1"):
         with pytest.raises(BadIds, match="restore the store"):
             other.remember(subject, [broken])
