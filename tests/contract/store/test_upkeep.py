@@ -29,8 +29,8 @@ NOW_MS = T0_MS + 400 * DAY_MS
 
 
 async def _fill(url: str) -> None:
-    """Commit rows of three ages: of now, of 20 days ago and of 390 days ago."""
-    for number, days in enumerate((0, 20, 390)):
+    """Commit rows of three ages: of now, of 20 days ago and of 400 days ago."""
+    for number, days in enumerate((0, 20, 400)):
         then_ms = NOW_MS - days * DAY_MS
         cells = tuple(
             cell(days, start_ms=then_ms - then_ms % width, width_ms=width)
@@ -67,20 +67,20 @@ async def test_rows_go_once_they_are_older_than_their_term_and_not_before(store_
     assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20]
     assert look.graves() == []
     async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        known = await ledger.recall([session_key("s0"), session_key("s20"), session_key("s390")])
+        known = await ledger.recall([session_key("s0"), session_key("s20"), session_key("s400")])
     assert list(known) == [session_key("s0"), session_key("s20")]
 
 
 async def test_a_row_at_the_edge_of_its_term_stays(store_url: str) -> None:
     await _fill(store_url)
 
-    kept = Retention(events_days=20, window_10s_days=20, window_1m_days=20, window_1h_days=390)
+    kept = Retention(events_days=20, window_10s_days=20, window_1m_days=20, window_1h_days=400)
     jobs.run_due_now(store_url, kept, now_ms=NOW_MS)
 
     look = PostgresLooker(store_url)
     assert look.raw_ids() == ["age-0", "age-20"]
     assert sorted(one.calls for one in look.cells(60_000)) == [0, 20]
-    assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20, 390]
+    assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20, 400]
 
 
 async def test_a_job_runs_when_it_is_due_and_once(store_url: str) -> None:
@@ -172,7 +172,7 @@ async def test_chunks_that_outlived_their_term_show_as_a_lag(store_url: str) -> 
 
         lags = {one.name: one.retention_lag_ms for one in facts(db, kept=last_term).tables}
 
-    age_ms = datetime.now(UTC).timestamp() * 1_000 - (NOW_MS - 390 * DAY_MS)
+    age_ms = datetime.now(UTC).timestamp() * 1_000 - (NOW_MS - 400 * DAY_MS)
     assert lags["events"] == 0
     assert lags["window_10s"] == pytest.approx(age_ms - 7 * DAY_MS, abs=2 * DAY_MS)
 
