@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from analytics.measures.sketch import value_of
+from analytics.measures.sketch import ZERO_BUCKET, value_of
 
 _PAIR = np.dtype([("bucket", "<i2"), ("count", "<u4")])
 
@@ -29,10 +29,14 @@ def merge(sketches: Sequence[bytes], group_of: Sequence[int], *, groups: int) ->
         return Merged(np.zeros((groups, 0), dtype=np.int64), np.zeros(0))
     sizes = np.fromiter((len(data) // _PAIR.itemsize for data in sketches), dtype=np.int64)
     rows = np.repeat(np.asarray(group_of, dtype=np.int64), sizes)
-    buckets, columns = np.unique(pairs["bucket"], return_inverse=True)
-    counts = np.zeros((groups, len(buckets)), dtype=np.int64)
-    np.add.at(counts, (rows, columns), pairs["count"].astype(np.int64))
-    return Merged(counts, np.array([value_of(int(bucket)) for bucket in buckets]))
+    places = pairs["bucket"].astype(np.int64) - ZERO_BUCKET
+    filled = np.flatnonzero(np.bincount(places))
+    column_of = np.zeros(filled[-1] + 1, dtype=np.int64)
+    column_of[filled] = np.arange(len(filled))
+    cells = rows * len(filled) + column_of[places]
+    counts = np.bincount(cells, weights=pairs["count"], minlength=groups * len(filled))
+    values = np.array([value_of(int(place) + ZERO_BUCKET) for place in filled])
+    return Merged(counts.astype(np.int64).reshape(groups, len(filled)), values)
 
 
 def together(merged: Merged) -> Merged:

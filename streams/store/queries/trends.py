@@ -17,15 +17,20 @@ from streams.store.queries.span import Span
 SKETCHES_MAX: Final = 30_000
 """Sketches that one answer merges; totals and the span's resolution keep well below it."""
 
-_POINT = sql.SQL(
-    "(extract(epoch from w.start_at) * 1000)::bigint / %(step_ms)s * %(step_ms)s as at_ms"
-)
 _MEASURES = sql.SQL("""
-select {point}, {sums} from ({rows}) w group by 1 order by 1 limit %(limit)s
+select (extract(epoch from point) * 1000)::bigint, {counted}
+  from (select {point} as point, {sums} from ({rows}) w group by 1) points
+ limit %(limit)s
 """)
 _SKETCHES = sql.SQL("""
-select {point}, w.latency from ({rows}) w order by w.start_at desc limit %(limit)s
+select (extract(epoch from point) * 1000)::bigint, count(*), string_agg(latency, ''::bytea)
+  from (select {point} as point, w.latency from ({rows}) w
+         order by w.start_at desc limit %(limit)s) found
+ group by point
 """)
+_POINT = sql.SQL(
+    "date_bin(%(step_ms)s * interval '1 millisecond', w.start_at, 'epoch'::timestamptz)"
+)
 
 
 class Trend(Struct, frozen=True):
@@ -57,7 +62,10 @@ def measures(db: Db, tenant: str, span: Span, *, second: tuple[str, ...] = ()) -
     if second:
         rows += measured.second_rows(parts, FIRST_BOOK)
     query = _MEASURES.format(
-        point=_POINT, sums=measured.sums(FIRST_BOOK), rows=measured.together(rows)
+        point=_POINT,
+        counted=sql.SQL(", ").join(columns_read),
+        sums=measured.sums(FIRST_BOOK),
+        rows=measured.together(rows),
     )
     found = db.execute(query, _bound(tenant, span, second, limit=span.points)).fetchall()
     points = _points(span)
@@ -84,14 +92,14 @@ def latency(
     with db.cursor(binary=True) as cursor:
         found = cursor.execute(query, _bound(tenant, span, (), limit=most)).fetchall()
     points = _points(span)
-    places = [(at_ms - span.from_ms) // span.step_ms for at_ms, _ in found]
-    merged = sketches.merge([data for _, data in found], places, groups=len(points))
+    places = [(at_ms - span.from_ms) // span.step_ms for at_ms, _, _ in found]
+    merged = sketches.merge([data for _, _, data in found], places, groups=len(points))
     whole = sketches.together(merged)
     return Latency(
         at_ms=points,
         quantiles={q: sketches.quantile(merged, q) for q in wanted},
         overall={q: float(sketches.quantile(whole, q)[0]) for q in wanted},
-        complete=len(found) < most,
+        complete=sum(count for _, count, _ in found) < most,
     )
 
 
