@@ -97,7 +97,41 @@ RESULTS_SENT: Final = Counter(
     "streams_results_sent", "Records of the outbox that the broker acknowledged.", registry=REGISTRY
 )
 JOB_RUNS: Final = Counter(
-    "streams_job_runs", "Rounds of partition care and retention.", ["outcome"], registry=REGISTRY
+    "streams_job_runs", "Rounds of the store's jobs.", ["outcome"], registry=REGISTRY
+)
+JOB_FAILING: Final = Gauge(
+    "streams_job_failing", "1 where the last run of one of the store's jobs failed.", ["job"],
+    registry=REGISTRY,
+)  # fmt: skip
+JOB_FAILURES: Final = Gauge(
+    "streams_job_failures", "Failed runs of one of the store's jobs, by all workers, ever.",
+    ["job"], registry=REGISTRY,
+)  # fmt: skip
+JOB_OVERDUE_SECONDS: Final = Gauge(
+    "streams_job_overdue_seconds", "How long ago one of the store's jobs should have begun.",
+    ["job"], registry=REGISTRY,
+)  # fmt: skip
+ROLLUP_LAG_SECONDS: Final = Gauge(
+    "streams_rollup_lag_seconds",
+    "How long the oldest change of 1-minute windows waits to be rolled up.",
+    registry=REGISTRY,
+)
+ROLLUP_CHANGES: Final = Gauge(
+    "streams_rollup_changes", "Changes of 1-minute windows to be rolled up.", registry=REGISTRY
+)
+RETENTION_LAG_SECONDS: Final = Gauge(
+    "streams_retention_lag_seconds", "By how much the oldest part of a table outlived its term.",
+    ["table"], registry=REGISTRY,
+)  # fmt: skip
+COLUMNSTORE_LATE_CHUNKS: Final = Gauge(
+    "streams_columnstore_late_chunks",
+    "Chunks that should have been in the columnstore for a day.",
+    ["table"],
+    registry=REGISTRY,
+)
+STORE_BYTES: Final = Gauge("streams_store_bytes", "Size of the database.", registry=REGISTRY)
+PARCELS_HELD: Final = Gauge(
+    "streams_parcels_held", "Parcels of partial windows that the store holds.", registry=REGISTRY
 )
 
 

@@ -51,8 +51,8 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
     from apps.prices import price_table
     from streams import health, recipes
     from streams.app import Parts, Worker
-    from streams.store import jobs
     from streams.store.ledger_postgres import open_ledger
+    from streams.upkeep import Upkeep
 
     collecting.seldom()
     stopping = asyncio.Event()
@@ -75,7 +75,7 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
                 recipes.merge_rules(settings),
             ),
             prepare=ensure,
-            jobs=lambda: jobs.run_due(url, recipes.retention(settings), now_ms=_now_ms()),
+            jobs=Upkeep(url, recipes.retention(settings), now_ms=_now_ms),
         )
         worker = Worker(settings, parts)
         listening = health.serving(

@@ -5,15 +5,17 @@ come from the database's catalogue and from small tables; what may grow is count
 an answer costs some ten milliseconds whatever the store holds.
 """
 
+import asyncio
 from datetime import timedelta
 from typing import Final, TypeVar
 
+import psycopg
 from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow, class_row
 
 from streams.store import levels, sizes
-from streams.store.away import mapped
+from streams.store.away import checked_url, mapped
 from streams.store.due import PERIOD_MS
 from streams.store.levels import Level
 from streams.store.retention import Retention
@@ -22,6 +24,8 @@ from streams.store.sizes import TableFacts
 Db = Connection[TupleRow]
 T = TypeVar("T", bound=Struct)
 
+CONNECT_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_S: Final = 10
 COUNTED_MAX: Final = 100_000
 """How far rows are counted of what waits; more is told as this many."""
 
@@ -113,6 +117,25 @@ def facts(db: Db, *, kept: Retention | None = None) -> StoreFacts:
             parcels=_rows(db, _Waiting, _PARCELS)[0].rows,
             background_workers=about.background_workers if level.has_policies else 0,
         )
+
+
+async def look(url: str, kept: Retention) -> StoreFacts:
+    """Connect, return how the store is and leave; raise `StoreAway` when it does not say."""
+    return await asyncio.to_thread(_look, url, kept)
+
+
+def _look(url: str, kept: Retention) -> StoreFacts:
+    with (
+        mapped("a look at its state"),
+        psycopg.connect(
+            checked_url(url),
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c timezone=UTC",
+            application_name="mainstem look",
+        ) as db,
+    ):
+        return facts(db, kept=kept)
 
 
 class _About(Struct):

@@ -6,12 +6,14 @@ import psycopg
 import pytest
 
 from analytics.contracts.errors import StoreAway
+from streams import metrics
 from streams.store import jobs, partitions
 from streams.store.facts import StoreFacts, facts
 from streams.store.ledger_postgres import open_ledger
 from streams.store.levels import Level
 from streams.store.reader import Reader
 from streams.store.retention import Retention
+from streams.upkeep import Upkeep
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
     PostgresLooker,
@@ -200,3 +202,23 @@ def _facts(url: str) -> StoreFacts:
 
 def _at(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, tz=UTC)
+
+
+async def test_a_worker_tells_metrics_how_the_store_is(store_url: str) -> None:
+    await _fill(store_url)
+    now_ms = [NOW_MS]
+    upkeep = Upkeep(store_url, Retention(), now_ms=lambda: now_ms[0])
+
+    await upkeep()
+    first = metrics.exposition().decode()
+    with psycopg.connect(store_url) as db:
+        db.execute("drop table graveyard")
+    now_ms[0] += 3_600_000
+    await upkeep()
+    second = metrics.exposition().decode()
+
+    assert 'streams_job_failing{job="retention"} 0.0' in first
+    assert 'streams_job_failing{job="retention"} 1.0' in second
+    assert 'streams_job_failures{job="retention"} 1.0' in second
+    assert 'streams_retention_lag_seconds{table="events"}' in first
+    assert "streams_rollup_changes 0.0" in first
