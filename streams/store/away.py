@@ -27,6 +27,7 @@ _AWAY: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     errors.ReadOnlySqlTransaction,
+    errors.CheckViolation,  # a partition was made of what a default one held, while it was waited
     PoolTimeout,
     PoolClosed,
     TooManyRequests,

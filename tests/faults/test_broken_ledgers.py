@@ -17,6 +17,7 @@ async def _run(
         schedule(seed, [kind], faults=faults),
         name=f"{broken} ledger",
         seed=seed,
+        derived=False,
         shape=Shape(
             kafka=workers > 1,
             workers=workers,

@@ -22,6 +22,10 @@ LATE_SHARE: Final = 0.08
 IMPORTED_SHARE: Final = 0.03
 LATE_MS: Final = (30_000, 1_800_000)
 """How long ago a late event happened: from just past the lateness to half an hour."""
+OLD_SHARE: Final = 0.01
+OLD_MS: Final = (40 * 86_400_000, 50 * 86_400_000)
+"""How long ago an old event happened: past the 30 days that 1-minute windows are kept."""
+OLD_WIDTH_MS: Final = 300_000
 JITTER_MS: Final = 4_000
 
 
@@ -37,7 +41,13 @@ class Known(Struct, frozen=True, kw_only=True, gc=False):
     skill: str
     query_source: str
     at_ms: int
+    is_old: bool
+    """Whether it is too old for the windows that the stream folds, and goes to wider ones."""
     adds: Mapping[str, int]
+
+    def counts_at(self, width_ms: int) -> bool:
+        """Say whether windows of this width are kept for as long as it is old."""
+        return not self.is_old or width_ms >= OLD_WIDTH_MS
 
 
 class Made(Struct, frozen=True, gc=False):
@@ -66,6 +76,9 @@ class Source:
         at_ms = time.time_ns() // 1_000_000 - chance.randrange(JITTER_MS)
         if chance.random() < LATE_SHARE:
             at_ms -= chance.randrange(*LATE_MS)
+        is_old = chance.random() < OLD_SHARE
+        if is_old:
+            at_ms -= chance.randrange(*OLD_MS)
         fields: dict[str, object] = {
             "id": event_id,
             "at_ms": at_ms,
@@ -76,7 +89,7 @@ class Source:
         if chance.random() < IMPORTED_SHARE:
             fields["source"] = "transcript"
         adds = self._particulars(fields, event_id)
-        return Made(event_id, fields, _known(tenant, fields, adds))
+        return Made(event_id, fields, _known(tenant, fields, adds, is_old=is_old))
 
     def _particulars(self, fields: dict[str, object], event_id: str) -> dict[str, int]:
         """Make it a prompt, a request or a tool call; return what that counts."""
@@ -106,7 +119,9 @@ class Source:
         return {"events": 1, "tool_calls": 1, "tool_errors": int(failed), "lines_added": lines}
 
 
-def _known(tenant: str, fields: Mapping[str, object], adds: Mapping[str, int]) -> Known:
+def _known(
+    tenant: str, fields: Mapping[str, object], adds: Mapping[str, int], *, is_old: bool
+) -> Known:
     def text(name: str) -> str:
         return str(fields.get(name, ""))
 
@@ -120,5 +135,6 @@ def _known(tenant: str, fields: Mapping[str, object], adds: Mapping[str, int]) -
         skill=text("skill"),
         query_source=text("query_source"),
         at_ms=int(str(fields["at_ms"])),
+        is_old=is_old,
         adds=adds,
     )

@@ -34,6 +34,12 @@ LOOK_S: Final = 0.02
 LOG_BYTES_MAX: Final = 50_000_000
 PARTITIONS: Final = 4
 KEY: Final = "a key that is long enough for HS256, and public"
+SHORT: Final = {
+    "MAINSTEM_STREAMS_LATENESS_MS": "2000",
+    "MAINSTEM_STREAMS_IDLE_MS": "4000",
+    "MAINSTEM_STREAMS_JOBS_WAIT_S": "1",
+}
+"""Short waits, so that windows close and are rolled up while parts are being killed."""
 WORKER: Final = ("apps.cli", "worker")
 """The module and its arguments that run a worker as it is shipped."""
 
@@ -219,7 +225,7 @@ class Parts:
                 "MAINSTEM_STREAMS_PARTITIONS": str(PARTITIONS),
                 "MAINSTEM_STREAMS_INSTANCE": name if is_named else "",
             }
-            return self._own(self.shape.worker, told | self.shape.settings)
+            return self._own(self.shape.worker, told | SHORT | self.shape.settings)
 
         return Part(name=name, command=command, is_ready=_is_ok(port))
 

@@ -19,10 +19,12 @@ from msgspec import Struct
 from analytics.contracts import topics
 from apps.local import drain
 from apps.topics import cluster_id
-from tests.support.faults_load import Load, Pace
+from tests.support.faults_load import Load
 from tests.support.faults_parts import Parts, Shape, running, until
+from tests.support.faults_results import Told, compare_told, is_settled, told
+from tests.support.faults_rolled import Rolled, compare_rolled
 from tests.support.faults_schedule import STORE_TROUBLE, Fault, Kind
-from tests.support.faults_truth import Found, compare
+from tests.support.faults_truth import Found, compare, there
 
 RESUME_S: Final = 60.0
 """How long a fault may keep the stream from going on before the run fails."""
@@ -39,6 +41,7 @@ WAITING: Final = "waiting part=store"
 FULL_EVENTS: Final = 500
 LOAD_S: Final = 30.0
 LOOK_S: Final = 0.03
+SHOWN_MAX: Final = 20
 ARTIFACT: Final = Path(__file__).resolve().parents[2] / "artifacts" / "faults.json"
 FENCED: Final = "claimed by another worker"
 _REACHED: Final = """
@@ -74,6 +77,23 @@ class Report(Struct, frozen=True, kw_only=True):
     """How often each part that is there in the end was started."""
     seconds: float
     found: Found
+    rolled: Rolled | None
+    told: Told | None
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """All that is not as it must be, in words."""
+        made = (
+            *(self.rolled.wrong if self.rolled else ()),
+            *(self.told.wrong if self.told else ()),
+        )
+        return (*self.found.wrong, *made)[:SHOWN_MAX]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there was something to compare in every part."""
+        parts = (self.rolled.points, self.rolled.windows) if self.rolled else (0, 0)
+        return min(self.found.acknowledged, *parts, self.told.windows if self.told else 0) > 0
 
 
 class Run:
@@ -229,14 +249,17 @@ async def run(
     name: str,
     seed: int,
     shape: Shape | None = None,
-    pace: Pace | None = None,
+    derived: bool = True,
 ) -> Report:
-    """Run the processes under load through these faults; return what it came to."""
+    """Run the processes under load through these faults; return what it came to.
+
+    Without `derived`, rollups and results are not looked at: a broken ledger leaves none to see.
+    """
     begun = time.monotonic()
     print(f"{name}, seed {seed}: " + ", ".join(f"{f.kind} after {f.after}" for f in faults))  # noqa: T201 - to be replayed
     with_proxy = any(fault.kind in STORE_TROUBLE for fault in faults)
     async with running(folder, shape, with_proxy=with_proxy) as parts:
-        load = Load(parts.gateway_url, seed=seed, pace=pace)
+        load = Load(parts.gateway_url, seed=seed)
         under_way = Run(parts, load)
         load.start()
         try:
@@ -246,6 +269,7 @@ async def run(
         finally:
             await load.abandon()
         found = await asyncio.to_thread(compare, load.known, load.acknowledged, parts.store.url)
+        rolled, said = await _derived(parts, load) if derived else (None, None)
     times = sorted(one.resumed_s for one in under_way.resumed) or [0.0]
     report = Report(
         name=name,
@@ -261,9 +285,24 @@ async def run(
         starts={name: keeper.starts for name, keeper in parts.keepers.items()},
         seconds=round(time.monotonic() - begun, 1),
         found=found,
+        rolled=rolled,
+        told=said,
     )
     keep(report)
     return report
+
+
+async def _derived(parts: Parts, load: Load) -> tuple[Rolled, Told]:
+    """Compare what is made of rows and windows: rollups and results."""
+    url = parts.store.url
+    known = await asyncio.to_thread(there, load.known, url)
+    now_ms = time.time_ns() // 1_000_000
+    rolled = await asyncio.to_thread(compare_rolled, known, url, now_ms=now_ms)
+    await until(
+        lambda: asyncio.to_thread(is_settled, url), what="every window closes", seconds=DRAIN_S
+    )
+    said = await told(parts.broker)
+    return rolled, await asyncio.to_thread(compare_told, said, url)
 
 
 def keep(report: Report, path: Path = ARTIFACT) -> None:

@@ -60,7 +60,7 @@ def compared(known: Mapping[str, Known], acknowledged: set[str], db: Db) -> Foun
     rows = Counter(str(name) for (name,) in db.execute(_ROWS))
     lost = acknowledged - rows.keys()
     doubled = {name: count for name, count in rows.items() if count > 1}
-    there = {name: known[name] for name in rows if name in known}
+    present = {name: known[name] for name in rows if name in known}
     wrong = [
         *(f"event {name!r} was acknowledged and is not stored" for name in sorted(lost)),
         *(f"event {name!r} is stored {count} times" for name, count in sorted(doubled.items())),
@@ -68,12 +68,12 @@ def compared(known: Mapping[str, Known], acknowledged: set[str], db: Db) -> Foun
     ]
     windows, unequal = 0, 0
     for table, width_ms in WIDTHS_MS.items():
-        truth, found = _windows(there, width_ms), _stored_windows(db, table)
+        truth, found = windows_of(present, width_ms), stored(db, table)
         windows += len({key[:2] for key in truth})
-        unequal += len({key[:2] for key in _different(truth, found)})
-        wrong += _differences(table, truth, found)
-    sessions = _sessions(there)
-    wrong += _differences("session", sessions, _stored_sessions(db))
+        unequal += len({key[:2] for key in different(truth, found)})
+        wrong += differences(table, truth, found)
+    sessions = _sessions(present)
+    wrong += differences("session", sessions, _stored_sessions(db))
     return Found(
         sent=len(known),
         acknowledged=len(acknowledged),
@@ -87,6 +87,12 @@ def compared(known: Mapping[str, Known], acknowledged: set[str], db: Db) -> Foun
     )
 
 
+def there(known: Mapping[str, Known], store_url: str) -> dict[str, Known]:
+    """Return those of the events that are in the store."""
+    with psycopg.connect(store_url, autocommit=True) as db:
+        return {name: known[name] for (name,) in db.execute(_ROWS) if name in known}
+
+
 _ROWS: Final = """
 select id from events
  where type in ('prompt.submitted', 'request.finished', 'tool.finished')
@@ -95,10 +101,12 @@ _DIMENSIONS: Final = "tenant, grain, project, session_id, agent, model, tool, sk
 _SUMS: Final = ", ".join(f"coalesce(sum({name}), 0)::int8" for name in MEASURED)
 
 
-def _windows(known: Mapping[str, Known], width_ms: int) -> Windows:
+def windows_of(known: Mapping[str, Known], width_ms: int) -> Windows:
     """Return the sums of one width."""
     counts: Windows = Counter()
     for one in known.values():
+        if not one.counts_at(width_ms):
+            continue
         start_ms = one.at_ms - one.at_ms % width_ms
         for series in _series(one):
             for name, amount in one.adds.items():
@@ -120,8 +128,8 @@ def _series(one: Known) -> tuple[Series, Series]:
     return fleet, own
 
 
-def _stored_windows(db: Db, table: str) -> Windows:
-    """Return the sums of a table over on-time rows and rows apart, of all partitions."""
+def stored(db: Db, table: str) -> Windows:
+    """Return the sums of a table's rows, whichever partition they are of and when they came."""
     counts: Windows = Counter()
     query = (
         f"select {_DIMENSIONS}, (extract(epoch from start_at) * 1000)::int8, {_SUMS},"
@@ -158,10 +166,12 @@ def _stored_sessions(db: Db) -> Counter[tuple[tuple[str, str], str]]:
     return counts
 
 
-def _differences(what: str, expected: Counter[K], found: Counter[K]) -> Iterator[str]:
-    for key in _different(expected, found):
+def differences(what: str, expected: Counter[K], found: Counter[K]) -> Iterator[str]:
+    """Say what differs, in words."""
+    for key in different(expected, found):
         yield f"{what} {key}: expected {expected[key]}, found {found[key]}"
 
 
-def _different(expected: Counter[K], found: Counter[K]) -> list[K]:
+def different(expected: Counter[K], found: Counter[K]) -> list[K]:
+    """Return the keys whose counts differ."""
     return [key for key in expected.keys() | found.keys() if expected[key] != found[key]]
