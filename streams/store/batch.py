@@ -198,7 +198,8 @@ _PUT_SESSIONS: Final = (
 _ADD_SERIES: Final = (
     SQL(
         "insert into series ({all}) select {all} from unnest(%b::series_row[])"
-        " on conflict do nothing"
+        " on conflict (series_id) do update set used_at = now()"
+        " where series.used_at < now() - interval '1 hour'"
     )
     .format(all=_listed(wire.SERIES))
     .as_bytes()

@@ -18,7 +18,7 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from streams.store import levels, partitions, policies, retention, rollups
+from streams.store import leftovers, levels, partitions, policies, retention, rollups
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
 from streams.store.retention import Retention
@@ -60,10 +60,19 @@ def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
     return {"removed": retention.apply(db, level, kept, now_ms=now_ms), "policies": policed}
 
 
+def _clear_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
+    del level, kept
+    return {
+        "put_together": leftovers.put_together(db, now_ms=now_ms),
+        "series": leftovers.remove_series(db),
+    }
+
+
 JOBS: Final = (
     Job("partitions", 0x4D414A31, 3_600, _care),
     Job("rollups", 0x4D414A33, ROLLUPS_S, _roll_up),
     Job("retention", 0x4D414A32, 3_600, _retain),
+    Job("leftovers", 0x4D414A34, 21_600, _clear_up),
 )
 
 _IS_DUE: Final = """

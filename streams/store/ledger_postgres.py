@@ -99,7 +99,7 @@ class PostgresLedger:
     def __init__(self, connections: Pool, *, clock: Callable[[], int]) -> None:
         self._pool = connections
         self._clock = clock
-        self._series = KnownSeries()
+        self._series = KnownSeries(clock=clock)
         self._types: RowTypes | None = None
         self._held: dict[Claimed, tuple[int, int | None]] = {}
 

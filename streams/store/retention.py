@@ -76,7 +76,7 @@ def apply(
         removed[table.name] = _drop(db, level, table, now - term)
     removed["graveyard"] = _delete(db, _OLD_GRAVES, now - timedelta(days=kept.graveyard_days))
     cutoff = now - timedelta(days=kept.sessions_days)
-    removed["seen"] = _delete(db, _OLD_MEMORIES, cutoff)
+    removed["seen"] = _delete(db, _OLD_MEMORIES, cutoff) + _delete(db, _OLD_SUBJECTS, cutoff)
     removed["sessions"] = _delete(db, _OLD_SESSIONS, cutoff)
     return removed
 
@@ -100,6 +100,13 @@ _OLD_MEMORIES: Final = """
 delete from seen where ctid = any(array(
     select seen.ctid from seen join sessions using (tenant, session_id)
      where sessions.last_at < %s limit %s))
+"""
+_OLD_SUBJECTS: Final = """
+delete from seen where ctid = any(array(
+    select ctid from seen kept where added_at < %s and not exists (
+        select from sessions where (sessions.tenant, sessions.session_id)
+                                 = (kept.tenant, kept.session_id))
+     limit %s))
 """
 _OLD_SESSIONS: Final = """
 delete from sessions where ctid = any(array(

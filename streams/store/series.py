@@ -1,19 +1,21 @@
 """The short names of series, and which of them the store is known to have.
 
 A series' id is a digest of what it is, so that any worker gives it the same one. What the store has
-is remembered in a bounded memory, least recently used first out: forgetting costs one more insert
-that changes nothing.
+is remembered in a bounded memory, least recently used first out, and for a day at most: forgetting
+costs one more insert, which says that the series is in use (see `leftovers`).
 """
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from analytics.contracts.ids import SessionId, TenantId
 from analytics.measures.rows import CellKey, Grain
 
 REMEMBERED_MAX: Final = 100_000
+REMEMBERED_MS: Final = 86_400_000
+"""How long the store is trusted to have a series; it keeps those that nothing needs for longer."""
 FIELDS: Final = CellKey.__struct_fields__
 LATER: Final = frozenset({"kind"})
 """Dimensions that came after there were stores with series."""
@@ -56,14 +58,22 @@ def key_of(values: Iterable[object]) -> CellKey:
 class KnownSeries:
     """Ids by series, and whether a commit has put them into the store."""
 
-    def __init__(self, *, remembered_max: int = REMEMBERED_MAX) -> None:
+    def __init__(
+        self, *, remembered_max: int = REMEMBERED_MAX, clock: Callable[[], int] = lambda: 0
+    ) -> None:
         self._ids: OrderedDict[CellKey, int] = OrderedDict()
         self._remembered_max = remembered_max
+        self._clock = clock
+        self._since_ms = clock()
 
     def split(self, keys: Iterable[CellKey]) -> tuple[dict[CellKey, int], dict[CellKey, int]]:
         """Return the ids of all these series, and of those that may not be in the store yet."""
         ids: dict[CellKey, int] = {}
         new: dict[CellKey, int] = {}
+        now_ms = self._clock()
+        if now_ms - self._since_ms >= REMEMBERED_MS:
+            self._ids.clear()
+            self._since_ms = now_ms
         for key in keys:
             if key in ids:
                 continue

@@ -15,3 +15,8 @@ create table kept (
     since timestamptz not null default '1970-01-01 00:00:00+00',
     term_s bigint
 );
+
+-- When a worker last made sure of a series, and when something was last learnt of a memory: what
+-- nothing refers to any more goes only after that.
+alter table series add column used_at timestamptz not null default now();
+alter table seen add column added_at timestamptz not null default now();

@@ -90,7 +90,7 @@ async def test_a_job_runs_when_it_is_due_and_once(store_url: str) -> None:
     soon = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS + 60_000)
     later = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS + 3_600_000)
 
-    everything = ["partitions", "rollups", "retention"]
+    everything = ["partitions", "rollups", "retention", "leftovers"]
     assert (first, soon, later) == (everything, ["rollups"], everything)
 
 
@@ -98,7 +98,9 @@ async def test_a_job_that_another_worker_runs_is_left_to_it(store_url: str) -> N
     with psycopg.connect(store_url) as other:
         other.execute("select pg_advisory_lock(%s)", [jobs.JOBS[0].lock_key])
 
-        assert jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS) == ["rollups", "retention"]
+        ran = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS)
+
+        assert ran == ["rollups", "retention", "leftovers"]
 
 
 async def test_a_job_that_fails_says_why_and_is_due_again_soon(store_url: str) -> None:
@@ -158,7 +160,7 @@ async def test_a_store_says_what_it_is_and_how_it_keeps_up(store_url: str) -> No
     assert said.server_version
     assert said.schema
     assert said.size_bytes > 0
-    assert [job.name for job in said.jobs] == ["partitions", "retention", "rollups"]
+    assert [job.name for job in said.jobs] == ["leftovers", "partitions", "retention", "rollups"]
     assert said.rollup.due == 0
     assert said.failing_jobs == ()
     assert {table.name for table in said.tables} >= {"events", "window_1h", "sessions", "outbox"}

@@ -2,7 +2,7 @@
 
 from analytics.contracts.ids import TenantId
 from analytics.measures.rows import CellKey, Grain
-from streams.store.series import KnownSeries, key_of, series_id
+from streams.store.series import REMEMBERED_MS, KnownSeries, key_of, series_id
 
 
 def _key(model: str, **fields: str) -> CellKey:
@@ -50,3 +50,15 @@ def test_the_least_recently_used_series_is_forgotten_first() -> None:
     known.stored(known.split([_key("c")])[1])
 
     assert set(known.split([_key("a"), _key("b"), _key("c")])[1]) == {_key("b")}
+
+
+def test_after_a_day_every_series_is_made_sure_of_again() -> None:
+    now_ms = 0
+    known = KnownSeries(clock=lambda: now_ms)
+    known.stored(known.split([_key("opus")])[1])
+    now_ms = REMEMBERED_MS - 1
+    assert known.split([_key("opus")])[1] == {}
+
+    now_ms = REMEMBERED_MS
+
+    assert set(known.split([_key("opus")])[1]) == {_key("opus")}
