@@ -114,15 +114,16 @@ def parcels(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Ar
     arrivals: list[Arrived] = []
     burials: list[Burial] = []
     for record in records:
+        payload = record.value or b""
         try:
-            parcel = partials.decode(record.value or b"")
+            parcel = partials.decode(payload)
         except BadParcel as error:
             burials.append(
                 buried(topics.PARTIALS.address, partition, record, now_ms, reason=str(error))
             )
             continue
         received_ms = record.timestamp if record.timestamp > 0 else now_ms
-        arrivals.append(Arrived(record.offset, received_ms, parcel))
+        arrivals.append(Arrived(record.offset, received_ms, parcel, payload))
     return Reading(arrivals, burials)
 
 

@@ -2,11 +2,11 @@
 
 A window of a session is whole once its partition has closed it, since a session lives on one. What
 other partitions share goes to the second stage as parcels, whenever the watermark has passed the
-end of a narrowest window; what that stage has merged is told of here too. The id of a result is
-derived from log, series, window and revision, so one that is sent twice is known for what it is.
+end of a narrowest window or the partition falls quiet; what that stage has merged is told of here
+too. The id of a result is derived from log, series, window and revision, so one that is sent twice
+is known for what it is.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import structs
@@ -16,12 +16,12 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import WindowClosed
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import derived
-from analytics.measures.rows import MEASURES, WIDTHS_MS, CellRow, Grain, MergedRow, Outcome
+from analytics.measures.rows import MEASURES, CellRow, Grain, MergedRow, Outcome
 from analytics.windows import partials
 from analytics.windows.partials import Parcel
+from analytics.windows.tumbling import passes_an_end
 from streams.ledger import Claim
 
-NARROWEST_MS: Final = min(WIDTHS_MS)
 _PARCEL_HEADERS: Final = (("content-type", b"application/msgpack"),)
 
 
@@ -30,8 +30,15 @@ def of_first_stage(claim: Claim, outcome: Outcome, *, before_ms: int) -> list[Re
     whole = [cell for cell in outcome.closed if cell.key.grain is Grain.SESSION]
     shared = [cell for cell in outcome.closed if cell.key.grain is not Grain.SESSION]
     told = [cloudevents.record(event_of(claim, cell)) for cell in whole]
-    if shared or outcome.watermark_ms // NARROWEST_MS > before_ms // NARROWEST_MS:
-        told += map(record_of, _parcels(claim, shared, outcome.watermark_ms))
+    if shared or outcome.quiet or passes_an_end(before_ms, outcome.watermark_ms):
+        parcels = partials.parcels(
+            shared,
+            log_id=claim.log_id,
+            partition=claim.partition,
+            watermark_ms=outcome.watermark_ms,
+            quiet=outcome.quiet,
+        )
+        told += map(record_of, parcels)
     return told
 
 
@@ -84,10 +91,4 @@ def event_of(claim: Claim, row: CellRow | MergedRow) -> WindowClosed:
         partition=claim.partition,
         revision=revision,
         sources=sources,
-    )
-
-
-def _parcels(claim: Claim, shared: Iterable[CellRow], watermark_ms: int) -> list[Parcel]:
-    return partials.parcels(
-        shared, log_id=claim.log_id, partition=claim.partition, watermark_ms=watermark_ms
     )

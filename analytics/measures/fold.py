@@ -35,7 +35,7 @@ from analytics.measures.prices import PriceTable
 from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
 from analytics.measures.sketch import merge
 from analytics.measures.step import Shown, Step
-from analytics.windows.watermark import advanced, idled, seen_ms
+from analytics.windows.watermark import Quiet, advanced, seen_ms
 
 _IMPORTED: Final = Source.TRANSCRIPT
 QUIET_SCAN_MS: Final = 1_000
@@ -102,7 +102,7 @@ class PartitionFold:
         self._cells = Cells(open_cells, open_max=rules.open_cells_max)
         self._sessions: dict[SessionKey, SessionMemory] = {}
         self._remembered = 0
-        self._quiet_since_ms: int | None = None
+        self._quiet = Quiet(watermark_ms, idle_ms=rules.idle_ms)
         self._scanned_ms = 0
 
     @property
@@ -138,10 +138,10 @@ class PartitionFold:
         self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
     ) -> Outcome:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
-        if arrivals:
-            self._quiet_since_ms = now_ms
         batch = Batch()
         self._take(arrivals, batch)
+        if arrivals:
+            self._quiet.end(self._watermark_ms, now_ms=now_ms)
         for memory in batch.touched.values():
             self._settle(memory)
         seen = tuple(
@@ -161,18 +161,11 @@ class PartitionFold:
 
         Call it only when all records of the partition have been folded.
         """
-        if self._quiet_since_ms is None:
-            self._quiet_since_ms = now_ms
-        self._watermark_ms = idled(
-            self._watermark_ms,
-            quiet_since_ms=self._quiet_since_ms,
-            now_ms=now_ms,
-            idle_ms=self._rules.idle_ms,
-        )
+        self._watermark_ms = self._quiet.moved(self._watermark_ms, now_ms=now_ms)
         outcome = self._outcome(
             Batch(), (), first_offset=next_offset, next_offset=next_offset, now_ms=now_ms
         )
-        return outcome if outcome.cells or outcome.sessions else None
+        return self._quiet.told(outcome, now_ms=now_ms, is_open=self.open_count > 0)
 
     def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
         rules, sessions, touched = self._rules, self._sessions, batch.touched

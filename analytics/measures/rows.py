@@ -212,8 +212,12 @@ class Outcome(Struct, frozen=True, kw_only=True):
     backfill_count: int
     merged: tuple[MergedRow, ...] = ()
     """Windows of all partitions that closed or were revised, to be published."""
+    forced_count: int = 0
+    """How many of them closed early, since there was no room to keep them."""
     kept: tuple[KeptRow, ...] = ()
     released_ms: int = 0
     """What was kept until then, or less, is not needed any more."""
+    quiet: bool = False
+    """Whether the partition is idle, with no window open: it may say nothing more for long."""
     state: bytes = b""
     """What a second stage knows beside what it keeps; empty for a first stage."""

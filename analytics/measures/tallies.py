@@ -38,7 +38,7 @@ from analytics.measures.rows import (
 from analytics.windows import keyed
 from analytics.windows.keyed import NO_VALUE, KeyedWindows, Pane, Readings, Spec, Width
 from analytics.windows.tumbling import RETENTIONS_MS
-from analytics.windows.watermark import idled
+from analytics.windows.watermark import Quiet
 
 K = TypeVar("K", bound=tuple[object, ...])
 
@@ -169,7 +169,7 @@ class TallyFold(Generic[K]):
                 remembered_max=rules.remembered_max,
             )
         )
-        self._quiet_since_ms: int | None = None
+        self._quiet = Quiet(watermark_ms, idle_ms=rules.idle_ms)
 
     @property
     def watermark_ms(self) -> int:
@@ -194,8 +194,6 @@ class TallyFold(Generic[K]):
         self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
     ) -> Outcome:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
-        if arrivals:
-            self._quiet_since_ms = now_ms
         fresh = self._fresh(arrivals)
         live = [one for one in fresh if one.event.source is not Source.TRANSCRIPT]
         imported = []
@@ -204,6 +202,8 @@ class TallyFold(Generic[K]):
         late_before = self._window_fold.windows.late_count
         self._window_fold.count(live)
         self._window_fold.count(imported, apart=True)
+        if arrivals:
+            self._quiet.end(self.watermark_ms, now_ms=now_ms)
         return self._outcome(
             self._raw(fresh),
             self._ids.take(batch_offset=first_offset),
@@ -219,17 +219,10 @@ class TallyFold(Generic[K]):
 
         Call it only when all records of the partition have been folded.
         """
-        if self._quiet_since_ms is None:
-            self._quiet_since_ms = now_ms
         windows = self._window_fold.windows
-        windows.watermark_ms = idled(
-            windows.watermark_ms,
-            quiet_since_ms=self._quiet_since_ms,
-            now_ms=now_ms,
-            idle_ms=self._rules.idle_ms,
-        )
+        windows.watermark_ms = self._quiet.moved(windows.watermark_ms, now_ms=now_ms)
         outcome = self._outcome((), (), first_offset=next_offset, next_offset=next_offset)
-        return outcome if outcome.cells else None
+        return self._quiet.told(outcome, now_ms=now_ms, is_open=self.open_count > 0)
 
     def _outcome(
         self,

@@ -2,18 +2,20 @@
 
 A `MergeFold` is fed the parcels of one partition of the partials' topic. Of each window it keeps,
 by series, what every source last said: a source that says it again replaces it, so replays and
-repeats change nothing. A window closes once the least watermark of the active sources has reached
-its end (the low watermark of Akidau et al., "The Dataflow Model", VLDB 2015); a source silent for
-`idle_ms` is left out until it speaks again. What comes for a window that is closed revises it: the
-window is told of again, whole, under the next revision, for as long as it is kept (`kept_ms`). What
-comes later still is counted, and only the store's rows of its partition hold it.
+repeats change nothing. A window closes once the watermark over the active `sources` has reached its
+end. What comes for a window that is closed revises it: the window is told of again, whole, under
+the next revision, for as long as it is kept: `kept_ms` after it closed, by the clock and not by
+event time, since partitions that work off a backlog may be hours apart. What comes later still is
+counted, and only the store's rows of its partition hold it.
 
 What is kept is the parcels themselves, and a small `State`: an outcome says which parcels to add
 and from when on they are not needed, and a fold made of what is kept goes on as the one before.
-Memory has a limit, `partials_max`: beyond it the oldest windows close early and are let go.
+Memory has a limit, `partials_max`: beyond it the oldest windows are let go, and those of them that
+are still open close early. The clock is the latest time at which the broker got a parcel, so the
+same parcels have the same end whenever they are read.
 """
 
-from collections import defaultdict
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -25,14 +27,18 @@ from analytics.measures.columns import COLUMN_COUNT, SUM_MAX
 from analytics.measures.memory import SessionKey
 from analytics.measures.rows import KeptRow, Measures, MergedRow, Outcome, SessionRow
 from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
-from analytics.windows.partials import BadParcel, Parcel, Partial, decode, encode
+from analytics.windows.partials import BadParcel, Parcel, Partial, decode
+from analytics.windows.sources import Known, Source, Sources
 
-Source = tuple[int, int, int]
-"""The store's number of a log, a partition, and the target that it tells."""
 Series = tuple[str, ...]
 """The dimensions of a `CellKey`, in its order."""
 Window = tuple[int, int]
 """Where a window ends, and its width: sorted, the oldest comes first."""
+
+MARKS_MAX: Final = 60
+"""In so many steps it is remembered when windows closed."""
+NAMES_SPARE: Final = 1_000
+"""So many series more than there are partials may be remembered by name."""
 
 
 class MergeRules(Struct, frozen=True, kw_only=True):
@@ -41,7 +47,7 @@ class MergeRules(Struct, frozen=True, kw_only=True):
     idle_ms: int = 20_000
     """A source silent for so long holds no window open."""
     kept_ms: int = 600_000
-    """How long behind the watermark a closed window can still be revised."""
+    """How long after it closed a window can still be revised."""
     partials_max: int = 200_000
     """Partials that are kept at once."""
 
@@ -57,24 +63,20 @@ class Arrived(Struct, frozen=True, gc=False):
     received_ms: int
     """When the broker got it."""
     parcel: Parcel
+    payload: bytes
 
 
 class State(Struct, array_like=True):
     """What a fold knows beside the parcels that are kept."""
 
+    clock_ms: int = 0
     watermark_ms: int = 0
     released_ms: int = 0
-    sources: list[tuple[int, int, int, int, int]] = []
-    """log, partition, target, watermark, when it was last heard of."""
-    revisions: list[tuple[int, int, tuple[str, ...], int]] = []
-    """end, width, series, revision: of windows that are still kept and were revised."""
-
-
-class _Known(Struct, gc=False):
-    """A source: how far its watermark is, and when it was last heard of."""
-
-    watermark_ms: int = 0
-    heard_ms: int = 0
+    sources: list[Known] = []
+    revisions: list[tuple[int, int, int]] = []
+    """end, width, revision: of windows that are still kept and were revised."""
+    marks: list[tuple[int, int]] = []
+    """clock, watermark: by when which windows had closed, of those that are still kept."""
 
 
 class MergeFold:
@@ -84,21 +86,20 @@ class MergeFold:
         """Take up what the store kept; raise `BadParcel` where it cannot be read."""
         before = _state_of(state)
         self._rules = rules
+        self._clock_ms = before.clock_ms
         self._watermark_ms = before.watermark_ms
         self._released_ms = before.released_ms
-        self._sources = {
-            (log_id, partition, target): _Known(watermark_ms, heard_ms)
-            for log_id, partition, target, watermark_ms, heard_ms in before.sources
-        }
+        self._marks = deque(before.marks)
+        self._sources = Sources(
+            before.sources, idle_ms=rules.idle_ms, forgotten_ms=rules.idle_ms + rules.kept_ms
+        )
+        self._revisions = {(end, width): number for end, width, number in before.revisions}
         self._windows: dict[Window, dict[Series, dict[Source, Partial]]] = {}
-        self._revisions: dict[Window, dict[Series, int]] = defaultdict(dict)
-        for end_ms, width_ms, series, revision in before.revisions:
-            self._revisions[end_ms, width_ms][series] = revision
+        self._names: dict[Series, Series] = {}
         self._partial_count = 0
-        self._clock_ms = max((one.heard_ms for one in self._sources.values()), default=0)
         self._revised: dict[tuple[Window, Series], bool] = {}
         """What to tell of again, and whether it is told of for the first time."""
-        self._late_count = 0
+        self._late_count = self._forced_count = 0
         for payload in kept:
             self._take(decode(payload))
         self._revised.clear()
@@ -136,13 +137,16 @@ class MergeFold:
         del now_ms
         kept = []
         for one in arrivals:
-            parcel = one.parcel
-            source = self._sources.setdefault(parcel.source, _Known())
-            source.watermark_ms = max(source.watermark_ms, parcel.watermark_ms)
-            source.heard_ms = max(source.heard_ms, one.received_ms)
-            self._clock_ms = max(self._clock_ms, one.received_ms)
+            parcel, heard_ms = one.parcel, one.received_ms
+            self._clock_ms = max(self._clock_ms, heard_ms)
+            self._sources.hear(
+                parcel.source,
+                watermark_ms=parcel.watermark_ms,
+                heard_ms=heard_ms,
+                quiet=parcel.quiet,
+            )
             if self._take(parcel):
-                kept.append(KeptRow(one.offset, parcel.until_ms, encode(parcel)))
+                kept.append(KeptRow(one.offset, parcel.until_ms, one.payload))
         return self._outcome(kept, first_offset=first_offset, next_offset=next_offset)
 
     def tick(self, *, next_offset: int, now_ms: int) -> Outcome | None:
@@ -150,10 +154,11 @@ class MergeFold:
 
         Call it only when all parcels of the partition have been folded.
         """
-        before = self._watermark_ms
+        before = (self._watermark_ms, self._released_ms)
         self._clock_ms = max(self._clock_ms, now_ms)
         outcome = self._outcome([], first_offset=next_offset, next_offset=next_offset)
-        return outcome if outcome.merged or outcome.watermark_ms != before else None
+        changed = before != (self._watermark_ms, self._released_ms)
+        return outcome if outcome.merged or changed else None
 
     def _take(self, parcel: Parcel) -> bool:
         """Put the parcel's partials where they belong; false if none of them is needed."""
@@ -163,28 +168,30 @@ class MergeFold:
                 self._late_count += 1
                 continue
             needed = True
+            series = self._names.setdefault(partial.series, partial.series)
             window = (partial.end_ms, partial.width_ms)
             of_window = self._windows.setdefault(window, {})
-            first = partial.series not in of_window
-            held = of_window.setdefault(partial.series, {})
+            first = series not in of_window
+            held = of_window.setdefault(series, {})
             before = held.get(parcel.source)
             if before == partial:
                 continue
-            held[parcel.source] = partial
+            held[parcel.source] = _named(partial, series)
             self._partial_count += before is None
             if partial.end_ms <= self._watermark_ms:
-                self._revised.setdefault((window, partial.series), first)
+                self._revised.setdefault((window, series), first)
         return needed
 
     def _outcome(self, kept: list[KeptRow], *, first_offset: int, next_offset: int) -> Outcome:
-        rows = [self._revise(*which, first=first) for which, first in self._revised.items()]
-        self._revised.clear()
-        self._forget_sources()
-        reached_ms = self._reached()
+        rows = self._revise()
+        reached_ms = self._sources.reached_ms(self._clock_ms)
         rows += self._close(reached_ms)
         self._watermark_ms = max(self._watermark_ms, reached_ms)
+        self._sources.forget(self._clock_ms, watermark_ms=self._watermark_ms)
+        self._mark()
         rows += self._let_go()
         late_count, self._late_count = self._late_count, 0
+        forced_count, self._forced_count = self._forced_count, 0
         return Outcome(
             first_offset=first_offset,
             next_offset=next_offset,
@@ -198,100 +205,103 @@ class MergeFold:
             duplicate_count=0,
             backfill_count=0,
             merged=tuple(rows),
+            forced_count=forced_count,
             kept=tuple(row for row in kept if row.until_ms > self._released_ms),
             released_ms=self._released_ms,
             state=self._encoded(),
         )
 
-    def _reached(self) -> int:
-        """Return the least watermark of the active sources; where it is, if none is active."""
-        idle_ms = self._rules.idle_ms
-        known = self._sources.values()
-        active = [one.watermark_ms for one in known if self._clock_ms - one.heard_ms < idle_ms]
-        return min(active) if active else max((one.watermark_ms for one in known), default=0)
-
-    def _forget_sources(self) -> None:
-        """Forget sources that fell silent long ago; they are met anew when they speak."""
-        silent_ms = self._rules.idle_ms + self._rules.kept_ms
-        for name, one in list(self._sources.items()):
-            if (
-                self._clock_ms - one.heard_ms >= silent_ms
-                and one.watermark_ms <= self._watermark_ms
-            ):
-                del self._sources[name]
-
-    def _close(self, reached_ms: int) -> list[MergedRow]:
-        before = self._watermark_ms
+    def _revise(self) -> list[MergedRow]:
+        revised, self._revised = self._revised, {}
+        numbers = {
+            window: self._revisions.get(window, 0) + 1
+            for (window, _), first in revised.items()
+            if not first
+        }
+        self._revisions |= numbers
         return [
-            _merged(window, series, held, revision=0)
-            for window in sorted(self._windows)
-            if before < window[0] <= reached_ms
-            for series, held in sorted(self._windows[window].items())
+            _merged(window, self._windows[window][series], 0 if first else numbers[window])
+            for (window, series), first in sorted(revised.items())
         ]
 
-    def _revise(self, window: Window, series: Series, *, first: bool) -> MergedRow:
-        revision = 0 if first else self._revisions[window].get(series, 0) + 1
-        if revision:
-            self._revisions[window][series] = revision
-        return _merged(window, series, self._windows[window][series], revision=revision)
+    def _close(self, reached_ms: int) -> list[MergedRow]:
+        ended = [end for end in self._windows if self._watermark_ms < end[0] <= reached_ms]
+        return [
+            _merged(window, held, 0)
+            for window in sorted(ended)
+            for _, held in sorted(self._windows[window].items())
+        ]
+
+    def _mark(self) -> None:
+        """Note now and then how far event time is, and find out by it what closed long ago."""
+        marks, clock_ms, kept_ms = self._marks, self._clock_ms, self._rules.kept_ms
+        marked_at_ms, marked_ms = marks[-1] if marks else (clock_ms - kept_ms, 0)
+        if self._watermark_ms > marked_ms and clock_ms - marked_at_ms >= kept_ms // MARKS_MAX:
+            marks.append((clock_ms, self._watermark_ms))
+        while marks and clock_ms - marks[0][0] >= kept_ms:
+            self._released_ms = max(self._released_ms, marks.popleft()[1])
 
     def _let_go(self) -> list[MergedRow]:
-        """Drop what is not kept any more; close and drop the oldest while there is too much."""
+        """Drop what is not kept any more, and the oldest while there is too much."""
         rows: list[MergedRow] = []
-        released_ms = max(self._released_ms, self._watermark_ms - self._rules.kept_ms)
         for window in sorted(self._windows):
             end_ms = window[0]
-            if end_ms > released_ms:
+            if end_ms > self._released_ms:
                 if self._partial_count <= self._rules.partials_max:
                     break
-                released_ms = end_ms
+                self._released_ms = end_ms
             held = self._windows.pop(window)
             self._partial_count -= sum(map(len, held.values()))
             self._revisions.pop(window, None)
             if end_ms > self._watermark_ms:
-                rows += [
-                    _merged(window, series, held[series], revision=0) for series in sorted(held)
-                ]
-        self._released_ms = released_ms
+                self._forced_count += len(held)
+                rows += [_merged(window, told, 0) for _, told in sorted(held.items())]
+        if len(self._names) > self._partial_count + NAMES_SPARE:
+            self._names = {name: name for held in self._windows.values() for name in held}
         return rows
 
     def _encoded(self) -> bytes:
-        known = sorted(self._sources.items())
         return _encoder.encode(
             State(
+                self._clock_ms,
                 self._watermark_ms,
                 self._released_ms,
-                [(*name, one.watermark_ms, one.heard_ms) for name, one in known],
-                [
-                    (*window, series, revision)
-                    for window, revised in sorted(self._revisions.items())
-                    for series, revision in sorted(revised.items())
-                ],
+                self._sources.known,
+                [(*window, revision) for window, revision in sorted(self._revisions.items())],
+                list(self._marks),
             )
         )
 
 
-def _merged(
-    window: Window, series: Series, held: dict[Source, Partial], *, revision: int
-) -> MergedRow:
+def _named(partial: Partial, series: Series) -> Partial:
+    """Return the partial with a name that others have too, so that it is in memory once."""
+    return Partial(series, partial.width_ms, partial.start_ms, partial.columns, partial.latency)
+
+
+def _merged(window: Window, held: dict[Source, Partial], revision: int) -> MergedRow:
     end_ms, width_ms = window
     sums = [0] * COLUMN_COUNT
-    latency: Counts = {}
     for partial in held.values():
         for column, amount in partial.columns:
             sums[column] += amount
-        if partial.latency:
-            merge(latency, from_bytes(partial.latency))
-    [any_partial, *_] = held.values()
+    [some, *others] = held.values()
     return MergedRow(
-        any_partial.key,
+        some.key,
         width_ms,
         end_ms - width_ms,
         revision,
         len(held),
         Measures(*(max(-SUM_MAX, min(SUM_MAX, amount)) for amount in sums)),
-        to_bytes(latency),
+        _latency(held.values()) if others else some.latency,
     )
+
+
+def _latency(partials: Iterable[Partial]) -> bytes:
+    counts: Counts = {}
+    for partial in partials:
+        if partial.latency:
+            merge(counts, from_bytes(partial.latency))
+    return to_bytes(counts)
 
 
 def _state_of(data: bytes) -> State:

@@ -7,8 +7,11 @@ come; a parcel without partials says only that. Series are spread over a fixed n
 a digest of what they are, and a record's key is its target, so that all partials of a series meet
 in one partition whoever sends them and however many partitions there are.
 
+A partition that has fallen quiet says so in its last parcel (`quiet`): nobody need wait for it.
+
 On the wire a parcel is MessagePack: arrays in the order of the fields, measures as pairs of a
-column's place in `rows.MEASURES` and an amount, zeros left out.
+column's place in `rows.MEASURES` and an amount, zeros left out. What `decode` lets through can be
+merged: nothing in it fails later, when the parcels of others would suffer for it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,18 +24,25 @@ from msgspec import Meta, Struct, structs
 
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import EpochMs, TenantId
+from analytics.measures.columns import SUM_MAX
 from analytics.measures.rows import MEASURES, WIDTHS_MS, CellKey, CellRow, Grain, Measures
+from analytics.measures.sketch import BadSketch, from_bytes
 
 PARCEL_BYTES_MAX: Final = 512 * 1024
-"""About what one parcel may weigh; more goes into several."""
-_PARTIAL_BYTES: Final = 160
-"""What a partial weighs beside its texts and sketch, at the most usual."""
+"""What one parcel may weigh, unless a single partial weighs more; more goes into several."""
+_PARTIAL_BYTES: Final = 96
+"""What a partial weighs at most beside its texts, measures and sketch."""
+_MEASURE_BYTES: Final = 11
+"""What a measure weighs at most: two bytes and nine."""
+_LETTER_BYTES: Final = 4
+"""What a letter weighs at most."""
 TARGETS: Final = 8
 """How many ways series are spread. Fixed: a series that moved would be told of in two places."""
 _TARGETS_REMEMBERED: Final = 65_536
 
 _MEASURE_COUNT: Final = len(MEASURES)
 _Column = Annotated[int, Meta(ge=0, lt=_MEASURE_COUNT)]
+_Amount = Annotated[int, Meta(ge=-SUM_MAX, le=SUM_MAX)]
 _FIELDS: Final = CellKey.__struct_fields__
 
 
@@ -43,7 +53,7 @@ class Partial(Struct, frozen=True, array_like=True, gc=False):
     """The dimensions of a `CellKey`, in its order."""
     width_ms: int
     start_ms: EpochMs
-    columns: tuple[tuple[_Column, int], ...]
+    columns: tuple[tuple[_Column, _Amount], ...]
     latency: bytes
 
     @property
@@ -77,6 +87,8 @@ class Parcel(Struct, frozen=True, array_like=True, gc=False):
     watermark_ms: EpochMs
     """How far event time has come there; 0 in all but the last of several parcels of one commit."""
     partials: list[Partial]
+    quiet: bool = False
+    """Whether the partition is idle, with nothing open: it may say no more for long."""
 
     @property
     def source(self) -> tuple[int, int, int]:
@@ -112,7 +124,8 @@ def decode(data: bytes) -> Parcel:
             if len(partial.series) != len(_FIELDS) or partial.width_ms not in WIDTHS_MS:
                 raise BadParcel(f"a partial of {partial.series!r} over {partial.width_ms!r} ms")
             Grain(partial.series[1])
-    except (msgspec.MsgspecError, ValueError) as error:
+            from_bytes(partial.latency)
+    except (msgspec.MsgspecError, BadSketch, ValueError) as error:
         raise BadParcel(f"no parcel of partials: {error}") from error
     return parcel
 
@@ -137,7 +150,12 @@ def target_of(key: CellKey) -> int:
 
 
 def parcels(
-    closed: Iterable[CellRow], *, log_id: int, partition: int, watermark_ms: int
+    closed: Iterable[CellRow],
+    *,
+    log_id: int,
+    partition: int,
+    watermark_ms: int,
+    quiet: bool = False,
 ) -> list[Parcel]:
     """Return what to send to each target, in order: every one gets the watermark."""
     shares: list[list[Partial]] = [[] for _ in range(TARGETS)]
@@ -147,7 +165,7 @@ def parcels(
     for target, share in enumerate(shares):
         *early, last = _cut(share)
         sent += [Parcel(log_id, partition, target, 0, piece) for piece in early]
-        sent.append(Parcel(log_id, partition, target, watermark_ms, last))
+        sent.append(Parcel(log_id, partition, target, watermark_ms, last, quiet))
     return sent
 
 
@@ -155,10 +173,17 @@ def _cut(share: Sequence[Partial]) -> list[list[Partial]]:
     pieces: list[list[Partial]] = [[]]
     size = 0
     for partial in share:
-        weight = _PARTIAL_BYTES + sum(map(len, partial.series)) + len(partial.latency)
+        weight = _weight(partial)
         if pieces[-1] and size + weight > PARCEL_BYTES_MAX:
             pieces.append([])
             size = 0
         pieces[-1].append(partial)
         size += weight
     return pieces
+
+
+def _weight(partial: Partial) -> int:
+    """Return no less than a partial weighs."""
+    texts = "".join(partial.series)
+    letters = len(texts) if texts.isascii() else len(texts) * _LETTER_BYTES
+    return _PARTIAL_BYTES + letters + len(partial.columns) * _MEASURE_BYTES + len(partial.latency)

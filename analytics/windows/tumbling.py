@@ -79,6 +79,11 @@ def place_of(at_ms: int, *, received_ms: int, watermark_ms: int, apart: bool) ->
     return (at_ms - at_ms % NARROWEST_MS) << PLACE_SHIFT | closed << _LEVEL_BITS | skipped
 
 
+def passes_an_end(before_ms: int, watermark_ms: int) -> bool:
+    """Say whether a watermark that rose from `before_ms` has reached the end of a window."""
+    return watermark_ms // NARROWEST_MS > before_ms // NARROWEST_MS
+
+
 def place(number: int) -> Place:
     """Return what a place's number says."""
     return Place(number >> PLACE_SHIFT, (number >> _LEVEL_BITS) & _LEVEL_MASK, number & _LEVEL_MASK)
