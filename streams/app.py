@@ -145,6 +145,7 @@ class _Stream:
                 bytes_max=settings.batch_bytes_max,
                 fetch_wait_ms=settings.fetch_wait_ms,
                 fetch_bytes_max=settings.fetch_total_bytes_max,
+                log_generation=settings.log_generation,
             ),
         )
         for agent in (activity, connections, reviews, merging, burials):
@@ -181,9 +182,9 @@ class _Stream:
         """Let time pass."""
         await asyncio.sleep(seconds)
 
-    async def place(self, tp: TP, offset: int) -> None:
-        """Have a partition go on from `offset`."""
-        await self._consumer.place(tp, offset)
+    async def place(self, tp: TP, offset: int, *, mark: int) -> None:
+        """Have a partition go on from `offset`, behind the record of that mark."""
+        await self._consumer.place(tp, offset, mark=mark)
 
     def hold(self, held: Collection[TP]) -> None:
         """Have the broker read no further for these partitions, and again for all others."""
@@ -237,7 +238,7 @@ class _Stream:
             await asyncio.sleep(LAG_LOOK_S)
 
     async def _look_at_lag(self) -> None:
-        held = self._drive.held()
+        held, reached = self._drive.held(), self._drive.reached()
         try:
             if not held:
                 await self._parts.prepare()
@@ -246,6 +247,10 @@ class _Stream:
             self._progress.waits("broker", f"it does not say where its topics end ({error!r})")
             return
         self._progress.waits("broker", "")
+        for tp, end in ends.items():
+            if end < reached.get(tp, 0):
+                reason = f"it ends at offset {end}, and was stored up to {reached[tp]}"
+                self._drive.diverged(tp, reason)
         self._progress.seen(self._drive.reached(), ends, now_ms=self.now_ms())
 
     async def _ticking(self) -> None:

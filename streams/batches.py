@@ -7,6 +7,9 @@ records of one partition's fetch, with the one range of offsets that they cover.
 - the batches of a partition follow each other without a hole, from where `Positions` last said;
 - a batch knows which log it came from: a broker replaced by another, whose log starts at 0 again,
   is noticed before its first record is handed on, and `Positions` is asked anew;
+- a log that was restored or cut off is noticed too: the record before the first is read once more,
+  where a partition is placed and after each new connection, and has to be the one that was stored
+  (see `marks`); records that were removed before they were read are counted and said;
 - a batch holds at most `records_max` records and, if it is more than one, `bytes_max` bytes;
 - a partition that is held is not handed on: at most one fetch of it, `fetch_bytes_max`, waits here,
   and Kafka is not asked for more;
@@ -18,37 +21,24 @@ version that it holds for; a test fails when one of them reads differently.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import faust
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.protocol.metadata import MetadataRequest
-from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage, Message
 from msgspec import Struct
 from yarl import URL
 
-from streams import ending, metrics
 from streams.cutting import Batch, Cutter
-from streams.parsed import spare_copies
+from streams.fetching import BatchThread, faust_log
+from streams.marks import NO_MARK
 
 log = logging.getLogger(__name__)
-faust_log = logging.getLogger("faust.batches")
-"""Where Faust says that services start and stop: with Faust, not among what we say."""
-
 POSITION_WAIT_S: Final = 3.0
 """How long a rebalance waits for the store to say where to start; then it goes on behind."""
-
-ASK_WAIT_S: Final = 2.0
-"""How long the broker has to say who it is, where it ends, or that it noted an offset."""
-
-NOBODY: Final = TP("", -1)
-"""Asked for beside the partitions that are wanted: with none at all, aiokafka gives all."""
 
 
 class Positions(Protocol):
@@ -62,178 +52,13 @@ class Positions(Protocol):
         """Let these partitions go at once; nothing more is written for them."""
         ...
 
+    def diverged(self, tp: TP, reason: str) -> None:
+        """Leave a partition: what the broker has is not what the store has of it."""
+        ...
+
     def reached(self) -> Mapping[TP, int]:
         """Return the next offset of each partition, as far as the store has it."""
         ...
-
-
-class BatchThread(ending.EndingConsumerThread):
-    """The thread that fetches; makes batches of records and knows which log they are from."""
-
-    logger = faust_log
-    cutter: Cutter
-    fetch_wait_ms: int = 250
-    fetch_bytes_max: int = 8 * 1024 * 1024
-    _log_id: str = ""
-    _foreign: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._next: dict[TP, int] = {}
-        self._known: set[object] = set()
-        self._held: frozenset[TP] = frozenset()
-        self._active: frozenset[TP] = frozenset()
-        self._wanted: set[TP] = set()
-        """What the fetch under way may hand on; it looks at this again whenever it wakes."""
-
-    def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = self.fetch_wait_ms  # noqa: SLF001 (Faust fixes it at 1500)
-        consumer._fetch_max_bytes = self.fetch_bytes_max  # noqa: SLF001 (Faust leaves it at 50 MiB)
-        return consumer
-
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: set[TP],
-        timeout: float | None = None,  # noqa: ASYNC109 (the signature is Faust's)
-        max_records: int | None = None,
-    ) -> Mapping[TP, list[Batch]]:
-        if not active_partitions:
-            return {}
-        self._active = frozenset(active_partitions)
-        self._wanted = wanted = {NOBODY, *(self._active - self._held)}
-        spare_copies(consumer)
-        found = await super()._fetch_records(
-            consumer, wanted, timeout=timeout, max_records=max_records
-        )
-        if not found or not await self._same_log(consumer):
-            return {}
-        batches: dict[TP, list[Batch]] = {}
-        for partition, records in found.items():
-            tp = TP(partition.topic, partition.partition)
-            first = self._next.get(tp)
-            if first is None:
-                continue  # not placed yet: `move` will come back for these
-            if records[0].offset < first:
-                self._distrust("a partition went back without having been asked to", tp)
-                return {}
-            batches[tp] = list(self.cutter.cut(self._log_id, tp, first, records))
-            self._next[tp] = records[-1].offset + 1
-        return batches
-
-    def hold(self, held: Collection[TP]) -> None:
-        """Hand nothing more on of these partitions, and of all others again; returns at once."""
-        with contextlib.suppress(RuntimeError):  # the thread has ended, and reads no further
-            self.thread_loop.call_soon_threadsafe(self._hold, frozenset(held))
-
-    def _hold(self, held: frozenset[TP]) -> None:
-        goes_on = self._held - held
-        self._held = held
-        self._wanted -= held
-        self._wanted |= goes_on & self._active
-        if goes_on and self._consumer is not None:
-            fetcher = self._consumer._fetcher  # noqa: SLF001 (see `internals`)
-            for waiter in list(fetcher._fetch_waiters):  # noqa: SLF001 (see `internals`)
-                fetcher._notify(waiter)  # noqa: SLF001 (see `internals`)
-
-    async def _same_log(self, consumer: AIOKafkaConsumer) -> bool:
-        """Whether the connections still lead to the log that was last identified.
-
-        A broker cannot be replaced without its connections breaking, so asking again only for a
-        connection that is new is enough.
-        """
-        if self._foreign:
-            return False
-        if self._connections(consumer) <= self._known:
-            return True
-        known = self._log_id
-        if await self._identify(consumer) == known:
-            return True
-        self._log_id = known
-        metrics.LOGS_REPLACED.inc()
-        self._distrust("the broker was replaced by another", None)
-        return False
-
-    def _distrust(self, reason: str, tp: TP | None) -> None:
-        log.warning("asking the store for positions anew", extra={"reason": reason, "tp": str(tp)})
-        self._foreign = True
-        asyncio.run_coroutine_threadsafe(self.consumer.perform_seek(), self.parent_loop)
-
-    def _connections(self, consumer: AIOKafkaConsumer) -> set[object]:
-        return set(consumer._client._conns.values())  # noqa: SLF001 (see `internals`)
-
-    async def _identify(self, consumer: AIOKafkaConsumer) -> str:
-        client = consumer._client  # noqa: SLF001 (see `internals`)
-        node = client.get_random_node()
-        if node is None:
-            raise KafkaError("no broker is known")
-        known = self._connections(consumer)
-        async with asyncio.timeout(ASK_WAIT_S):
-            answer = await client.send(node, MetadataRequest([]))
-        self._known = known
-        self._log_id = str(getattr(answer, "cluster_id", "") or "")
-        return self._log_id
-
-    def membership(self) -> "asyncio.Task[None] | None":
-        """Return what keeps this consumer in its group; it ends with the consumer, or badly."""
-        coordinator = getattr(self._consumer, "_coordinator", None)
-        task: asyncio.Task[None] | None = getattr(coordinator, "_coordination_task", None)
-        return task
-
-    async def identify(self) -> str:
-        """Return the cluster id, asked of the broker now; batches are trusted again."""
-        return str(await self.call_thread(self._identify_anew, self._ensure_consumer()))
-
-    async def _identify_anew(self, consumer: AIOKafkaConsumer) -> str:
-        before = self._log_id
-        current = await self._identify(consumer)
-        if before and current != before:
-            consumer._fetcher._records.clear()  # noqa: SLF001 (see `internals`)
-        self._next.clear()
-        self._foreign = False
-        return current
-
-    async def move(self, offsets: Mapping[TP, int]) -> None:
-        """Go on from these offsets; partitions that are not ours any more are passed over."""
-        await self.call_thread(self._move, self._ensure_consumer(), offsets)
-
-    async def _move(self, consumer: AIOKafkaConsumer, offsets: Mapping[TP, int]) -> None:
-        for tp, offset in offsets.items():
-            try:
-                consumer.seek(driver.ensure_aiokafka_TP(tp), offset)
-            except IllegalStateError:
-                continue
-            self._next[tp] = offset
-
-    async def ends(self, partitions: Iterable[TP]) -> Mapping[TP, int]:
-        """Ask the broker where these partitions end; raise what aiokafka does, or TimeoutError."""
-        found = await self.call_thread(self._ends, self._ensure_consumer(), set(partitions))
-        return {TP(tp.topic, tp.partition): offset for tp, offset in found.items()}
-
-    async def _ends(
-        self, consumer: AIOKafkaConsumer, partitions: set[TP]
-    ) -> Mapping[TopicPartition, int]:
-        async with asyncio.timeout(ASK_WAIT_S):
-            ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
-        return ends
-
-    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
-        """Tell Kafka how far the store is; for display only, so a failure is only said."""
-        consumer = self._ensure_consumer()
-        ours = self.assignment()
-        known = {
-            driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "")
-            for tp, offset in offsets.items()
-            if tp in ours
-        }
-        try:
-            async with asyncio.timeout(ASK_WAIT_S):
-                await consumer.commit(known)
-        except (KafkaError, TimeoutError) as error:
-            log.info("lag display not updated", extra={"error": repr(error)})
-            return False
-        return True
 
 
 class BatchConsumer(driver.Consumer):
@@ -292,9 +117,9 @@ class BatchConsumer(driver.Consumer):
     def _keep(self, work: Coroutine[Any, Any, None]) -> "asyncio.Future[None]":
         return self.add_future(work)
 
-    async def place(self, tp: TP, offset: int) -> None:
-        """Go on with one partition from `offset`."""
-        await self._batch_thread.move({tp: offset})
+    async def place(self, tp: TP, offset: int, *, mark: int = NO_MARK) -> None:
+        """Go on with one partition from `offset`, behind the record of that mark."""
+        await self._batch_thread.move(tp, offset, mark)
         if tp in self.assignment():
             self.resume_partitions({tp})
 
@@ -370,6 +195,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     fetch_wait_ms: int
     fetch_bytes_max: int
     """Bytes that one fetch asks for, over all partitions."""
+    log_generation: int = 0
+    """Set to a number it had not, the log counts as another."""
 
 
 def install(app: faust.App, positions: Positions, limits: Limits) -> None:
@@ -380,6 +207,8 @@ def install(app: faust.App, positions: Positions, limits: Limits) -> None:
         cutter = Cutter(records_max=limits.records_max, bytes_max=limits.bytes_max)
         fetch_wait_ms = limits.fetch_wait_ms
         fetch_bytes_max = limits.fetch_bytes_max
+        diverged = staticmethod(positions.diverged)
+        log_suffix = f"#{limits.log_generation}" if limits.log_generation else ""
 
     class Consumer(BatchConsumer):
         logger = faust_log

@@ -29,6 +29,11 @@ from streams.world import Watch, World
 DOUBLINGS_MAX: Final = 16
 """How often a wait is doubled at most; the longest wait has its own limit."""
 
+DIVERGED: Final = (
+    "the log was restored or cut off: bring it back, or set MAINSTEM_STREAMS_LOG_GENERATION to a "
+    "number that it had not, to read it from its beginning as another log"
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -85,7 +90,7 @@ class Drive:
             world,
             bounds,
             take=self._take,
-            stored=lambda holding, reason: self._wait_for(holding, "store", reason),
+            stored=self._stored,
             taken=self._regulate,
         )
         self._on_hold: frozenset[TP] = frozenset()
@@ -115,7 +120,24 @@ class Drive:
             if holding is not None:
                 holding.released = True
                 holding.backlog.clear()
+                for part in ("store", "outbox", "log"):
+                    self._wait_for(holding, part, "")
         self._regulate()
+
+    def diverged(self, tp: TP, reason: str) -> None:
+        """Leave a partition alone: what the broker has is not what the store has of it.
+
+        Nothing is read on, since what is new below the stored offset would be passed over. It is
+        looked at again after a while, so a log that is brought back is gone on with.
+        """
+        holding = self._held.get(tp)
+        if holding is None or holding.left_at_ms is not None:
+            return
+        holding.step.drop()
+        holding.backlog.clear()
+        holding.left_at_ms = self._world.now_ms()
+        log.error("not the log that was stored", extra={"tp": str(tp), "reason": reason})
+        self._wait_for(holding, "log", f"{tp.topic}/{tp.partition}: {reason}; {DIVERGED}")
 
     def reached(self) -> Mapping[TP, int]:
         """Return the next offset of each claimed partition, as far as the store has it."""
@@ -141,7 +163,7 @@ class Drive:
         holding = self._held.get(TP(item.topic, item.partition))
         if holding is None or holding.step.log_id != item.log_id or self._flow.closing:
             return None
-        if holding.fenced_at_ms is not None or holding.released:
+        if holding.left_at_ms is not None or holding.released:
             return None
         self._watch.taken(holding.tp, len(item.records))
         ticket = holding.backlog.add(item)
@@ -201,7 +223,7 @@ class Drive:
             except Fenced:
                 holding.step.drop()
                 holding.backlog.clear()
-                holding.fenced_at_ms = self._world.now_ms()
+                holding.left_at_ms = self._world.now_ms()
                 self._watch.fenced(holding.tp)
                 log.warning("partition claimed by another worker", extra={"tp": str(holding.tp)})
             except Exception as error:
@@ -214,8 +236,14 @@ class Drive:
     async def _begin(self, holding: "Holding") -> None:
         if await self._patiently(holding, holding.step.claim):
             self._watch.claimed(holding.tp)
-            holding.fenced_at_ms = None
+            holding.left_at_ms = None
             await self._place(holding)
+
+    def _stored(self, holding: "Holding", reason: str) -> None:
+        """Note that a batch was stored, or why it was not yet."""
+        self._wait_for(holding, "store", reason)
+        if not reason:
+            self._wait_for(holding, "log", "")
 
     async def _take(self, holding: "Holding", run: Run, attempts: int) -> None:
         """Store a batch by itself; `attempts` to do so have failed already."""
@@ -225,6 +253,8 @@ class Drive:
             verdicts.append(await holding.step.take(run, self._world.now_ms()))
 
         stored = await self._patiently(holding, store, attempts=attempts, hinderable=True)
+        if stored:
+            self._stored(holding, "")
         if stored and verdicts[-1] is Verdict.AHEAD:
             self._watch.rewound(holding.tp)
             holding.backlog.clear()
@@ -234,8 +264,8 @@ class Drive:
         now_ms = self._world.now_ms()
         if holding.released:
             return
-        if holding.fenced_at_ms is not None:
-            if now_ms - holding.fenced_at_ms >= self._waits.fenced_ms:
+        if holding.left_at_ms is not None:
+            if now_ms - holding.left_at_ms >= self._waits.fenced_ms:
                 await self._begin(holding)
             return
         was = holding.step.position
@@ -255,7 +285,8 @@ class Drive:
 
     async def _place(self, holding: "Holding") -> None:
         if not holding.released:
-            await self._world.place(holding.tp, holding.step.position)
+            step = holding.step
+            await self._world.place(holding.tp, step.position, mark=step.mark)
 
     async def _patiently(
         self,

@@ -43,7 +43,8 @@ class Holding:
         self.backlog = Backlog()
         self.working: asyncio.Task[None] | None = None
         self.released = False
-        self.fenced_at_ms: int | None = None
+        self.left_at_ms: int | None = None
+        """Since when it is left alone: fenced, or of a log that is not the one that was stored."""
 
 
 class Flow:
@@ -79,7 +80,9 @@ class Flow:
                 if run is not None:
                     before = await self._advance(holding, run, before)
                 elif before is not None:
-                    await self._settled(holding, before)
+                    attempts = await self._settled(holding, before)
+                    if attempts is not None:
+                        await self._retaken(holding, before, attempts)
                     before = None
                 else:
                     return
@@ -94,12 +97,14 @@ class Flow:
         folded = flying = None
         try:
             folded = await self._ahead(holding, run)
-            if before is not None and not await self._settled(holding, before):
-                self._discard(folded)
+            attempts = None if before is None else await self._settled(holding, before)
+            if before is not None and attempts is not None:
+                self._discard(folded)  # and with it its slot, which the batch before needs now
                 folded = None
+                await self._retaken(holding, before, attempts)
             if folded is None:
                 await self._take(holding, run, 0)
-            else:
+            elif not holding.released:
                 flying = _Flying(run, holding.step.commit(folded))
                 flying.commit.add_done_callback(lambda _: self.slots.release())
                 folded = None
@@ -129,25 +134,26 @@ class Flow:
         if folded is not None:
             self.slots.release()
 
-    async def _settled(self, holding: "Holding", flying: "_Flying") -> bool:
-        """Wait for a commit; if it did not come through, store its batch and return false."""
-        attempts = 0
+    async def _settled(self, holding: "Holding", flying: "_Flying") -> int | None:
+        """Wait for a commit; if it did not come through, return how many attempts that makes."""
         try:
             await flying.commit
         except Refused as error:
             log.info("a commit was refused", extra={"tp": str(holding.tp), "reason": str(error)})
+            return 0
         except Unavailable as error:
             self._stored(holding, str(error))
-            attempts = 1
-        else:
-            self._stored(holding, "")
-            flying.run.done()
-            return True
+            return 1
+        self._stored(holding, "")
+        flying.run.done()
+        return None
+
+    async def _retaken(self, holding: "Holding", flying: "_Flying", attempts: int) -> None:
+        """Store by itself the batch of a commit that did not come through."""
         try:
             await self._take(holding, flying.run, attempts)
         finally:
             flying.run.done()
-        return False
 
 
 class _Flying(Struct, frozen=True):

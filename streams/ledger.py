@@ -32,6 +32,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     watermark_ms: int
     open_cells: tuple[CellRow, ...]
     """The windows that were still open."""
+    mark: int = 0
+    """What the record before `next_offset` is known by (see `marks`); 0 if that is not known."""
     kept: tuple[bytes, ...] = ()
     """The records that a second stage still needs, in the order of their offsets."""
     state: bytes = b""
@@ -75,8 +77,14 @@ class Ledger(Protocol):
         """Take the partition over, fencing whoever had it."""
         ...
 
-    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
-        """Return what is known of these sessions; one that is new is not in the answer."""
+    async def recall(
+        self, sessions: Iterable[SessionKey], *, claim: Claim | None = None
+    ) -> Mapping[SessionKey, Remembered]:
+        """Return what is known of these sessions; one that is new is not in the answer.
+
+        With a claim they are followed for it from here on: a commit for another partition or log
+        that would replace the row of one of them fails with `StoreAway`, and has to recall anew.
+        """
         ...
 
     async def commit(

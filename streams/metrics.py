@@ -90,6 +90,10 @@ REWINDS: Final = Counter(
 LOGS_REPLACED: Final = Counter(
     "streams_logs_replaced", "Brokers that came back as another, with a new log.", registry=REGISTRY
 )
+LOST: Final = Counter(
+    "streams_lost", "Records that the broker removed before they were read.", ["topic"],
+    registry=REGISTRY,
+)  # fmt: skip
 RESTARTS: Final = Counter(
     "streams_restarts", "Times the stream was built anew, by reason.", ["reason"], registry=REGISTRY
 )

@@ -50,6 +50,14 @@ class StreamsSettings(BaseSettings):
         description="Name of this worker in its group, its own and the same after a restart (such "
         "as a StatefulSet's pod): a worker that is back keeps its partitions, without a rebalance.",
     )
+    log_generation: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Set to a number it had not before, the broker's logs count as others and are "
+        "read from their beginning; events that the store remembers by their ids count once. For a "
+        "broker that was restored from a backup.",
+    )
     prices_file: Path | None = Field(
         None, description="YAML of prices that go before the ones Mainstem comes with."
     )

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any, Generic, Protocol, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced, MainstemError, Refused
 from analytics.measures.rows import Outcome, SessionRow
 from streams.ledger import Burial, Claim, Ledger, SessionKey
+from streams.marks import NO_MARK, mark_of
 from streams.reading import Reader, Reading, Taken, buried
 
 A = TypeVar("A")
@@ -135,6 +136,8 @@ class PartitionStep:
         self.partition = partition
         self.position = 0
         """The first offset that the store lacks, as far as is known."""
+        self.mark = NO_MARK
+        """What the record before `position` is known by."""
         self.folded = 0
         """The first offset that was not folded: `position`, or beyond it during a commit."""
         self._marked_ms = 0
@@ -161,6 +164,7 @@ class PartitionStep:
         self._fold = self.recipe.fold(claim)
         self._claim = claim
         self.position = self.folded = claim.next_offset
+        self.mark = claim.mark
         self._marked_ms = claim.watermark_ms
         return claim.next_offset
 
@@ -181,7 +185,8 @@ class PartitionStep:
         if batch.first_offset < self.folded:
             records = [one for one in records if one.offset >= self.folded]
         reading = self.recipe.read(self.partition, records, now_ms)
-        return await self._counted(reading, batch.next_offset, now_ms, begun_s)
+        folded = await self._counted(reading, batch.next_offset, now_ms, begun_s)
+        return _marked(folded, records)
 
     def commit(self, folded: Folded) -> "asyncio.Task[None]":
         """Begin to commit what `ahead` folded, the commit before it having come through."""
@@ -222,7 +227,8 @@ class PartitionStep:
         begun_s = self._stopwatch()
         reading = self.recipe.read(self.partition, records, now_ms)
         try:
-            await self._commit(await self._counted(reading, next_offset, now_ms, begun_s))
+            folded = await self._counted(reading, next_offset, now_ms, begun_s)
+            await self._commit(_marked(folded, records))
         except Refused as error:
             await self._cut(records, next_offset, now_ms, error)
         except MainstemError:
@@ -245,7 +251,8 @@ class PartitionStep:
             self.recipe.topic, self.partition, records[0], now_ms, reason=f"not counted: {error}"
         )
         reading: Reading[Any] = Reading((), (grave,))
-        await self._commit(await self._counted(reading, next_offset, now_ms, self._stopwatch()))
+        folded = await self._counted(reading, next_offset, now_ms, self._stopwatch())
+        await self._commit(_marked(folded, records))
 
     async def _counted(
         self, reading: Reading[Any], next_offset: int, now_ms: int, begun_s: float
@@ -276,7 +283,7 @@ class PartitionStep:
             return
         if self._committing is not None and not self._uncommitted.isdisjoint(unknown):
             await asyncio.wait({self._committing})  # what the store knows of them is not all yet
-        known = await self._ledger.recall(unknown)
+        known = await self._ledger.recall(unknown, claim=self._claim)
         for key in sorted(unknown):
             remembered = known.get(key)
             if remembered is None:
@@ -294,6 +301,7 @@ class PartitionStep:
                 self.drop()
             raise
         self.position = outcome.next_offset
+        self.mark = outcome.mark or self.mark
         self._marked_ms = max(self._marked_ms, outcome.watermark_ms)
         self._stored(
             Stored(
@@ -309,6 +317,15 @@ class PartitionStep:
     def _held(self) -> Fold[Any]:
         assert self._fold is not None, "counting needs a claim"
         return self._fold
+
+
+def _marked(folded: Folded, records: Sequence[Taken]) -> Folded:
+    """Return what was folded, with the mark of the last of its records."""
+    if not records:
+        return folded
+    mark = mark_of(records[-1].timestamp, records[-1].value)
+    outcome = structs.replace(folded.outcome, mark=mark)
+    return structs.replace(folded, outcome=outcome)
 
 
 class _Uncountable(Exception):

@@ -23,8 +23,8 @@ class World(Protocol):
         """Let time pass."""
         ...
 
-    async def place(self, tp: TP, offset: int) -> None:
-        """Have a partition go on from `offset`."""
+    async def place(self, tp: TP, offset: int, *, mark: int) -> None:
+        """Have a partition go on from `offset`, behind the record of that mark."""
         ...
 
     def hold(self, held: Collection[TP]) -> None:

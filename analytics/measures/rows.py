@@ -210,6 +210,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     late_count: int
     duplicate_count: int
     backfill_count: int
+    mark: int = 0
+    """What the last record is known by when it is met again; 0 where there was none."""
     merged: tuple[MergedRow, ...] = ()
     """Windows of all partitions that closed or were revised, to be published."""
     forced_count: int = 0

@@ -23,6 +23,7 @@ from streams.store.pool import Db
 from streams.store.wire import RowTypes
 
 Moved = AsyncCursor[TupleRow]
+PARTITION_BITS: Final = 32
 
 _TABLES: Final = ("window_10s", "window_1m", "window_5m", "window_1h", "window_1d")
 WINDOWS: Final = dict(zip((*WIDTHS_MS, *ROLLED_MS), _TABLES, strict=True))
@@ -35,6 +36,7 @@ update ledger
        late_count = late_count + %(late)s,
        duplicate_count = duplicate_count + %(duplicates)s,
        backfill_count = backfill_count + %(backfilled)s,
+       mark = case %(mark)s when 0 then mark else %(mark)s end,
        updated_at = now()
  where log_id = %(log_id)s and partition = %(partition)s
    and epoch = %(epoch)s and next_offset = %(expected)s
@@ -78,6 +80,7 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Move
         "late": outcome.late_count,
         "duplicates": outcome.duplicate_count,
         "backfilled": outcome.backfill_count,
+        "mark": outcome.mark,
         "log_id": claim.log_id,
         "partition": claim.partition,
         "epoch": claim.epoch,
@@ -119,10 +122,18 @@ async def put_cells(
         await db.execute(_PUT_CELLS[width_ms], [claim.log_id, claim.partition, array])
 
 
-async def put_sessions(db: Db, sessions: Sequence[SessionRow], *, types: RowTypes) -> None:
-    """Replace the rows of sessions."""
+def owner_of(claim: Claim) -> int:
+    """Return the number by which sessions say that they are followed for a claim's partition."""
+    return claim.log_id << PARTITION_BITS | claim.partition
+
+
+async def put_sessions(
+    db: Db, claim: Claim, sessions: Sequence[SessionRow], *, types: RowTypes
+) -> None:
+    """Replace the rows of sessions, if all of them are still followed for this partition."""
     if sessions:
-        await db.execute(_PUT_SESSIONS, [wire.sessions(types, sessions)])
+        array = wire.sessions(types, sessions)
+        await db.execute(_PUT_SESSIONS, [owner_of(claim), array, len(sessions)])
 
 
 async def add_series(db: Db, new: dict[CellKey, int], *, types: RowTypes) -> None:
@@ -188,9 +199,12 @@ _COPY_EVENTS: Final = SQL("copy events ({}) from stdin (format binary)").format(
 _PUT_CELLS: Final = {width_ms: _put_cells(table) for width_ms, table in WINDOWS.items()}
 _PUT_SESSIONS: Final = (
     SQL(
-        "insert into sessions ({all}) select {all} from unnest(%b::session_row[])"
+        "with replaced as ("
+        "insert into sessions (owner, {all}) select %s::int8, {all} from unnest(%b::session_row[])"
         " order by tenant, session_id"
-        " on conflict (tenant, session_id) do update set {changes}"
+        " on conflict (tenant, session_id) do update set owner = excluded.owner, {changes}"
+        " where sessions.owner in (0, excluded.owner) returning 1"
+        ") select require_all((select count(*) from replaced), %s::int8)"
     )
     .format(all=_listed(wire.SESSIONS), changes=_changes(wire.SESSIONS[2:]))
     .as_bytes()

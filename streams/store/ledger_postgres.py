@@ -43,7 +43,7 @@ insert into ledger (log_id, partition, epoch, next_offset, watermark_ms)
 values (%s, %s, 1, 0, 0)
 on conflict (log_id, partition) do update
    set epoch = ledger.epoch + 1, updated_at = now()
-returning epoch, next_offset, watermark_ms
+returning epoch, next_offset, watermark_ms, mark
 """
 _OPEN_CELLS: Final = {
     width_ms: SQL("""
@@ -72,6 +72,13 @@ select {kept}
     .format(kept=columns.read(columns.SESSIONS, of="kept"))
     .as_bytes()
 )
+_FOLLOW: Final = """
+update sessions kept
+   set owner = %s::int8
+  from unnest(%s::text[], %s::text[]) as wanted (tenant, session_id)
+ where kept.tenant = wanted.tenant and kept.session_id = wanted.session_id
+   and kept.owner <> %s::int8
+"""
 _RECALL_MEMORIES: Final = """
 select kept.tenant, kept.session_id, kept.memory
   from unnest(%s::text[], %s::text[]) as wanted (tenant, session_id)
@@ -110,7 +117,7 @@ class PostgresLedger:
             await fencing.take_over(db, log_id, partition)
             row = await (await db.execute(_CLAIM, [log_id, partition])).fetchone()
             assert row is not None
-            epoch, next_offset, watermark_ms = row
+            epoch, next_offset, watermark_ms, mark = row
             cells = await _open_cells(db, log_id, partition, watermark_ms) if next_offset else ()
             state, parcels = await kept.taken_up(db, log_id, partition)
         self._held[log_id, partition] = (epoch, next_offset)
@@ -122,17 +129,20 @@ class PostgresLedger:
             next_offset=next_offset,
             watermark_ms=watermark_ms,
             open_cells=cells,
+            mark=mark,
             kept=parcels,
             state=state,
         )
 
-    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
-        """Return what is known of these sessions; one that is new is not in the answer."""
+    async def recall(
+        self, sessions: Iterable[SessionKey], *, claim: Claim | None = None
+    ) -> Mapping[SessionKey, Remembered]:
+        """Return what is known of these sessions; with a claim, follow them for it from here on."""
         wanted = iter(dict.fromkeys(sessions))
         found: dict[SessionKey, Remembered] = {}
         while some := list(islice(wanted, RECALLED_MAX)):
             async with self._connection("a recall", timeout_s=QUERY_TIMEOUT_S) as db:
-                found.update(await _recall(db, some))
+                found.update(await _recall(db, some, claim))
         return found
 
     async def commit(
@@ -207,7 +217,7 @@ class PostgresLedger:
             async with db.pipeline():
                 await batch.put_cells(db, claim, outcome.cells, ids=ids, types=types)
                 await due.mark(db, outcome.cells)
-                await batch.put_sessions(db, outcome.sessions, types=types)
+                await batch.put_sessions(db, claim, outcome.sessions, types=types)
                 await batch.add_rest(
                     db, claim, outcome, outbox=outbox, burials=burials, types=types
                 )
@@ -278,7 +288,9 @@ def _outgoing(row: TupleRow) -> Record:
     )
 
 
-async def _recall(db: Db, wanted: Sequence[SessionKey]) -> dict[SessionKey, Remembered]:
+async def _recall(
+    db: Db, wanted: Sequence[SessionKey], claim: Claim | None
+) -> dict[SessionKey, Remembered]:
     asked = {
         (storable.text(tenant), storable.text(name)): (tenant, name) for tenant, name in wanted
     }
@@ -286,6 +298,9 @@ async def _recall(db: Db, wanted: Sequence[SessionKey]) -> dict[SessionKey, Reme
     rows: dict[SessionKey, SessionRow] = {}
     memories: dict[SessionKey, list[bytes]] = {}
     async with db.pipeline():
+        if claim is not None:
+            owner = batch.owner_of(claim)
+            await db.execute(_FOLLOW, [owner, *arrays, owner])
         sessions = await db.execute(_RECALL_SESSIONS, arrays)
         seen = await db.execute(_RECALL_MEMORIES, arrays)
     async for values in sessions:

@@ -25,9 +25,9 @@ from tests.bench.probing import probed
 
 REQUIREMENTS = ("flow-bounded",)
 SHARE: Final = float(os.environ.get("MAINSTEM_BENCH_SHARE", "1"))
-DRAINED: Final = int(300_000 * SHARE)
+DRAINED: Final = max(int(300_000 * SHARE), 100_000)
 LAG: Final = int(10_000_000 * SHARE)
-WATCHED: Final = int(500_000 * SHARE)
+WATCHED: Final = max(int(500_000 * SHARE), 100_000)
 """Events of which memory is compared, with and without lag; the first half is to warm up."""
 WORKERS: Final = {1: (1,), 2: (1, 2), 4: (1, 2, 4)}
 """How many workers, by how many partitions."""

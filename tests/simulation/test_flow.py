@@ -108,6 +108,13 @@ class Unfenced(MemoryLedger):
         """Take a batch from wherever it begins."""
 
 
+class Unfollowed(MemoryLedger):
+    """A ledger that lets a worker replace a session that another log's worker follows by now."""
+
+    def _follow(self, claim: Claim, outcome: Outcome) -> None:
+        """Let everybody."""
+
+
 def _ran(seed: int, make: Callable[[], MemoryLedger] = MemoryLedger) -> Flow:
     flow = Flow(seed, store=make())
     asyncio.run(flow.run(STEPS))
@@ -165,6 +172,6 @@ def test_the_same_seed_runs_the_same_way() -> None:
 
 
 @pytest.mark.requirement("fenced-worker-writes-nothing")
-@pytest.mark.parametrize("broken", [OffsetFirst, RowsFirst, Adding, Unfenced])
+@pytest.mark.parametrize("broken", [OffsetFirst, RowsFirst, Adding, Unfenced, Unfollowed])
 def test_a_broken_ledger_is_caught(broken: type[MemoryLedger]) -> None:
     assert any(violations(_ran(seed, broken)) for seed in range(BROKEN_SEEDS))

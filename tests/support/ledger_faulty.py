@@ -40,11 +40,13 @@ class FaultyLedger:
         await self._travel()
         return await self.store.claim(cluster_id=cluster_id, topic=topic, partition=partition)
 
-    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
+    async def recall(
+        self, sessions: Iterable[SessionKey], *, claim: Claim | None = None
+    ) -> Mapping[SessionKey, Remembered]:
         """Recall, or be away."""
         wanted = sorted(sessions)
         await self._travel()
-        return await self.store.recall(wanted)
+        return await self.store.recall(wanted, claim=claim)
 
     async def commit(
         self,

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.errors import Fenced
+from analytics.contracts.errors import Fenced, StoreAway
 from analytics.measures.rows import (
     ON_TIME,
     CellKey,
@@ -35,6 +35,7 @@ class Position(msgspec.Struct):
 
     epoch: int = 0
     next_offset: int = 0
+    mark: int = 0
     watermark_ms: int = 0
     late_count: int = 0
     duplicate_count: int = 0
@@ -50,6 +51,7 @@ class MemoryLedger:
         self.rows: dict[Part, list[RawRow]] = {}
         self.cells: dict[Part, dict[CellId, CellRow]] = {}
         self.sessions: dict[SessionKey, SessionRow] = {}
+        self.owners: dict[SessionKey, Part] = {}
         self.memories: dict[SessionKey, list[bytes]] = {}
         self.graves: list[Burial] = []
         self.buried: list[tuple[str, Burial]] = []
@@ -72,6 +74,7 @@ class MemoryLedger:
             epoch=position.epoch,
             next_offset=position.next_offset,
             watermark_ms=position.watermark_ms,
+            mark=position.mark,
             open_cells=tuple(
                 _copied(cell)
                 for cell in self.cells.get(part, {}).values()
@@ -81,10 +84,14 @@ class MemoryLedger:
             state=self.states.get(part, b""),
         )
 
-    async def recall(self, sessions: Iterable[SessionKey]) -> Mapping[SessionKey, Remembered]:
-        """Return what is known of these sessions; one that is new is not in the answer."""
+    async def recall(
+        self, sessions: Iterable[SessionKey], *, claim: Claim | None = None
+    ) -> Mapping[SessionKey, Remembered]:
+        """Return what is known of these sessions; with a claim, follow them for it from here on."""
         known = {}
         for key in sessions:
+            if claim is not None and key in self.sessions:
+                self.owners[key] = (claim.log_id, claim.partition)
             row, memories = self.sessions.get(key), tuple(self.memories.get(key, ()))
             if row is not None or memories:
                 kept = None if row is None else _kept(row)
@@ -102,6 +109,7 @@ class MemoryLedger:
         """Write everything and the offset it reaches; raise `Fenced`."""
         position = self._held(claim)
         self._expect(position, outcome)
+        self._follow(claim, outcome)
         self._write(claim, outcome)
         self._send(outbox)
         self.graves.extend(burials)
@@ -141,6 +149,14 @@ class MemoryLedger:
                 f" {position.next_offset}"
             )
 
+    def _follow(self, claim: Claim, outcome: Outcome) -> None:
+        """Refuse to replace a session that is followed for another partition or log by now."""
+        part = (claim.log_id, claim.partition)
+        keys = [(row.tenant, row.session_id) for row in outcome.sessions]
+        if any(self.owners.get(key, part) != part for key in keys):
+            raise StoreAway("a session was recalled for another partition or log since")
+        self.owners.update(dict.fromkeys(keys, part))
+
     def _cluster_of(self, claim: Claim) -> str:
         return next(name for (name, _), number in self.logs.items() if number == claim.log_id)
 
@@ -174,6 +190,7 @@ class MemoryLedger:
 
     def _move(self, position: Position, outcome: Outcome) -> None:
         position.next_offset = outcome.next_offset
+        position.mark = outcome.mark or position.mark
         position.watermark_ms = outcome.watermark_ms
         position.late_count += outcome.late_count
         position.duplicate_count += outcome.duplicate_count

@@ -156,7 +156,7 @@ class SimulatedWorker:
         self._flow.now_ms += int(seconds * 1_000)
         await asyncio.sleep(0)
 
-    async def place(self, tp: TP, offset: int) -> None:
+    async def place(self, tp: TP, offset: int, *, mark: int) -> None:
         """Go on from `offset`."""
         await asyncio.sleep(0)
         self.positions[tp] = offset
@@ -294,9 +294,15 @@ class Flow:
         await self._assign(self._shares())
 
     async def _replace_broker(self) -> None:
-        await self._land()
+        """Put a fresh log in the place of the old; a worker may not hear of it for a while."""
+        unaware = self.chance.random() < 0.5
+        if not unaware:
+            await self._land()
         self.broker = Broker(len(self.brokers))
         self.brokers.append(self.broker)
+        if unaware:
+            await self._assign([PARTS, None])
+            return
         for worker in self.workers:
             worker.broker = self.broker
             worker.positions.clear()
@@ -328,6 +334,7 @@ class Flow:
         self._generation += 1
         for worker, share in zip(self.workers, shares, strict=True):
             if share is not None:
+                worker.broker = self.broker
                 worker.positions = {}
                 self._fly(
                     worker.drive.assigned(

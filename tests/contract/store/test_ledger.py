@@ -3,9 +3,10 @@
 from contextlib import suppress
 
 import pytest
+from msgspec import structs
 
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.errors import BrokerAway, Fenced
+from analytics.contracts.errors import BrokerAway, Fenced, StoreAway
 from analytics.measures.rows import Measures
 from streams.ledger import Claim, Ledger
 from tests.support.facts import T0_MS
@@ -241,3 +242,50 @@ async def test_a_batch_that_was_committed_is_refused_when_it_comes_again(
 
     assert store.look.raw_ids() == ["event-0", "event-1"]
     assert known[session_key()].memories == (b"m",)
+
+
+@pytest.mark.requirement("log-that-went-back")
+async def test_a_claim_knows_the_mark_of_the_record_before_it(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    fresh = claim.mark
+    await store.ledger.commit(claim, structs.replace(outcome(0, 2), mark=77))
+    await store.ledger.commit(claim, outcome(2, 2))
+
+    assert fresh == 0
+    assert (await _claim(store.other)).mark == 77
+
+
+@pytest.mark.requirement("session-followed-once")
+async def test_a_session_that_was_recalled_for_another_log_is_not_replaced_for_the_old_one(
+    store: Store,
+) -> None:
+    old = await _claim(store.ledger)
+    await store.ledger.recall([session_key()], claim=old)
+    await store.ledger.commit(old, outcome(0, 1, sessions=(session(),)))
+    new = await _claim(store.other, cluster="c2")
+
+    await store.other.recall([session_key()], claim=new)
+    with pytest.raises(StoreAway):
+        await store.ledger.commit(old, outcome(1, 2, sessions=(session(),), seen=(seen(b"x"),)))
+    await store.other.commit(new, outcome(0, 1, sessions=(session(),)))
+    again = await _claim(store.ledger)
+    await store.ledger.recall([session_key()], claim=again)
+    await store.ledger.commit(again, outcome(1, 2, sessions=(session(),)))
+
+    assert again.next_offset == 1
+    known = await store.ledger.recall([session_key()])
+    assert b"".join(known[session_key()].memories) == b""
+
+
+@pytest.mark.requirement("session-followed-once")
+async def test_of_two_that_find_a_session_new_one_has_it(store: Store) -> None:
+    one = await _claim(store.ledger)
+    other = await _claim(store.other, cluster="c2")
+    assert await store.ledger.recall([session_key()], claim=one) == {}
+    assert await store.other.recall([session_key()], claim=other) == {}
+
+    await store.ledger.commit(one, outcome(0, 1, sessions=(session(),)))
+    with pytest.raises(StoreAway):
+        await store.other.commit(other, outcome(0, 1, sessions=(session(),)))
+
+    assert (await _claim(store.other, cluster="c2")).next_offset == 0

@@ -11,11 +11,19 @@ from aiokafka.errors import ConsumerStoppedError, IllegalStateError
 from faust.types import TP
 from msgspec import Struct
 
-from streams import batches
-from streams.batches import BatchThread
+from streams import batches, metrics
 from streams.cutting import RECORD_BYTES, Batch, Cutter
+from streams.drive import Drive, Waits
+from streams.fetching import BatchThread
+from streams.flow import Bounds
+from streams.marks import mark_of
+from streams.places import Places
+from tests.support.ledger_memory import MemoryLedger
+from tests.support.stream_steps import RECIPES
 
 PARTITION = TP("t", 0)
+SAID_END = "its end is before offset 50, up to which it was stored"
+SAID_OTHER = "its record at offset 4 is not the one that was stored"
 
 
 class Fetched(Struct, frozen=True):
@@ -63,6 +71,7 @@ class Log:
     def __init__(self, records: Mapping[TP, Sequence[Fetched]], cluster_id: str = "a") -> None:
         self.records = records
         self.sought: list[tuple[TP, int]] = []
+        self.begins = 0
         self._client = Client(cluster_id)
         self._closed = False
         self._fetcher = self
@@ -85,6 +94,10 @@ class Log:
         """Wake whoever waits for records."""
         waiter.set_result(None)
 
+    async def beginning_offsets(self, partitions: Sequence[TP]) -> Mapping[TP, int]:
+        """Say where the log begins by now."""
+        return dict.fromkeys(partitions, self.begins)
+
     def seek(self, tp: TP, offset: int) -> None:
         """Go to an offset."""
         if tp != PARTITION:
@@ -99,6 +112,11 @@ class Owner:
 
     def __init__(self) -> None:
         self.sought = asyncio.Event()
+        self.said: list[tuple[TP, str]] = []
+
+    def diverged(self, tp: TP, reason: str) -> None:
+        """Note which partition is not what was stored."""
+        self.said.append((tp, reason))
 
     async def perform_seek(self) -> None:
         """Note that positions were asked for anew."""
@@ -113,10 +131,11 @@ class Thread(BatchThread):
     def __init__(self, log: Log) -> None:
         self.owner = Owner()
         self.consumer = self.owner  # type: ignore[assignment] # as much of one as is used
+        self.diverged = self.owner.diverged
         self.parent_loop = asyncio.get_running_loop()
         self._consumer = log
         self.thread_loop = asyncio.get_running_loop()
-        self._next = {}
+        self._places = Places()
         self._known = set()
         self._held = self._active = frozenset()
         self._wanted = set()
@@ -133,7 +152,8 @@ class Thread(BatchThread):
 async def _placed(log: Log, offset: int = 0) -> Thread:
     thread = Thread(log)
     await thread.identify()
-    await thread.move({PARTITION: offset, TP("gone", 3): 7})
+    await thread.move(PARTITION, offset)
+    await thread.move(TP("gone", 3), 7)
     return thread
 
 
@@ -157,7 +177,7 @@ async def test_a_batch_is_cut_where_it_would_hold_too_much_and_leaves_no_hole() 
     thread = await _placed(log)
     thread.cutter = Cutter(records_max=3, bytes_max=10_000)
     by_records = (await thread.fetch(log))[PARTITION]
-    await thread.move({PARTITION: 0})
+    await thread.move(PARTITION, 0)
     thread.cutter = Cutter(records_max=100, bytes_max=2 * (RECORD_BYTES + 36))
 
     by_bytes = (await thread.fetch(log))[PARTITION]
@@ -200,7 +220,7 @@ async def test_a_connection_to_another_cluster_hands_nothing_on_until_placed_ane
     meanwhile = await thread.fetch(log)
     await thread.identify()
     buffered = dict(log._records)
-    await thread.move({PARTITION: 0})
+    await thread.move(PARTITION, 0)
     log.records = {PARTITION: [Fetched(0)]}
     placed = await thread.fetch(log)
 
@@ -216,22 +236,78 @@ async def test_a_new_connection_to_the_same_cluster_goes_on_after_one_question()
 
     log._client.reconnect("a")
     log.records = {PARTITION: [Fetched(1)]}
+    unsure = await thread.fetch(log)
+    log.records = {PARTITION: [Fetched(0), Fetched(1)]}
     first = await thread.fetch(log)
     log.records = {PARTITION: [Fetched(2)]}
     await thread.fetch(log)
 
+    assert unsure == {}
     assert first[PARTITION][0].first_offset == 1
     assert log._client.asked == before + 1
 
 
-async def test_a_partition_that_goes_back_by_itself_is_not_trusted() -> None:
+@pytest.mark.requirement("log-that-went-back")
+async def test_a_log_that_ends_before_what_was_stored_is_said_and_nothing_is_handed_on() -> None:
     log = Log({PARTITION: [Fetched(0)]})
     thread = await _placed(log, 50)
 
-    assert await thread.fetch(log) == {}
+    first, again = await thread.fetch(log), await thread.fetch(log)
+    await asyncio.sleep(0)
 
-    async with asyncio.timeout(5):
-        await thread.owner.sought.wait()
+    assert (first, again) == ({}, {})
+    assert thread.owner.said == [(PARTITION, SAID_END)]
+
+
+@pytest.mark.requirement("log-that-went-back")
+async def test_the_record_before_has_to_be_the_one_that_was_stored() -> None:
+    records = [Fetched(4, b"last"), Fetched(5), Fetched(6)]
+    log = Log({PARTITION: records})
+    thread = await _placed(log)
+
+    await thread.move(PARTITION, 5, mark_of(0, b"last"))
+    same = await thread.fetch(log)
+    await thread.move(PARTITION, 5, mark_of(0, b"another"))
+    other = await thread.fetch(log)
+    await asyncio.sleep(0)
+
+    assert [(one.first_offset, one.next_offset) for one in same[PARTITION]] == [(5, 7)]
+    assert log.sought[-2:] == [(PARTITION, 4), (PARTITION, 4)]
+    assert other == {}
+    assert thread.owner.said == [(PARTITION, SAID_OTHER)]
+
+
+@pytest.mark.requirement("log-that-went-back")
+async def test_a_log_restored_while_the_broker_was_away_is_known_after_the_new_connection() -> None:
+    log = Log({PARTITION: [Fetched(0, b"a"), Fetched(1, b"b")]})
+    thread = await _placed(log)
+    await thread.fetch(log)
+
+    log._client.reconnect("a")
+    log.records = {PARTITION: [Fetched(2, b"late")]}
+    unsure = await thread.fetch(log)
+    log.records = {PARTITION: [Fetched(1, b"x"), Fetched(2, b"late")]}
+    restored = await thread.fetch(log)
+    await asyncio.sleep(0)
+
+    assert (unsure, restored) == ({}, {})
+    assert log.sought[-1] == (PARTITION, 1)
+    assert [tp for tp, _ in thread.owner.said] == [PARTITION]
+
+
+async def test_records_removed_before_they_were_read_are_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = Log({PARTITION: [Fetched(7)]})
+    thread = await _placed(log, 2)
+    log.begins = 7
+    before = metrics.LOST.labels("t")._value.get()
+
+    [batch] = (await thread.fetch(log))[PARTITION]
+
+    assert (batch.first_offset, batch.next_offset) == (2, 8)
+    assert metrics.LOST.labels("t")._value.get() - before == 5
+    assert "removed before they were read" in caplog.text
 
 
 async def test_a_consumer_that_is_closed_says_so_as_faust_expects() -> None:
@@ -247,7 +323,8 @@ def test_an_app_is_given_the_transport_that_makes_batches() -> None:
     app = faust.App("test", broker="kafka://127.0.0.1:1", autodiscover=False)
     limits = batches.Limits(records_max=7, bytes_max=8, fetch_wait_ms=9, fetch_bytes_max=10)
 
-    batches.install(app, None, limits)  # type: ignore[arg-type] # nothing is asked of it
+    drive = Drive(RECIPES, MemoryLedger(), None, watch=None, waits=Waits(), bounds=Bounds())  # type: ignore[arg-type] # neither is asked
+    batches.install(app, drive, limits)
 
     consumer = app.transport.Consumer
     assert issubclass(consumer, batches.BatchConsumer)
