@@ -49,8 +49,8 @@ def _body() -> None:
     viewing.show(
         markup.heading(2, "Store"),
         upkeep.tiles(store),
-        markup.side_by_side(upkeep.sizes(store), _windows(found.windows)),
         upkeep.jobs(store),
+        markup.side_by_side(upkeep.sizes(store), _windows(found.windows)),
     )
 
 
@@ -95,8 +95,7 @@ def _parts(parts: tuple[Part, ...], store: StoreFacts) -> Html:
         for part in parts
     ]
     rows.append((
-        escaped("Store"), _verdict(well=True, known=True),
-        upkeep.level(store),
+        escaped("Store"), upkeep.verdict(store), upkeep.level(store),
     ))  # fmt: skip
     return join(markup.heading(2, "Health"), markup.table("Parts of Mainstem", heads, rows))
 

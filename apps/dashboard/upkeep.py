@@ -9,12 +9,20 @@ from streams.store import complaints
 from streams.store.facts import COUNTED_MAX, JobFacts, StoreFacts
 from streams.store.sizes import TableFacts
 
+SIZES_SHOWN: Final = 10
 RUNNERS: Final = {"worker": "a worker", "timescaledb": "TimescaleDB"}
 
 
 def level(found: StoreFacts) -> Html:
     """Return in a few words what the store is."""
     return escaped(f"{found.level}, {found.version}, schema {found.schema or 'not known'}")
+
+
+def verdict(found: StoreFacts) -> Html:
+    """Return in a word how the store is."""
+    if complaints.of(found):
+        return Html('<span class="ms-watch">! needs a look</span>')
+    return Html('<span class="ms-good">✓ well</span>')
 
 
 def wrong(found: StoreFacts) -> Html:
@@ -49,14 +57,18 @@ def tiles(found: StoreFacts) -> Html:
 
 
 def sizes(found: StoreFacts) -> Html:
-    """Return the tables by their size."""
-    shown = [table for table in found.tables if table.size_bytes]
-    most = max((table.size_bytes for table in shown), default=1)
+    """Return the largest tables by their size, and the others as one."""
+    most = max((table.size_bytes for table in found.tables), default=1)
+    shown, others = found.tables[:SIZES_SHOWN], found.tables[SIZES_SHOWN:]
     heads = (
         Column("Table", "wide"), Column("Rows, about", "number", optional=True),
         Column("Parts", "number", optional=True), Column("Size", "number"),
     )  # fmt: skip
-    rows = (_size(table, most) for table in shown)
+    rows = [_size(table, most) for table in shown]
+    if others:
+        size_bytes = sum(table.size_bytes for table in others)
+        words = escaped(text.plural(len(others), "other table"))
+        rows.append((words, Html(""), Html(""), escaped(text.size(size_bytes))))
     return markup.table(f"{text.size(found.size_bytes)} in all", heads, rows)
 
 
@@ -82,7 +94,7 @@ def jobs(found: StoreFacts) -> Html:
 def _size(table: TableFacts, most: int) -> tuple[Html, ...]:
     return (
         join(escaped(table.name), markup.bar(table.size_bytes, most)),
-        escaped(text.short(table.rows_about)),
+        escaped(text.NONE if table.rows_about is None else text.short(table.rows_about)),
         escaped(text.whole(table.parts) if table.parts else text.NONE),
         escaped(text.size(table.size_bytes)),
     )

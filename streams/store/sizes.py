@@ -27,7 +27,8 @@ class TableFacts(Struct, frozen=True, kw_only=True):
 
     name: str
     size_bytes: int
-    rows_about: int
+    rows_about: int | None
+    """By the database's own statistics; None where it has none yet."""
     parts: int
     """Partitions or chunks; 0 where the table is not cut."""
     rowwise_late: int = 0
@@ -66,7 +67,7 @@ _NATIVE: Final = """
 select named.name,
        coalesce(sum(pg_total_relation_size(part.oid)),
                 pg_total_relation_size(to_regclass(named.name)))::bigint,
-       coalesce(sum(greatest(part.reltuples, 0)), max(greatest(whole.reltuples, 0)))::bigint,
+       coalesce(sum(nullif(part.reltuples, -1)), nullif(max(whole.reltuples), -1))::bigint,
        count(part.oid), 0, null::timestamptz
   from unnest(%s::text[]) as named (name)
   join pg_class whole on whole.oid = to_regclass(named.name)
@@ -85,7 +86,7 @@ with placed as (
 )
 select placed.name,
        coalesce(hypertable_size(place), pg_total_relation_size(place))::bigint,
-       coalesce(approximate_row_count(place), 0)::bigint,
+       approximate_row_count(place)::bigint,
        cut.parts, cut.late, cut.first_end
   from placed
  cross join lateral (
