@@ -4,12 +4,21 @@ The level is read from the database at every start, never assumed; the same tabl
 answers at all of them.
 """
 
+from collections.abc import Set
 from enum import StrEnum
 from typing import Final
 
 import psycopg
 from psycopg import Connection, errors
 from psycopg.rows import TupleRow
+
+from analytics.contracts.errors import Refused
+
+
+class LevelLost(Refused):
+    """The server no longer has what the tables of this store need."""
+
+    code = "level-lost"
 
 
 class Level(StrEnum):
@@ -50,6 +59,17 @@ def detect(db: Connection[TupleRow]) -> Level:
     if row is not None and row[0] == "timescale":
         return Level.TIMESCALEDB_COMMUNITY
     return Level.TIMESCALEDB_APACHE
+
+
+def check_kept(level: Level, variants: Set[str]) -> None:
+    """Raise `LevelLost` where tables were made for an edition that the server no longer has."""
+    lost = variants - {"", *level.variants, *Level.POSTGRESQL.variants}
+    if lost:
+        raise LevelLost(
+            f"this store was set up for {max(lost)!r} and the server is {str(level)!r} now: "
+            "give it that edition back (timescaledb.license = 'timescale' for Community), or move "
+            "to an empty store"
+        )
 
 
 def timescaledb_version(db: Connection[TupleRow]) -> str | None:

@@ -4,7 +4,8 @@ A file is `NNNN_name.sql` (every level) or `NNNN_name.VARIANT.sql` (only where t
 `levels`). A database that gained a level gets the variants it now allows at the next start. Each
 file is one transaction with the row that records it; a file that begins with `-- no-transaction`
 holds one statement that is safe to repeat. A file that changed after it was applied is an error.
-A database that is ahead of this program is left alone: schemas only ever expand.
+A database that is ahead of this program is left alone: schemas only ever expand. One whose server
+lost an edition that its tables were made for is refused.
 """
 
 import hashlib
@@ -107,6 +108,7 @@ def migrate(url: str, *, migrations: Sequence[Migration] | None = None) -> State
         if not _applied(db):
             levels.offer_timescaledb(db)
         level = levels.detect(db)
+        levels.check_kept(level, {variant for _, variant in _applied(db)})
         due = _due(db, known, level)
         for migration in due:
             _apply(db, migration)

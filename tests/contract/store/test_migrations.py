@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from analytics.contracts.errors import BadSetting, Refused, StoreAway
-from streams.store import schema
+from streams.store import partitions, schema
 from streams.store.ledger_postgres import open_ledger
 from streams.store.levels import Level
 from streams.store.schema import ChangedMigration, Migration
@@ -143,7 +143,23 @@ async def test_a_database_that_gains_timescaledb_keeps_its_rows_in_hypertables(
     assert state.level is Level.TIMESCALEDB_APACHE
     assert look.raw_ids() == ["event-0", "event-1"]
     assert [one.calls for one in look.cells()] == [2]
-    assert look.rows("select count(*) from timescaledb_information.hypertables") == [(4,)]
+    assert look.rows("select count(*) from timescaledb_information.hypertables") == [
+        (len(partitions.TABLES),)
+    ]
+
+
+@pytest.mark.embedded
+def test_a_store_whose_server_lost_the_edition_of_its_tables_is_refused(
+    empty_database_url: str,
+) -> None:
+    schema.migrate(empty_database_url)
+    wanted = next(one for one in schema.shipped() if one.variant == "timescaledb-community")
+    record = (wanted.version, wanted.variant, wanted.name, wanted.checksum)
+    with psycopg.connect(empty_database_url) as db:
+        db.execute(schema.RECORD.encode(), record)
+
+    with pytest.raises(Refused, match="was set up for"):
+        schema.migrate(empty_database_url)
 
 
 def _apply_as_plain(url: str, migration: Migration) -> None:
