@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-HANG_S: Final = 300.0
+HANG_S: Final = float(os.environ.get("MAINSTEM_TESTS_HANG_S", "300"))
 ROOT: Final = Path(__file__).parents[1]
 SHOWN: Final = 40
 """Lines at the end: what is waited for, so that the tail of a log is enough."""

@@ -1,7 +1,8 @@
 """What the crash tests share: their seed, how many faults they meet, and Apache Kafka's jars.
 
 `MAINSTEM_FAULTS_SEED=7` runs another schedule over another load, `MAINSTEM_FAULTS_KILLS=20` a
-longer one; a run prints both, and writes what it came to into `artifacts/faults.json`.
+longer one (see CONTRIBUTING); a run prints both, and writes what it came to into
+`artifacts/faults.json`.
 """
 
 import os
