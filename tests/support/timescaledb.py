@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -22,9 +23,13 @@ GIVEN: Final = "MAINSTEM_TEST_TIMESCALEDB_URL"
 UNPACK_TIMEOUT_S: Final = 600
 
 
-@pytest.fixture(scope="session")
-def timescaledb() -> Iterator[str]:
-    """Run a TimescaleDB server and give its URL."""
+class NoServer(Exception):
+    """There is no TimescaleDB here, and why."""
+
+
+@contextmanager
+def started_timescaledb() -> Iterator[str]:
+    """Run a TimescaleDB server and give its URL; raise `NoServer` where that cannot be done."""
     if given := os.environ.get(GIVEN):
         yield given
         return
@@ -32,8 +37,24 @@ def timescaledb() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environ = {**os.environ, "TSDB_PORT": str(port), "TSDB_NAME": f"test-{os.getpid()}"}
-    yield _script("start", environ)
-    _script("remove", environ)
+    url = _script("start", environ)
+    try:
+        yield url
+    finally:
+        _script("remove", environ)
+
+
+@pytest.fixture(scope="session")
+def timescaledb() -> Iterator[str]:
+    """Run a TimescaleDB server and give its URL; skip, or fail where CI is set, if it cannot be."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(started_timescaledb())
+        except NoServer as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        yield url
 
 
 @pytest.fixture
@@ -54,7 +75,6 @@ def empty_timescaledb_url(timescaledb: str) -> Iterator[str]:
 
 
 def _script(action: str, environ: dict[str, str]) -> str:
-    """Run the script; skip the test, or fail where CI is set, if it cannot."""
     try:
         done = subprocess.run(
             [str(SCRIPT), action],
@@ -66,8 +86,7 @@ def _script(action: str, environ: dict[str, str]) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        reason = f"no TimescaleDB here: {said.strip()}; or name a server in {GIVEN}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+        raise NoServer(
+            f"no TimescaleDB here: {said.strip()}; or name a server in {GIVEN}"
+        ) from error
     return done.stdout.strip()
