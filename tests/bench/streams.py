@@ -157,7 +157,7 @@ def figures(runs: dict[str, Runs]) -> Iterable[Figure]:
     for engine, other, goal in GOALS:
         yield Figure(
             name=f"{NAMES[engine]} / {NAMES[other]}",
-            value=runs[engine].rate / runs[other].rate,
+            value=_ratio(runs[engine], runs[other]),
             unit="×",
             goal=goal,
             at_least=True,
@@ -212,6 +212,14 @@ def _begin_ms(events: int) -> int:
     widest = max(WIDTHS_MS)
     before = time.time_ns() // 1_000_000 - events * 1_000 // logs.RATE - 2 * logs.AFTER_MS
     return before - before % widest
+
+
+def _ratio(one: Runs, other: Runs) -> float:
+    """Return how many times as fast one is: what runs in turn is compared round by round."""
+    if len(one.measured) != len(other.measured):
+        return one.rate / other.rate
+    rounds = zip(one.measured, other.measured, strict=True)
+    return median(mine.rate / theirs.rate for mine, theirs in rounds)
 
 
 def _equal(runs: dict[str, Runs]) -> Figure:
