@@ -81,6 +81,7 @@ def rules(settings: StreamsSettings) -> FoldRules:
         idle_ms=settings.idle_ms,
         stuck_repeats=settings.stuck_repeats,
         sessions_max=settings.sessions_max,
+        remembered_max=settings.remembered_max,
     )
 
 

@@ -121,6 +121,12 @@ class StreamsSettings(BaseSettings):
     sessions_max: int = Field(
         2_000, ge=1, description="Sessions that a partition keeps in memory; others are recalled."
     )
+    remembered_max: int = Field(
+        100_000,
+        ge=1,
+        description="Entries (ids, requests, tool calls) that the sessions of a partition hold in "
+        "memory together; beyond it those least recently heard of are recalled.",
+    )
 
     rebalance_timeout_s: float = Field(
         5, ge=1, description="How long the group waits for its members at a rebalance."

@@ -27,6 +27,8 @@ _AWAY: Final = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     errors.ReadOnlySqlTransaction,
+    errors.IdleInTransactionSessionTimeout,  # this process was stopped for a while
+    errors.TransactionTimeout,
     errors.CheckViolation,  # a partition was made of what a default one held, while it was waited
     PoolTimeout,
     PoolClosed,

@@ -13,7 +13,7 @@ from typing import Final
 from analytics.contracts.ids import SessionId, TenantId
 from analytics.measures.rows import CellKey, Grain
 
-REMEMBERED_MAX: Final = 100_000
+REMEMBERED_MAX: Final = 20_000
 REMEMBERED_MS: Final = 86_400_000
 """How long the store is trusted to have a series; it keeps those that nothing needs for longer."""
 FIELDS: Final = CellKey.__struct_fields__

@@ -37,6 +37,19 @@ def test_lag_without_progress_ages_and_ends_in_a_stall() -> None:
     assert not progress.standing().live
 
 
+def test_one_partition_that_is_stuck_is_a_stall_though_the_others_go_on() -> None:
+    progress = Progress(stalled_ms=1_000)
+    three = TP("health-test", 2)
+
+    for second in range(4):
+        reached = {ONE: 10 + second, TWO: 5, three: 7}
+        progress.seen(reached, {ONE: 90, TWO: 6, three: 7}, now_ms=second * 400)
+
+    assert progress.stalled
+    progress.seen({ONE: 20, TWO: 6, three: 7}, {ONE: 90, TWO: 8, three: 7}, now_ms=1_600)
+    assert not progress.stalled
+
+
 def test_any_progress_and_the_end_of_lag_make_it_young_again() -> None:
     progress = Progress(stalled_ms=1_000)
     progress.seen({ONE: 5}, {ONE: 10}, now_ms=0)
