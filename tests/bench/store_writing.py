@@ -154,7 +154,7 @@ async def _measured(url: str, shape: Shape, of: str) -> tuple[Figure, ...]:
                 bare.append(costs[0 if number % 2 else 1])
                 ours.append(costs[1 if number % 2 else 0])
                 touched += [len(work.outcome.cells) for work in recorder.work]
-    return _figures(shape, of, bare, ours, touched)
+    return _figures(shape, of, bare=bare, ours=ours, touched=touched)
 
 
 def _now_ms() -> int:
@@ -237,7 +237,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _figures(
-    shape: Shape, of: str, bare: Sequence[Cost], ours: Sequence[Cost], touched: Sequence[int]
+    shape: Shape, of: str, *, bare: Sequence[Cost], ours: Sequence[Cost], touched: Sequence[int]
 ) -> tuple[Figure, ...]:
     def beside(name: str, value: float, limit: float, unit: str, *, goal: bool) -> Figure:
         return Figure(
