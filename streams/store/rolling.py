@@ -25,7 +25,8 @@ Range = tuple[int, int]
 DIMENSIONS: Final = ("agent", "model", "tool", "skill", "project")
 """What totals are kept apart by."""
 EPOCH: Final = SQL("timestamptz '1970-01-01 00:00:00+00'")
-_SUM_MAX: Final = 2**63 - 1
+SUM_MAX: Final = 2**63 - 1
+"""The largest sum that is kept, either sign."""
 _PAIR: Final = np.dtype([("bucket", "<i2"), ("count", "<u4")])
 _BUCKET_BITS: Final = 16
 
@@ -74,9 +75,9 @@ def merged(sketches: Sequence[bytes]) -> list[bytes]:
 def sums(of: str = "w") -> Composed:
     """Return the sums of all measures within their bounds, as a rollup has them: zero is null."""
     return SQL(", ").join(
-        SQL("nullif(least(greatest(coalesce(sum({0}), 0), -{1}), {1}), 0)::bigint as {2}").format(
-            Identifier(of, name), Literal(_SUM_MAX), Identifier(name)
-        )
+        SQL(
+            "case when sum({0}) <> 0 then least(greatest(sum({0}), -{1}), {1})::bigint end as {2}"
+        ).format(Identifier(of, name), Literal(SUM_MAX), Identifier(name))
         for name in MEASURES
     )
 

@@ -14,6 +14,7 @@ from psycopg import sql
 from analytics.measures.rows import MEASURES
 from streams.store.queries import cover
 from streams.store.queries.cover import Cover, Range
+from streams.store.rolling import SUM_MAX
 
 Db = cover.Db
 
@@ -94,9 +95,11 @@ def first(names: Sequence[str]) -> list[sql.Composable]:
 
 
 def sums(names: Sequence[str]) -> sql.Composed:
-    """Return the sums of measures."""
+    """Return the sums of measures, within what a column holds."""
     return sql.SQL(", ").join(
-        sql.SQL("coalesce(sum({0}), 0)::bigint as {0}").format(sql.Identifier(name))
+        sql.SQL("least(greatest(coalesce(sum({0}), 0), -{1}), {1})::bigint as {0}").format(
+            sql.Identifier(name), sql.Literal(SUM_MAX)
+        )
         for name in names
     )
 

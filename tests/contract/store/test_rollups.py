@@ -18,7 +18,7 @@ from streams.store.queries import cover, rankings, span, trends
 from streams.store.queries.measured import Db
 from streams.store.retention import Retention
 from tests.support.facts import T0_MS
-from tests.support.outcomes import TENANT, PostgresLooker, outcome
+from tests.support.outcomes import TENANT, PostgresLooker, cell, outcome
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -160,7 +160,9 @@ def _check(db: Db, truth: Truth, from_ms: int, until_ms: int) -> None:
     top = rankings.top(db, TENANT, over)["agent"]
 
     expected = truth.points(over)
-    assert trend.columns["calls"].tolist() == expected
+    for name, column in trend.columns.items():
+        counted = name in {"calls", "events", "latency_count"}
+        assert column.tolist() == (expected if counted else [0] * over.points), name
     assert {one.name: one.calls for one in top} == truth.by_agent(over)
     assert [not isnan(value) for value in took.quantiles[0.5]] == [calls > 0 for calls in expected]
 
@@ -251,6 +253,23 @@ async def test_a_minute_that_comes_after_its_day_was_dropped_is_counted_in_wider
         assert counted == [4, 4, 4]
         _run(store_url, truth.now_ms)
     assert PostgresLooker(store_url).rows("select count(*) from window_1m") == [(0,)]
+
+
+async def test_sums_saturate_in_rollups_and_in_answers(store_url: str) -> None:
+    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
+        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
+        rows = [
+            cell(1, width_ms=MINUTE_MS, start_ms=T0_MS, batch_offset=place, measures=huge)
+            for place, huge in enumerate([Measures(cost_nanousd=2**63 - 1, events=1)] * 3)
+        ]
+        await ledger.commit(claim, outcome(0, 1, cells=tuple(rows)))
+    over = span.over(T0_MS - DAY_MS, T0_MS + HOUR_MS, now_ms=T0_MS + HOUR_MS)
+
+    for _ in range(2):
+        with _reading(store_url) as db:
+            trend = trends.measures(db, TENANT, over)
+        assert int(trend.columns["cost_nanousd"].max()) == 2**63 - 1
+        _run(store_url, NOW_MS)
 
 
 def test_merged_sketches_are_canonical() -> None:
