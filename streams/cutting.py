@@ -54,19 +54,35 @@ class Cutter:
 
     def cut(self, log_id: str, tp: TP, first: int, records: Sequence[Record]) -> Iterator[Batch]:
         """Return the batches that records come to, without a hole from `first` on."""
-        kept: list[Kept] = []
-        size = 0
-        for record in records:
-            offset, value = record.offset, record.value
-            weight = RECORD_BYTES + len(value or b"")
-            if kept and (size + weight > self._bytes_max or len(kept) >= self._records_max):
-                yield Batch(log_id, *tp, first, offset, kept, size)
-                first, kept, size = offset, [], 0
-            headers = record.headers
-            read = self._read(headers) if headers else ()
-            kept.append(Kept(offset, record.timestamp, value, read))
-            size += weight
-        yield Batch(log_id, *tp, first, kept[-1].offset + 1, kept, size)
+        read = self._read
+        kept = [
+            Kept(
+                record.offset,
+                record.timestamp,
+                record.value,
+                read(record.headers) if record.headers else (),
+            )
+            for record in records
+        ]
+        weights = [RECORD_BYTES + len(record.value or b"") for record in kept]
+        start = 0
+        for end in self._ends(weights):
+            after = kept[end].offset if end < len(kept) else kept[-1].offset + 1
+            size = sum(weights[start:end])
+            yield Batch(log_id, *tp, first, after, kept[start:end], size)
+            first, start = after, end
+
+    def _ends(self, weights: Sequence[int]) -> Iterator[int]:
+        """Yield where each batch ends among records of these weights."""
+        if len(weights) > self._records_max or sum(weights) > self._bytes_max:
+            size = count = 0
+            for place, weight in enumerate(weights):
+                if count and (size + weight > self._bytes_max or count >= self._records_max):
+                    yield place
+                    size = count = 0
+                size += weight
+                count += 1
+        yield len(weights)
 
     def _read(self, headers: Sequence[tuple[str, bytes]]) -> Headers:
         """Return the headers that a burial reads; what is the same again and again is kept once."""

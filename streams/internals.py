@@ -52,6 +52,8 @@ TOUCHED: Final[dict[str, str]] = {
     "aiokafka.consumer.fetcher:Fetcher._get_actions_per_node": "da518d63",
     "aiokafka.consumer.fetcher:Fetcher._proc_fetch_request": "ad1f3453",
     "aiokafka.consumer.fetcher:PartitionRecords.__init__": "7b1717ff",
+    "aiokafka.consumer.fetcher:PartitionRecords.__iter__": "88035b12",
+    "aiokafka.consumer.fetcher:PartitionRecords._consumer_record": "b3c5d798",
     "aiokafka.consumer.fetcher:PartitionRecords._unpack_records": "bd591e99",
     "aiokafka.consumer.fetcher:FetchResult.getall": "0f1c9ead",
     "aiokafka.consumer.fetcher:FetchResult.check_assignment": "9c7785de",

@@ -1,17 +1,19 @@
 """Records as aiokafka parses them, handed on without a copy.
 
 aiokafka's parser is compiled, but each record it makes is copied into a frozen dataclass in Python,
-which costs more than all the rest of a fetch. `spare_copies` takes that step out of one consumer:
-what it hands on are the parser's own records, with the same names for what we read of them. What
-makes sure of checksums, control records and aborted transactions stays as it is.
+which costs more than all the rest of a fetch, and passes through more calls on its way.
+`spare_copies` takes that out of one consumer: what it hands on are the parser's own records, with
+the same names for what we read of them. What makes sure of checksums, control records, aborted
+transactions and positions stays as it is.
 
 The internals that this rests on are named in `streams.internals`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.structs import TopicPartition
 
 
@@ -34,14 +36,21 @@ def spare_copies(consumer: AIOKafkaConsumer) -> None:
 
 
 class _Fetches(dict[TopicPartition, object]):
-    """What was fetched and not taken yet; each fetch is told to hand records on as parsed."""
+    """What was fetched and not taken yet; the records of each fetch are made `_Parsed`."""
 
     def __setitem__(self, tp: TopicPartition, fetched: object) -> None:
         records = getattr(fetched, "_partition_records", None)
         if records is not None:
-            records._consumer_record = _as_parsed  # noqa: SLF001 (see `internals`)
+            records.__class__ = _Parsed
         super().__setitem__(tp, fetched)
 
 
-def _as_parsed(_: TopicPartition, record: Record) -> Record:
-    return record
+class _Parsed(PartitionRecords):  # type: ignore[misc] # aiokafka has no types
+    """The records of one fetch, as they are, and without a call in between for each."""
+
+    def __iter__(self) -> Iterator[Record]:
+        records: Iterator[Record] = self._records_iterator
+        return records
+
+    def _consumer_record(self, tp: TopicPartition, record: Record) -> Record:
+        return record
