@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
@@ -27,44 +27,50 @@ START_S: Final = 30.0
 STOP_S: Final = 60.0
 
 
+class Signals(NamedTuple):
+    """What the sender and whoever started it tell each other."""
+
+    sent: "Synchronized[int]"
+    behind_ms: "Synchronized[int]"
+    started: Event
+    stop: Event
+
+
 class Paced:
     """A load on its way."""
 
-    def __init__(
-        self, load: Load, pid: int, *, sent: "Synchronized[int]", behind_ms: "Synchronized[int]"
-    ) -> None:
+    def __init__(self, load: Load, pid: int, signals: Signals) -> None:
         self.load = load
         self.pid = pid
-        self._sent = sent
-        self._behind_ms = behind_ms
+        self._signals = signals
 
     @property
     def sent(self) -> int:
         """How many events were acknowledged; exact once the load has ended."""
-        return int(self._sent.value)
+        return int(self._signals.sent.value)
 
     @property
     def behind_ms(self) -> int:
         """How far the sender was behind its pace at most."""
-        return int(self._behind_ms.value)
+        return int(self._signals.behind_ms.value)
 
 
 @contextmanager
 def pacing(broker: str, load: Load) -> Iterator[Paced]:
     """Send `load.rate` events a second until the context ends, or all are sent."""
     context = multiprocessing.get_context("spawn")
-    sent: Synchronized[int] = context.Value("q", 0)
-    behind_ms: Synchronized[int] = context.Value("q", 0)
-    started, stop = context.Event(), context.Event()
-    sender = context.Process(target=_run, args=(broker, load, sent, behind_ms, started, stop))
+    signals = Signals(
+        context.Value("q", 0), context.Value("q", 0), context.Event(), context.Event()
+    )
+    sender = context.Process(target=_run, args=(broker, load, signals))
     sender.start()
     try:
-        if not started.wait(START_S):
+        if not signals.started.wait(START_S):
             raise TimeoutError(f"the sender of the load did not start within {START_S:g} s")
         assert sender.pid is not None
-        yield Paced(load, sender.pid, sent=sent, behind_ms=behind_ms)
+        yield Paced(load, sender.pid, signals)
     finally:
-        stop.set()
+        signals.stop.set()
         sender.join(STOP_S)
         if sender.exitcode is None:
             sender.kill()
@@ -73,37 +79,27 @@ def pacing(broker: str, load: Load) -> Iterator[Paced]:
         raise RuntimeError(f"the sender of the load ended with {sender.exitcode}")
 
 
-def _run(
-    broker: str,
-    load: Load,
-    sent: "Synchronized[int]",
-    behind_ms: "Synchronized[int]",
-    started: Event,
-    stop: Event,
-) -> None:
-    asyncio.run(_Sender(load, sent, behind_ms).run(broker, started, stop))
+def _run(broker: str, load: Load, signals: Signals) -> None:
+    asyncio.run(_Sender(load, signals).run(broker))
 
 
 class _Sender:
-    def __init__(
-        self, load: Load, sent: "Synchronized[int]", behind_ms: "Synchronized[int]"
-    ) -> None:
+    def __init__(self, load: Load, signals: Signals) -> None:
         self._load = load
-        self._sent = sent
-        self._behind_ms = behind_ms
+        self._signals = signals
         self._flying: set[asyncio.Future[object]] = set()
         self._failed: list[asyncio.Future[object]] = []
 
-    async def run(self, broker: str, started: Event, stop: Event) -> None:
+    async def run(self, broker: str) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=broker, acks="all", linger_ms=5, max_batch_size=128 * 1024
         )
         await producer.start()
         try:
             began = time.monotonic()
-            started.set()
+            self._signals.started.set()
             number = 0
-            while number < self._load.events and not stop.is_set():
+            while number < self._load.events and not self._signals.stop.is_set():
                 due = min(int((time.monotonic() - began) * self._load.rate), self._load.events)
                 self._behind(due - number)
                 while number < due:
@@ -133,8 +129,9 @@ class _Sender:
         if future.cancelled() or future.exception() is not None:
             self._failed.append(future)
         else:
-            self._sent.value += 1
+            self._signals.sent.value += 1
 
     def _behind(self, events: int) -> None:
         behind_ms = events * 1_000 // self._load.rate
-        self._behind_ms.value = max(self._behind_ms.value, behind_ms)
+        worst = self._signals.behind_ms
+        worst.value = max(worst.value, behind_ms)

@@ -33,6 +33,7 @@ from streams.step import Stored
 from tests.support import facts
 from tests.support.ledger_faulty import Faults, FaultyLedger
 from tests.support.ledger_memory import MemoryLedger
+from tests.support.stream_steps import Item
 
 ADDRESS: Final = topics.AGENTS.address
 PARTITIONS: Final = 3
@@ -61,18 +62,6 @@ class Logged(Struct, frozen=True):
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
-
-
-class Fetched(Struct, frozen=True):
-    """A batch as the drive takes it."""
-
-    log_id: str
-    topic: str
-    partition: int
-    first_offset: int
-    next_offset: int
-    records: Sequence[Logged]
-    size: int
 
 
 class Broker:
@@ -174,7 +163,7 @@ class SimulatedWorker:
         """Say whether the log ends at `offset`."""
         return len(self.broker.logs[tp]) <= offset
 
-    def fetch(self, tp: TP, records_max: int) -> Fetched | None:
+    def fetch(self, tp: TP, records_max: int) -> Item | None:
         """Return the next records of a partition and go past them."""
         at = self.positions.get(tp)
         if at is None or tp in self.held:
@@ -184,7 +173,7 @@ class SimulatedWorker:
             return None
         self.positions[tp] = at + len(records)
         size = 500 * len(records)
-        return Fetched(self.broker.cluster_id, *tp, at, at + len(records), records, size)
+        return Item(self.broker.cluster_id, *tp, at, at + len(records), records, size)
 
 
 class Flow:

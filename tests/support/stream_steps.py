@@ -10,6 +10,7 @@ from analytics.contracts import cloudevents, topics
 from analytics.contracts.events import Event
 from analytics.measures.fold import Arrival, FoldRules
 from analytics.measures.prices import PriceTable
+from streams.reading import Taken
 from streams.recipes import recipes
 from streams.step import PartitionStep, Recipe, Stored
 from tests.support import facts
@@ -40,7 +41,7 @@ class Item(Struct, frozen=True):
     partition: int
     first_offset: int
     next_offset: int
-    records: Sequence[Written]
+    records: Sequence[Taken]
     size: int = 1
 
 
