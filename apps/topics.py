@@ -19,12 +19,15 @@ from analytics.contracts.errors import BrokerAway
 from analytics.contracts.topics import Topic
 
 if TYPE_CHECKING:
+    from aiokafka import AIOKafkaConsumer, TopicPartition
     from aiokafka.admin import AIOKafkaAdminClient
 
 BROKER_WAIT_MS: Final = 20_000
 """How long a broker that is still starting is waited for."""
 RETRY_MS: Final = 100
 REQUEST_MS: Final = 10_000
+FETCH_WAIT_MS: Final = 5_000
+"""How long the last records are waited for, to see where partitions end."""
 EXISTS: Final = 36
 """Kafka's error code TOPIC_ALREADY_EXISTS."""
 DAY_MS: Final = 86_400_000
@@ -83,12 +86,33 @@ async def reaches(broker: str, addresses: Iterable[str] | None = None) -> list[R
     try:
         first = await consumer.beginning_offsets(pairs)
         end = await consumer.end_offsets(pairs)
+        end |= await _fetched_ends(
+            consumer, {pair for pair in pairs if end[pair] > first[pair]}, end
+        )
     finally:
         await consumer.stop()
     return [
         Reach(topic=pair.topic, partition=pair.partition, first=first[pair], end=end[pair])
         for pair in sorted(pairs)
     ]
+
+
+async def _fetched_ends(
+    consumer: "AIOKafkaConsumer", pairs: "set[TopicPartition]", listed: "dict[TopicPartition, int]"
+) -> "dict[TopicPartition, int]":
+    """Return where these partitions end by what a fetch of the last listed record says.
+
+    Tansu lists an end that leaves out all but the first record of the last batch.
+    """
+    consumer.assign(list(pairs))
+    for pair in pairs:
+        consumer.seek(pair, listed[pair] - 1)
+    until = time.monotonic() + FETCH_WAIT_MS / 1_000
+    unknown = set(pairs)
+    while unknown and time.monotonic() < until:
+        await consumer.getmany(*unknown, timeout_ms=RETRY_MS)
+        unknown = {pair for pair in unknown if consumer.highwater(pair) is None}
+    return {pair: max(listed[pair], consumer.highwater(pair)) for pair in pairs - unknown}
 
 
 async def _create(

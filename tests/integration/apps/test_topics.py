@@ -51,6 +51,25 @@ async def test_missing_topics_are_made_once_by_whoever_comes_first(broker: Runni
     assert await cluster_id(broker.address) == broker.cluster_id
 
 
+@pytest.mark.requirement("acknowledged-kept")
+async def test_a_partition_reaches_to_the_last_record_of_its_last_batch(
+    broker: RunningBroker,
+) -> None:
+    await ensure_topics(broker.address, partitions=3)
+    address = topics.CONNECTIONS.address
+    producer = AIOKafkaProducer(bootstrap_servers=broker.address, acks="all", linger_ms=50)
+    await producer.start()
+    try:
+        sent = [await producer.send(address, b"{}", partition=1) for _ in range(7)]
+        last = (await asyncio.gather(*sent))[-1].offset
+    finally:
+        await producer.stop()
+
+    reached = {one.partition: one.end for one in await reaches(broker.address, [address])}
+
+    assert reached[1] == last + 1 >= 7
+
+
 async def test_what_was_sent_is_followed_from_the_start(broker: RunningBroker) -> None:
     await ensure_topics(broker.address, partitions=3)
     producer = AIOKafkaProducer(bootstrap_servers=broker.address, acks="all")
