@@ -1,145 +1,213 @@
 """The windows of one partition that are still open, and the rows that a batch makes of them.
 
-A delta of a session reaches two series, the fleet's and the session's own, in each width: open
-windows take it into their absolute sums, and for windows that are closed to it (late or imported)
-it makes a row of the batch's own. Open cells have a limit: beyond it further series go into rows of
+What an event adds reaches two series, the fleet's and the session's own, in each width: open
+windows take it into their absolute sums, and windows that are closed to it (late, imported or too
+old) get a row of the batch's own. Open cells have a limit: beyond it further series go into rows of
 the batch too, which cost the store more and change no sum.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from analytics.contracts.ids import TenantId
-from analytics.measures.columns import Sums, measures_of, sums_of, zeros
-from analytics.measures.memory import Delta, DeltaKey, SessionKey
-from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Grain
-from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
-from analytics.windows.tumbling import ALL_MS, is_closed, place, start_of
-
-Series = tuple[str, Grain, str, str, str, str, str, str, str]
-"""A `CellKey` as a plain tuple, quick to look up."""
+from analytics.measures.columns import sums_of
+from analytics.measures.entries import Entries
+from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Measures
+from analytics.measures.sheet import Sheet
+from analytics.measures.sketch import Counts, from_bytes, to_bytes
+from analytics.windows.tumbling import (
+    ALL_MS,
+    PLACE_SHIFT,
+    Place,
+    is_closed,
+    is_open,
+    place,
+    start_of,
+)
 
 _WIDTHS: Final = tuple(enumerate(WIDTHS_MS))
 
 
-class Cell:
-    """The sums of one series over one window."""
+class Tally:
+    """Something that is counted: its row of the sheet, and the durations of its requests."""
 
-    __slots__ = ("latency", "series", "start_ms", "sums", "touched", "width_ms")
+    __slots__ = ("_packed", "latency", "row")
 
-    def __init__(self, series: Series, width_ms: int, start_ms: int) -> None:
-        self.series = series
+    def __init__(self, row: int) -> None:
+        self.row = row
+        self.latency: Counts = {}
+        self._packed: bytes | None = b""
+
+    def add_durations(self, bucket: int, count: int) -> None:
+        """Count durations that fall into `bucket`."""
+        self.latency[bucket] = self.latency.get(bucket, 0) + count
+        self._packed = None
+
+    def sketch(self) -> bytes:
+        """Return the durations as the store keeps them."""
+        if self._packed is None:
+            self._packed = to_bytes(self.latency)
+        return self._packed
+
+    def restore(self, latency: bytes) -> None:
+        """Take up the durations that the store holds."""
+        self.latency = from_bytes(latency)
+        self._packed = None
+
+
+class Cell(Tally):
+    """One series over one window."""
+
+    __slots__ = ("is_open", "key", "start_ms", "width_ms")
+
+    def __init__(self, row: int, key: CellKey, width_ms: int, start_ms: int) -> None:
+        super().__init__(row)
+        self.key = key
         self.width_ms = width_ms
         self.start_ms = start_ms
-        self.sums: Sums = zeros()
-        self.latency: Counts = {}
-        self.touched = False
-
-    def row(self, *, batch_offset: int, closed: bool) -> CellRow:
-        """Return the cell as the store keeps it."""
-        return CellRow(
-            _key(self.series),
-            self.width_ms,
-            self.start_ms,
-            batch_offset,
-            measures_of(self.sums),
-            to_bytes(self.latency) if self.latency else b"",
-            closed,
-        )
+        self.is_open = False
 
 
 class Cells:
     """The open cells of a partition, and what the batch at hand did to them."""
 
     def __init__(self, open_cells: Iterable[CellRow], *, open_max: int) -> None:
+        self.sheet = Sheet()
+        self.spilled_count = 0
         self._open_max = open_max
         self._open_count = 0
-        self._open: tuple[dict[int, dict[Series, Cell]], ...] = tuple({} for _ in WIDTHS_MS)
-        self._apart: dict[tuple[int, int, Series], Cell] = {}
-        self._touched: list[Cell] = []
-        self._gathered: dict[tuple[int, Series], Delta] = {}
-        """What the batch at hand told of each series in each place."""
-        self.spilled_count = 0
-        for row in open_cells:
-            self._restore(row)
+        self._open: tuple[dict[int, dict[CellKey, Cell]], ...] = tuple({} for _ in WIDTHS_MS)
+        self._windows: dict[int, tuple[dict[CellKey, Cell], ...]] = {}
+        """The windows of places that were all open when they were last looked for."""
+        self._apart: dict[tuple[int, int, CellKey], Cell] = {}
+        self._tallies: dict[int, Tally] = {}
+        """Whatever has a row of the sheet, by that."""
+        for written in open_cells:
+            self._restore(written)
 
     @property
     def open_count(self) -> int:
         """How many cells are open."""
         return self._open_count
 
-    def add(self, session: SessionKey, deltas: Mapping[DeltaKey, Delta]) -> None:
-        """Add what a batch told of one session."""
-        tenant, session_id = session
-        gathered = self._gathered
-        for (number, project, agent, model, tool, skill, query_source), delta in deltas.items():
-            fleet = (tenant, Grain.FLEET, project, "", agent, model, tool, skill, query_source)
-            own = (tenant, Grain.SESSION, project, session_id, agent, model, "", "", "")
-            for key in ((number, fleet), (number, own)):
-                into = gathered.get(key)
-                if into is None:
-                    into = gathered[key] = Delta()
-                into.add(delta)
+    def tally(self) -> Tally:
+        """Return something else to count; give it back by `release`."""
+        made = Tally(self.sheet.take())
+        self._tallies[made.row] = made
+        return made
+
+    def release(self, tallies: Iterable[Tally]) -> None:
+        """Count these no longer."""
+        rows = [one.row for one in tallies]
+        for row in rows:
+            del self._tallies[row]
+        self.sheet.release(rows)
+
+    def reach(self, number: int, pair: tuple[CellKey, CellKey]) -> tuple[list[int], bool]:
+        """Return the rows that readings of a place in two series are added to.
+
+        The rows are the same as long as the place is, if the second value says so; else they are
+        the batch's.
+        """
+        if is_open(number):
+            rows = self._reach_open(number, pair)
+            if rows is not None:
+                return rows, True
+        return self._reach_any(place(number), pair)
+
+    def _reach_open(self, number: int, pair: tuple[CellKey, CellKey]) -> list[int] | None:
+        """Return the rows of a place whose windows are all open, or None if there are too many."""
+        windows = self._windows.get(number)
+        if windows is None:
+            at_ms = number >> PLACE_SHIFT
+            windows = self._windows[number] = tuple(
+                self._open[level].setdefault(start_of(at_ms, width_ms), {})
+                for level, width_ms in _WIDTHS
+            )
+        fleet, own = pair
+        rows: list[int] = []
+        for window in windows:
+            cell, mine = window.get(fleet), window.get(own)
+            if cell is None or mine is None:
+                return None
+            rows.append(cell.row)
+            rows.append(mine.row)
+        return rows
+
+    def _reach_any(self, where: Place, pair: tuple[CellKey, CellKey]) -> tuple[list[int], bool]:
+        rows: list[int] = []
+        lasting = True
+        for level in where.levels:
+            start_ms = start_of(where.start_ms, ALL_MS[level])
+            for key in pair:
+                cell = self._cell(level, start_ms, key, where)
+                rows.append(cell.row)
+                lasting = lasting and cell.is_open
+        return rows, lasting
 
     def rows(
-        self, *, batch_offset: int, watermark_ms: int
+        self, entries: Entries, *, batch_offset: int, watermark_ms: int
     ) -> tuple[tuple[CellRow, ...], tuple[CellRow, ...]]:
         """Return all cells to write, and those of them that the watermark closed; begin anew."""
-        self._spread()
-        closed = [
-            cell.row(batch_offset=ON_TIME, closed=True) for cell in self._closing(watermark_ms)
+        tallies = self._tallies
+        reached = entries.post(self.sheet)
+        for row, bucket, count in entries.durations_by_row():
+            tallies[row].add_durations(bucket, count)
+        closing = list(self._closing(watermark_ms))
+        touched = [
+            cell
+            for cell in map(tallies.__getitem__, reached)
+            if isinstance(cell, Cell) and cell.is_open
         ]
-        rows = [
-            cell.row(batch_offset=ON_TIME, closed=False) for cell in self._touched if cell.touched
-        ]
-        rows += [cell.row(batch_offset=batch_offset, closed=True) for cell in self._apart.values()]
-        for cell in self._touched:
-            cell.touched = False
-        self._touched = []
+        closed = tuple(self._written(closing, ON_TIME, closed=True))
+        apart = list(self._apart.values())
+        rows = (
+            *self._written(touched, ON_TIME, closed=False),
+            *(row for row in self._written(apart, batch_offset, closed=True) if _counts(row)),
+            *closed,
+        )
+        self.release([*closing, *apart])
         self._apart = {}
-        return (*rows, *closed), tuple(closed)
+        return rows, closed
 
-    def _spread(self) -> None:
-        """Add what the batch gathered of each series in each place to the cells it reaches."""
-        for (number, series), delta in self._gathered.items():
-            amounts = [item for item in delta.sums.items() if item[1]]
-            if not amounts and not delta.latency:
-                continue
-            where = place(number)
-            for level in where.levels:
-                find = self._cell_apart if where.is_apart(level) else self._cell
-                cell = find(level, where.start_ms, series)
-                sums = cell.sums
-                for column, amount in amounts:
-                    sums[column] += amount
-                if delta.latency:
-                    merge(cell.latency, delta.latency)
-        self._gathered = {}
+    def _written(self, cells: list[Cell], batch_offset: int, *, closed: bool) -> Iterator[CellRow]:
+        read = self.sheet.read([cell.row for cell in cells])
+        for cell, sums in zip(cells, read, strict=True):
+            yield CellRow(
+                cell.key,
+                cell.width_ms,
+                cell.start_ms,
+                batch_offset,
+                Measures(*sums),
+                cell.sketch(),
+                closed,
+            )
 
-    def _cell(self, level: int, at_ms: int, series: Series) -> Cell:
-        start_ms = start_of(at_ms, WIDTHS_MS[level])
+    def _cell(self, level: int, start_ms: int, key: CellKey, where: Place) -> Cell:
+        if where.is_apart(level):
+            return self._cell_apart(level, start_ms, key)
         window = self._open[level].get(start_ms)
         if window is None:
             window = self._open[level][start_ms] = {}
-        cell = window.get(series)
+        cell = window.get(key)
         if cell is None:
             if self._open_count >= self._open_max:
-                self.spilled_count += 1
-                return self._cell_apart(level, start_ms, series)
-            cell = window[series] = Cell(series, WIDTHS_MS[level], start_ms)
+                self.spilled_count += (level, start_ms, key) not in self._apart
+                return self._cell_apart(level, start_ms, key)
+            cell = window[key] = self._new(level, start_ms, key)
+            cell.is_open = True
             self._open_count += 1
-        if not cell.touched:
-            cell.touched = True
-            self._touched.append(cell)
         return cell
 
-    def _cell_apart(self, level: int, at_ms: int, series: Series) -> Cell:
-        start_ms = start_of(at_ms, ALL_MS[level])
-        key = (level, start_ms, series)
-        cell = self._apart.get(key)
+    def _cell_apart(self, level: int, start_ms: int, key: CellKey) -> Cell:
+        cell = self._apart.get((level, start_ms, key))
         if cell is None:
-            cell = self._apart[key] = Cell(series, ALL_MS[level], start_ms)
+            cell = self._apart[level, start_ms, key] = self._new(level, start_ms, key)
         return cell
+
+    def _new(self, level: int, start_ms: int, key: CellKey) -> Cell:
+        made = Cell(self.sheet.take(), key, ALL_MS[level], start_ms)
+        self._tallies[made.row] = made
+        return made
 
     def _closing(self, watermark_ms: int) -> Iterator[Cell]:
         for level, width_ms in _WIDTHS:
@@ -147,37 +215,24 @@ class Cells:
             for start_ms in sorted(
                 start for start in windows if is_closed(start, width_ms, watermark_ms=watermark_ms)
             ):
+                self._windows.clear()
                 for cell in windows.pop(start_ms).values():
                     self._open_count -= 1
-                    cell.touched = False
+                    cell.is_open = False
                     yield cell
 
-    def _restore(self, row: CellRow) -> None:
-        level = WIDTHS_MS.index(row.width_ms)
-        series = _series(row.key)
-        cell = Cell(series, row.width_ms, row.start_ms)
-        cell.sums = sums_of(row.measures)
-        cell.latency = from_bytes(row.latency)
-        self._open[level].setdefault(row.start_ms, {})[series] = cell
+    def _restore(self, written: CellRow) -> None:
+        level = WIDTHS_MS.index(written.width_ms)
+        cell = self._new(level, written.start_ms, written.key)
+        cell.is_open = True
+        cell.restore(written.latency)
+        self.sheet.set(cell.row, sums_of(written.measures))
+        self._open[level].setdefault(written.start_ms, {})[written.key] = cell
         self._open_count += 1
 
 
-def _key(series: Series) -> CellKey:
-    tenant, grain, project, session_id, agent, model, tool, skill, query_source = series
-    return CellKey(
-        TenantId(tenant), grain, project, session_id, agent, model, tool, skill, query_source
-    )
+def _counts(row: CellRow) -> bool:
+    return bool(row.latency) or row.measures != _NOTHING
 
 
-def _series(key: CellKey) -> Series:
-    return (
-        key.tenant,
-        key.grain,
-        key.project,
-        key.session_id,
-        key.agent,
-        key.model,
-        key.tool,
-        key.skill,
-        key.query_source,
-    )
+_NOTHING: Final = Measures()

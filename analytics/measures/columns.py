@@ -1,10 +1,9 @@
 """The place of each sum in a list of all of them: what folding adds to.
 
-While a batch is folded, sums are plain lists in the order of `rows.MEASURES`; `measures` turns one
-into the value that rows carry. Sums saturate at what a column of 64 bits holds.
+While a batch is folded, sums are plain integers in the order of `rows.MEASURES`. Sums saturate at
+what a column of 64 bits holds.
 """
 
-from collections import defaultdict
 from typing import Final
 
 from msgspec import structs
@@ -46,22 +45,8 @@ EVENTS: Final = MEASURES.index("events")
 
 Sums = list[int]
 """A sum for every column."""
-Amounts = defaultdict[int, int]
-"""What is added to some of the columns."""
-
-
-def zeros() -> Sums:
-    """Return sums of nothing."""
-    return [0] * COLUMN_COUNT
 
 
 def sums_of(measures: Measures) -> Sums:
     """Return the sums that a row holds."""
     return list(structs.astuple(measures))
-
-
-def measures_of(sums: Sums) -> Measures:
-    """Return the sums as a row's value."""
-    if max(sums) > SUM_MAX or min(sums) < -SUM_MAX:
-        sums = [max(-SUM_MAX, min(SUM_MAX, amount)) for amount in sums]
-    return Measures(*sums)

@@ -1,8 +1,8 @@
 """What each type of event adds to its session and to the sums of its series.
 
-One small function an event type, found by the type: it adds to the deltas of the event's session,
-says by a `Signal` what the session is doing, and returns the columns that the raw row shows. Which
-windows a delta reaches is settled later, from its place.
+One small function an event type, found by the type: it notes what the event adds to the sums,
+and says by what it returns where the event is counted, what the session is doing, and what the
+columns of the raw row show.
 """
 
 from collections.abc import Callable
@@ -10,69 +10,69 @@ from typing import Final
 
 from analytics.contracts import agent_events as kinds
 from analytics.contracts.facts import AgentFact, Fact
-from analytics.measures import columns, requests, tools
+from analytics.measures import requests, tools
+from analytics.measures.columns import PROMPTS
 from analytics.measures.merging import CounterState
 from analytics.measures.sessions import Signal, signal_of_attention
-from analytics.measures.step import Shown, Step
+from analytics.measures.step import Step, Told
 from analytics.measures.usage import growth, reading
 
 FIRST_PROMPT_LENGTH_MAX: Final = 500
 """Characters of a session's first prompt that are shown."""
 
-_NOTHING: Final[Shown] = ("", "", None, None, False)
+_ENDED: Final = Signal.ENDED
+_FINISHED: Final = Signal.FINISHED
+_PROMPTED: Final = Signal.PROMPTED
+_STARTED: Final = Signal.STARTED
+_WORKED: Final = Signal.WORKED
 
 
-def _session_started(step: Step, event: AgentFact) -> Shown:
+def _session_started(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.SessionStarted)
     memory = step.memory
     memory.model = event.model or memory.model
-    step.events("", "", "", "")
-    step.signal = Signal.STARTED
-    return (event.model, "", None, None, False) if event.model else _NOTHING
+    return (step.reach("", "", "", ""), _STARTED, event.model, "", None, None, False)
 
 
-def _session_ended(step: Step, event: AgentFact) -> Shown:
+def _session_ended(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.SessionEnded)
-    step.events("", "", "", "")
-    step.signal = Signal.ENDED
-    return _NOTHING
+    return (step.reach("", "", "", ""), _ENDED, "", "", None, None, False)
 
 
-def _prompt_submitted(step: Step, event: AgentFact) -> Shown:
+def _prompt_submitted(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.PromptSubmitted)
     memory = step.memory
-    sums = step.events("", "", "", "")
+    delta = step.reach("", "", "", "")
     if not event.prompt_id or memory.is_new_prompt(event.prompt_id):
-        sums[columns.PROMPTS] += 1
+        step.entries.changes.append((delta, PROMPTS, 1))
     if event.text and not memory.first_prompt:
         memory.first_prompt = event.text[:FIRST_PROMPT_LENGTH_MAX]
-    step.signal = Signal.PROMPTED
-    return _NOTHING
+    return (delta, _PROMPTED, "", "", None, None, False)
 
 
-def _attention_needed(step: Step, event: AgentFact) -> Shown:
+def _attention_needed(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.AttentionNeeded)
-    step.events("", "", "", "")
-    step.signal = signal_of_attention(event.reason)
     step.attention = event.reason
-    return _NOTHING
+    signal = signal_of_attention(event.reason)
+    return (step.reach("", "", "", ""), signal, "", "", None, None, False)
 
 
-def _turn_finished(step: Step, event: AgentFact) -> Shown:
+def _turn_finished(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.TurnFinished)
-    step.events("", "", "", "")
-    step.signal = Signal.WORKED if event.background_tasks else Signal.FINISHED
-    return _NOTHING
+    signal = _WORKED if event.background_tasks else _FINISHED
+    return (step.reach("", "", "", ""), signal, "", "", None, None, False)
 
 
-def _usage_reported(step: Step, event: AgentFact) -> Shown:
+def _usage_reported(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.UsageReported)
-    sums = step.events(event.model, "", event.skill, event.query_source)
+    delta = step.reach(event.model, "", event.skill, event.query_source)
     counted = reading(event)
     if counted is not None:
         column, amount = counted
-        sums[column] += _growth(step, event, amount) if event.cumulative else amount
-    return (event.model, "", None, None, False) if event.model else _NOTHING
+        if event.cumulative:
+            amount = _growth(step, event, amount)
+        step.entries.changes.append((delta, column, amount))
+    return (delta, None, event.model, "", None, None, False)
 
 
 def _growth(step: Step, event: kinds.UsageReported, total: int) -> int:
@@ -88,51 +88,41 @@ def _growth(step: Step, event: kinds.UsageReported, total: int) -> int:
     return growth(state, start_ms=event.start_ms, at_ms=event.at_ms, total=total)
 
 
-def _skill_used(step: Step, event: AgentFact) -> Shown:
+def _skill_used(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.SkillUsed)
-    step.events("", "", event.skill, "")
-    step.signal = Signal.WORKED
-    return _NOTHING
+    return (step.reach("", "", event.skill, ""), _WORKED, "", "", None, None, False)
 
 
-def _agent_finished(step: Step, event: AgentFact) -> Shown:
+def _agent_finished(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.AgentFinished)
-    step.events("", "", "", "")
-    step.signal = Signal.WORKED
-    return (event.model, "", event.duration_ms, None, False)
+    delta = step.reach("", "", "", "")
+    return (delta, _WORKED, event.model, "", event.duration_ms, None, False)
 
 
-def _task_finished(step: Step, event: AgentFact) -> Shown:
+def _task_finished(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.TaskFinished)
-    step.events("", "", "", "")
-    step.signal = Signal.WORKED
-    return ("", "", None, None, not event.succeeded)
+    return (step.reach("", "", "", ""), _WORKED, "", "", None, None, not event.succeeded)
 
 
-def _observed(step: Step, event: AgentFact) -> Shown:
+def _observed(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.AgentObserved)
-    step.events("", "", "", "")
-    return ("", "", event.duration_ms, None, False)
+    return (step.reach("", "", "", ""), None, "", "", event.duration_ms, None, False)
 
 
-def _mcp_changed(step: Step, event: AgentFact) -> Shown:
+def _mcp_changed(step: Step, event: AgentFact) -> Told:
     assert isinstance(event, kinds.McpChanged)
-    step.events("", "", "", "")
-    return ("", "", None, None, event.status == "failed")
+    return (step.reach("", "", "", ""), None, "", "", None, None, event.status == "failed")
 
 
-def _worked(step: Step, _event: AgentFact) -> Shown:
-    step.events("", "", "", "")
-    step.signal = Signal.WORKED
-    return _NOTHING
+def _worked(step: Step, _event: AgentFact) -> Told:
+    return (step.reach("", "", "", ""), _WORKED, "", "", None, None, False)
 
 
-def _counted(step: Step, _event: AgentFact) -> Shown:
-    step.events("", "", "", "")
-    return _NOTHING
+def _counted(step: Step, _event: AgentFact) -> Told:
+    return (step.reach("", "", "", ""), None, "", "", None, None, False)
 
 
-Contribution = Callable[[Step, AgentFact], Shown]
+Contribution = Callable[[Step, AgentFact], Told]
 
 CONTRIBUTIONS: Final[dict[type[Fact], Contribution]] = {
     kinds.SessionStarted: _session_started,

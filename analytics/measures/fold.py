@@ -12,6 +12,7 @@ recalled when they come up again; what happens at the other limits is said in `m
 """
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
@@ -21,9 +22,11 @@ from analytics.contracts.errors import BadSetting
 from analytics.contracts.events import TYPES, Event, type_of
 from analytics.contracts.facts import AgentFact, Fact, Source
 from analytics.contracts.ids import SessionId
-from analytics.measures.cells import Cells
+from analytics.measures.cells import Cells, Tally
+from analytics.measures.columns import SESSIONS, sums_of
 from analytics.measures.contributions import CONTRIBUTIONS, Contribution
-from analytics.measures.following import Pace, follow, identify
+from analytics.measures.entries import Entries
+from analytics.measures.following import Pace, follow
 from analytics.measures.memory import (
     Counters,
     MemoryLimits,
@@ -33,9 +36,9 @@ from analytics.measures.memory import (
 )
 from analytics.measures.prices import PriceTable
 from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
-from analytics.measures.sketch import merge
-from analytics.measures.step import Shown, Step
-from analytics.windows.watermark import Quiet, advanced, seen_ms
+from analytics.measures.step import Step, StepRules
+from analytics.measures.times import Readings, Times
+from analytics.windows.watermark import Quiet
 
 _IMPORTED: Final = Source.TRANSCRIPT
 QUIET_SCAN_MS: Final = 1_000
@@ -46,6 +49,11 @@ _KINDS: Final[dict[type[Fact], tuple[str, Contribution]]] = {
     for name in TYPES
     if TYPES[name] in CONTRIBUTIONS
 }
+
+
+_at_ms: Final = attrgetter("event.at_ms")
+_source: Final = attrgetter("event.source")
+_received_ms: Final = attrgetter("received_ms")
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -102,6 +110,9 @@ class PartitionFold:
         self._cells = Cells(open_cells, open_max=rules.open_cells_max)
         self._sessions: dict[SessionKey, SessionMemory] = {}
         self._remembered = 0
+        self._batch_count = 0
+        self._asked: tuple[Sequence[Arrival], list[SessionKey]] = ((), [])
+        """The arrivals last asked about, and the session of each."""
         self._quiet = Quiet(watermark_ms, idle_ms=rules.idle_ms)
         self._scanned_ms = 0
 
@@ -125,12 +136,14 @@ class PartitionFold:
 
         Ask after the batch before has been folded: folding forgets.
         """
-        return {_session_of(arrival.event) for arrival in arrivals} - self._sessions.keys()
+        return set(self._keys(arrivals)) - self._sessions.keys()
 
     def remember(self, key: SessionKey, row: SessionRow | None, memories: Sequence[bytes]) -> None:
         """Take up what the store knows of a session: nothing (None and ()) if it is new."""
-        memory = SessionMemory(key, self._rules.memory)
+        memory = SessionMemory(key, self._rules.memory, self._cells.tally())
         memory.recall(row, memories)
+        if row is not None:
+            self._cells.sheet.set(memory.totals.row, sums_of(row.totals))
         self._sessions[key] = memory
         self._weigh(memory)
 
@@ -138,12 +151,13 @@ class PartitionFold:
         self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
     ) -> Outcome:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
-        batch = Batch()
+        self._batch_count += 1
+        batch = Batch(self._batch_count)
         self._take(arrivals, batch)
         if arrivals:
             self._quiet.end(self._watermark_ms, now_ms=now_ms)
         for memory in batch.touched.values():
-            self._settle(memory)
+            memory.trim(self.counters)
         seen = tuple(
             SeenRow(
                 tenant=key[0], session_id=key[1], batch_offset=first_offset, memory=memory.encode()
@@ -163,65 +177,119 @@ class PartitionFold:
         """
         self._watermark_ms = self._quiet.moved(self._watermark_ms, now_ms=now_ms)
         outcome = self._outcome(
-            Batch(), (), first_offset=next_offset, next_offset=next_offset, now_ms=now_ms
+            Batch(self._batch_count),
+            (),
+            first_offset=next_offset,
+            next_offset=next_offset,
+            now_ms=now_ms,
         )
         return self._quiet.told(outcome, now_ms=now_ms, is_open=self.open_count > 0)
 
-    def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
-        rules, sessions, touched = self._rules, self._sessions, batch.touched
-        mark_ms, skew_ms, lateness_ms = self._watermark_ms, rules.future_skew_ms, rules.lateness_ms
-        step = Step(self._prices, self.counters, repeats_max=rules.stuck_repeats)
-        append, pace = batch.raw.append, rules.pace
-        for arrival in arrivals:
-            event = arrival.event
-            key = _session_of(event)
-            memory = sessions.get(key)
-            if memory is None:
-                raise LookupError(f"session {key!r} was not remembered before the fold")
-            digest = digest_of(event.id)
-            if digest in memory.ids:
-                batch.duplicate_count += 1
-                continue
-            memory.ids[digest] = None
-            memory.new_ids.append(digest)
-            touched[key] = memory
-            received_ms = arrival.received_ms
-            when_ms = seen_ms(event.at_ms, received_ms=received_ms, future_skew_ms=skew_ms)
-            apart = event.source is _IMPORTED
-            if apart:
-                batch.backfill_count += 1
-            else:
-                mark_ms = advanced(mark_ms, seen_ms=when_ms, lateness_ms=lateness_ms)
-            if not isinstance(event, AgentFact):
-                append(_raw_apart(arrival))
-                continue
-            step.begin(memory, when_ms, received_ms, mark_ms, apart=apart)
-            if step.is_late:
-                batch.late_count += 1
-            name, contribute = _KINDS[type(event)]
-            identify(memory, step, event)
-            shown = contribute(step, event)
-            follow(memory, step, pace)
-            append(_raw(arrival, event, name, shown))
-        self._watermark_ms = mark_ms
+    def _keys(self, arrivals: Sequence[Arrival]) -> list[SessionKey]:
+        """Return the session of each arrival, as told when it was asked for what is unknown."""
+        asked, keys = self._asked
+        if asked is not arrivals:
+            keys = [
+                (event.tenant, event.session_id)
+                if isinstance(event, AgentFact)
+                else _session_apart(event)
+                for event in [arrival.event for arrival in arrivals]
+            ]
+            self._asked = (arrivals, keys)
+        return keys
 
-    def _settle(self, memory: SessionMemory) -> None:
-        """Bring a session's deltas into its totals and into the windows."""
-        totals = memory.totals
-        for delta in memory.deltas.values():
-            for column, amount in delta.sums.items():
-                totals[column] += amount
-            if delta.latency:
-                merge(memory.latency, delta.latency)
-        self._cells.add(memory.key, memory.deltas)
-        memory.deltas = {}
-        memory.trim_ids(self.counters)
+    def _first(
+        self, arrivals: Sequence[Arrival], batch: "Batch"
+    ) -> tuple[Sequence[Arrival], list[SessionMemory]]:
+        """Return the arrivals that are heard of for the first time, each with its session."""
+        sessions = self._sessions
+        try:
+            memories = [sessions[key] for key in self._keys(arrivals)]
+        except KeyError as error:
+            raise LookupError(
+                f"session {error.args[0]!r} was not remembered before the fold"
+            ) from error
+        again: set[int] = set()
+        for number, (arrival, memory) in enumerate(zip(arrivals, memories, strict=True)):
+            event_id = arrival.event.id
+            digest = digest_of(event_id)
+            ids = memory.ids
+            if digest in ids or (memory.former_ids and memory.is_former(event_id)):
+                again.add(number)
+            else:
+                ids[digest] = None
+                memory.new_ids.append(digest)
+        self._asked = ((), [])
+        if again:
+            batch.duplicate_count = len(again)
+            left = [number for number in range(len(arrivals)) if number not in again]
+            arrivals = [arrivals[number] for number in left]
+            memories = [memories[number] for number in left]
+        batch.touched = {memory.key: memory for memory in dict.fromkeys(memories)}
+        return arrivals, memories
+
+    def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
+        """Take what the arrivals tell into the sessions, and note what they add to the sums."""
+        rules = self._rules
+        kept, memories = self._first(arrivals, batch)
+        times = self._times(kept, batch)
+        step = Step(
+            self._prices, self._cells, times,
+            StepRules(self.counters, batch.number, rules.stuck_repeats),
+        )  # fmt: skip
+        batch.entries = entries = step.entries
+        keep, count, work = batch.raw.append, entries.events.append, entries.active_ms.append
+        pace = rules.pace
+        columns = (range(len(kept)), kept, memories, times.places, times.when_ms)
+        for number, arrival, memory, place, when_ms in zip(*columns, strict=True):
+            event = arrival.event
+            if not isinstance(event, AgentFact):
+                keep(_raw_apart(arrival))
+                continue
+            name, contribute = _KINDS[type(event)]
+            step.number, step.place, step.when_ms = number, place, when_ms
+            step.begin(memory, event)
+            delta, signal, model, tool, duration_ms, cost_nanousd, failed = contribute(step, event)
+            count(delta)
+            work(follow(memory, step, signal, pace))
+            if memory.fresh:
+                memory.begin(when_ms)
+                entries.changes.append((delta, SESSIONS, 1))
+            keep(
+                RawRow(
+                    event.id, event.tenant, event.session_id, event.at_ms, name, str(event.source),
+                    event.project, event.agent, event.agent_id, model, tool, duration_ms,
+                    cost_nanousd, failed, arrival.offset, arrival.payload,
+                )
+            )  # fmt: skip
+
+    def _times(self, arrivals: Sequence[Arrival], batch: "Batch") -> Times:
+        """Settle when and where arrivals are counted, and move the watermark."""
+        rules = self._rules
+        apart = [source is _IMPORTED for source in map(_source, arrivals)]
+        readings = Readings(
+            at_ms=list(map(_at_ms, arrivals)),
+            received_ms=list(map(_received_ms, arrivals)),
+            apart=apart,
+        )
+        times = Times(
+            readings,
+            self._watermark_ms,
+            future_skew_ms=rules.future_skew_ms,
+            lateness_ms=rules.lateness_ms,
+        )
+        self._watermark_ms = times.watermark_ms
+        batch.late_count = times.late_count
+        batch.backfill_count = sum(apart)
+        return times
 
     def _outcome(
         self, batch: "Batch", seen: tuple[SeenRow, ...], *, first_offset: int, next_offset: int,
         now_ms: int,
     ) -> Outcome:  # fmt: skip
-        cells, closed = self._cells.rows(batch_offset=first_offset, watermark_ms=self._watermark_ms)
+        cells, closed = self._cells.rows(
+            batch.entries, batch_offset=first_offset, watermark_ms=self._watermark_ms
+        )
         self.counters.cells_spilled = self._cells.spilled_count
         return Outcome(
             first_offset=first_offset,
@@ -251,7 +319,11 @@ class PartitionFold:
                 and key not in touched
                 and memory.is_quiet(now_ms=now_ms, idle_ms=idle_ms)
             ]
-        return tuple(memory.row(now_ms=now_ms, idle_ms=idle_ms) for memory in shown)
+        sums = self._cells.sheet.read([memory.totals.row for memory in shown])
+        return tuple(
+            memory.row(totals, now_ms=now_ms, idle_ms=idle_ms)
+            for memory, totals in zip(shown, sums, strict=True)
+        )
 
     def _forget(self, touched: dict[SessionKey, SessionMemory]) -> None:
         sessions, rules = self._sessions, self._rules
@@ -259,14 +331,17 @@ class PartitionFold:
             del sessions[key]
             sessions[key] = memory
             self._weigh(memory)
+        forgotten: list[Tally] = []
         spare = len(sessions) - len(touched)
         while spare > 0 and (
             len(sessions) > rules.sessions_max or self._remembered > rules.remembered_max
         ):
             oldest = sessions.pop(next(iter(sessions)))
             self._remembered -= oldest.weighed
+            forgotten.append(oldest.totals)
             self.counters.sessions_forgotten += 1
             spare -= 1
+        self._cells.release(forgotten)
 
     def _weigh(self, memory: SessionMemory) -> None:
         weight = memory.weight
@@ -277,41 +352,27 @@ class PartitionFold:
 class Batch:
     """What the batch at hand has come to so far."""
 
-    __slots__ = ("backfill_count", "duplicate_count", "late_count", "raw", "touched")
+    __slots__ = (
+        "backfill_count",
+        "duplicate_count",
+        "entries",
+        "late_count",
+        "number",
+        "raw",
+        "touched",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.entries = Entries()
         self.raw: list[RawRow] = []
         self.touched: dict[SessionKey, SessionMemory] = {}
         self.late_count = self.duplicate_count = self.backfill_count = 0
 
 
-def _session_of(event: Event) -> SessionKey:
-    if isinstance(event, AgentFact):
-        return (event.tenant, event.session_id)
+def _session_apart(event: Event) -> SessionKey:
+    """Return what stands for the session of an event that is about none."""
     return (event.tenant, SessionId(f"{topics.of(event).name}/{topics.key_of(event)}"))
-
-
-def _raw(arrival: Arrival, event: AgentFact, name: str, shown: Shown) -> RawRow:
-    """Return the raw row of an event; by position, which takes a fifth of the time by name."""
-    model, tool, duration_ms, cost_nanousd, failed = shown
-    return RawRow(
-        event.id,
-        event.tenant,
-        event.session_id,
-        event.at_ms,
-        name,
-        str(event.source),
-        event.project,
-        event.agent,
-        event.agent_id,
-        model,
-        tool,
-        duration_ms,
-        cost_nanousd,
-        failed,
-        arrival.offset,
-        arrival.payload,
-    )
 
 
 def _raw_apart(arrival: Arrival) -> RawRow:

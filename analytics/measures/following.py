@@ -1,4 +1,4 @@
-"""How a session follows its events: who it is, when it was active and what it is doing.
+"""How a session follows its events: when it was active and what it is doing.
 
 Time between two signs of work counts as active if the session was working and did not pause longer
 than `active_gap_max_ms`. Signals are taken in event time; one older than the present state, or an
@@ -9,8 +9,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from analytics.contracts.facts import AgentFact
-from analytics.measures.columns import ACTIVE_MS, SESSIONS
 from analytics.measures.memory import Doing, SessionMemory
 from analytics.measures.rows import SessionState
 from analytics.measures.sessions import Signal, next_state
@@ -26,57 +24,53 @@ class Pace(Struct, frozen=True, kw_only=True):
     active_gap_max_ms: int = 300_000
 
 
-def identify(memory: SessionMemory, step: Step, event: AgentFact) -> None:
-    """Take what the event says of who the session is; what is left out is as known before."""
-    if event.project:
-        memory.project = event.project
-    if event.agent:
-        memory.agent = event.agent
-    if event.version:
-        memory.version = event.version
-    if event.user:
-        memory.user = event.user
-    if event.team:
-        memory.team = event.team
-    step.project = memory.project
-    step.agent = memory.agent
-    when_ms = step.when_ms
-    if memory.fresh:
-        memory.started_ms = memory.last_ms = when_ms
-    elif when_ms > memory.last_ms:
-        memory.last_ms = when_ms
-    elif when_ms < memory.started_ms:
-        memory.started_ms = when_ms
+_WORKED: Final = Signal.WORKED
+_ANSWERED: Final = Signal.ANSWERED
+_MOVED_ON: Final = Signal.MOVED_ON
 
 
-def follow(memory: SessionMemory, step: Step, pace: Pace) -> None:
-    """Take what the event, counted by now, says of what the session is doing."""
-    if memory.fresh:
-        memory.fresh = False
-        step.current.sums[SESSIONS] += 1
-    signal = step.signal
+def follow(memory: SessionMemory, step: Step, signal: Signal | None, pace: Pace) -> int:
+    """Take what the event says of what the session is doing; return for how long it worked."""
     if signal is None:
-        return
+        return 0
+    doing = memory.doing
+    when_ms = step.when_ms
+    gap_ms = when_ms - doing.active_at_ms
+    if (
+        doing.working
+        and doing.state is _RUNNING
+        and (signal is _WORKED or signal is _ANSWERED or signal is _MOVED_ON)
+        and when_ms >= doing.since_ms
+        and 0 <= gap_ms <= pace.idle_ms
+        and gap_ms <= pace.active_gap_max_ms
+    ):
+        doing.active_at_ms = when_ms
+        return gap_ms
+    return _follow(memory, step, signal, pace)
+
+
+def _follow(memory: SessionMemory, step: Step, signal: Signal, pace: Pace) -> int:
+    """Do as `follow` does, whatever the session was doing."""
     doing = memory.doing
     when_ms = step.when_ms
     gap_ms = when_ms - doing.active_at_ms
     if when_ms >= doing.since_ms:
         if gap_ms > pace.idle_ms:
             _turn(doing, Signal.QUIET, doing.active_at_ms + pace.idle_ms, "")
-        if doing.state is not _RUNNING or (
-            signal is not Signal.ANSWERED
-            and signal is not Signal.WORKED
-            and signal is not Signal.MOVED_ON
-        ):
+        if doing.state is not _RUNNING or signal not in _WORKING:
             _turn(doing, signal, when_ms, step.attention)
             _end(memory, when_ms, signal)
-    if gap_ms >= 0:
-        if doing.working and gap_ms <= pace.active_gap_max_ms and signal is not Signal.PROMPTED:
-            step.current.sums[ACTIVE_MS] += gap_ms
-        doing.active_at_ms = when_ms
-        doing.working = signal not in _RESTING
+    if gap_ms < 0:
+        return 0
+    was_working = doing.working
+    doing.active_at_ms = when_ms
+    doing.working = signal not in _RESTING
+    if was_working and gap_ms <= pace.active_gap_max_ms and signal is not Signal.PROMPTED:
+        return gap_ms
+    return 0
 
 
+_WORKING: Final = (Signal.WORKED, Signal.ANSWERED, Signal.MOVED_ON)
 _RESTING: Final = (Signal.STARTED, Signal.ASKED, Signal.FINISHED, Signal.ENDED)
 """Signals after which the time until the next one is a person's, not the agent's."""
 

@@ -10,24 +10,29 @@ would count again if it came again, a request or tool call that old is settled a
 of it change nothing. Counters beyond their limit are not counted. Each case adds to `Counters`.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
+from xxhash import xxh3_64_digest
 
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.columns import Amounts, Sums, measures_of, sums_of, zeros
+from analytics.measures.cells import Tally
+from analytics.measures.columns import Sums
+from analytics.measures.lanes import Lanes
 from analytics.measures.merging import CounterState, RequestState, ToolState
-from analytics.measures.rows import SessionRow, SessionState
+from analytics.measures.rows import Measures, SessionRow, SessionState
 from analytics.measures.sessions import INITIAL, falls_quiet
-from analytics.measures.sketch import Counts, from_bytes, merge, to_bytes
 
 DIGEST_BYTES: Final = 8
 """How much of an id's digest is remembered: two of a million ids agree once in 10⁷ sessions."""
+BLAKE2B: Final = 0
+"""The digest of ids in pieces that name none: of BLAKE2b (RFC 7693)."""
+XXH3: Final = 1
+"""The digest of ids in all other pieces: XXH3 of 64 bits (the xxHash specification)."""
 _LENGTH_BYTES: Final = 4
 
 SessionKey = tuple[TenantId, SessionId]
@@ -90,6 +95,8 @@ class Piece(Struct, array_like=True):
     prompts: list[str]
     counters: list[CounterState]
     doing: Doing
+    digest: int = BLAKE2B
+    """Of which kind the digests of `ids` are."""
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -101,16 +108,17 @@ class SessionMemory:
 
     __slots__ = (
         "agent",
+        "batch",
         "counters",
-        "deltas",
         "doing",
         "ended_ms",
         "first_prompt",
+        "former_ids",
         "fresh",
         "ids",
         "key",
+        "lanes",
         "last_ms",
-        "latency",
         "limits",
         "model",
         "new_counters",
@@ -132,7 +140,7 @@ class SessionMemory:
         "weighed",
     )
 
-    def __init__(self, key: SessionKey, limits: MemoryLimits) -> None:
+    def __init__(self, key: SessionKey, limits: MemoryLimits, totals: Tally) -> None:
         self.key = key
         self.limits = limits
         self.fresh = True
@@ -140,26 +148,33 @@ class SessionMemory:
         self.first_prompt = ""
         self.started_ms = self.last_ms = 0
         self.ended_ms: int | None = None
-        self.totals: Sums = zeros()
-        self.latency: Counts = {}
+        self.totals = totals
         self.doing = Doing()
         self.shown_idle = False
         self.ids: dict[bytes, None] = {}
+        self.former_ids: dict[bytes, None] = {}
         self.requests: dict[str, RequestState] = {}
         self.tools: dict[str, ToolState] = {}
         self.settled: dict[str, None] = {}
         self.prompts: dict[str, None] = {}
         self.counters: dict[str, CounterState] = {}
+        self.batch = 0
+        """The last batch that told anything of the session."""
         self.weighed = 0
         """The weight when it was last taken into account."""
-        self.deltas: dict[DeltaKey, Delta] = {}
-        self._forget_news()
+        self.lanes = Lanes(*key)
+        self.new_ids: list[bytes] = []
+        self.new_requests: dict[str, RequestState] = {}
+        self.new_tools: dict[str, ToolState] = {}
+        self.new_prompts: list[str] = []
+        self.new_counters: dict[str, CounterState] = {}
 
     @property
     def weight(self) -> int:
         """How many entries the memory holds."""
         merges = len(self.requests) + len(self.tools) + len(self.settled)
-        return len(self.ids) + merges + len(self.prompts) + len(self.counters)
+        ids = len(self.ids) + len(self.former_ids)
+        return ids + merges + len(self.prompts) + len(self.counters)
 
     def recall(self, row: SessionRow | None, memories: Sequence[bytes]) -> None:
         """Take up what the store knows; raise `BadMemory` where it cannot be read."""
@@ -184,16 +199,34 @@ class SessionMemory:
                 self.new_prompts,
                 list(self.new_counters.values()),
                 self.doing,
+                XXH3,
             )
         )
         self._forget_news()
         return len(piece).to_bytes(_LENGTH_BYTES, "little") + piece
 
-    def trim_ids(self, counters: Counters) -> None:
-        """Forget the oldest ids beyond the limit."""
-        while len(self.ids) > self.limits.ids_max:
-            del self.ids[next(iter(self.ids))]
+    def move(self, project: str, agent: str) -> None:
+        """Let the session be at another project, or of another agent."""
+        if project != self.project or agent != self.agent:
+            self.project, self.agent = project, agent
+            self.lanes.move(project, agent)
+
+    def begin(self, when_ms: int) -> None:
+        """Take note of the first event of a session."""
+        self.fresh = False
+        self.started_ms = self.last_ms = when_ms
+
+    def is_former(self, event_id: str) -> bool:
+        """Say whether an event is among those that are remembered by their former digest."""
+        return former_digest_of(event_id) in self.former_ids
+
+    def trim(self, counters: Counters) -> None:
+        """Forget the oldest ids, and ways to find things, beyond their limits."""
+        while len(self.ids) + len(self.former_ids) > self.limits.ids_max:
+            oldest = self.former_ids or self.ids
+            del oldest[next(iter(oldest))]
             counters.ids_forgotten += 1
+        self.lanes.trim()
 
     def add_request(self, state: RequestState, counters: Counters) -> None:
         """Remember a request that other sources may report too."""
@@ -218,7 +251,7 @@ class SessionMemory:
         _trim(self.prompts, self.limits.prompts_max)
         return True
 
-    def row(self, *, now_ms: int, idle_ms: int) -> SessionRow:
+    def row(self, sums: Sums, *, now_ms: int, idle_ms: int) -> SessionRow:
         """Return the session as the store keeps it: one that is quiet by now shows as idle."""
         doing = self.doing
         idle = self.is_quiet(now_ms=now_ms, idle_ms=idle_ms)
@@ -239,8 +272,8 @@ class SessionMemory:
             last_ms=self.last_ms,
             ended_ms=self.ended_ms,
             first_prompt=self.first_prompt,
-            totals=measures_of(self.totals),
-            latency=to_bytes(self.latency),
+            totals=Measures(*sums),
+            latency=self.totals.sketch(),
         )
 
     def is_quiet(self, *, now_ms: int, idle_ms: int) -> bool:
@@ -249,12 +282,11 @@ class SessionMemory:
         return now_ms - doing.active_at_ms > idle_ms and falls_quiet(doing.state)
 
     def _take_row(self, row: SessionRow) -> None:
-        self.project, self.agent, self.version = row.project, row.agent, row.version
-        self.user, self.team, self.model = row.user, row.team, row.model
+        self.move(row.project, row.agent)
+        self.version, self.user, self.team, self.model = row.version, row.user, row.team, row.model
         self.first_prompt = row.first_prompt
         self.started_ms, self.last_ms, self.ended_ms = row.started_ms, row.last_ms, row.ended_ms
-        self.totals = sums_of(row.totals)
-        self.latency = from_bytes(row.latency)
+        self.totals.restore(row.latency)
         self.doing = Doing(
             state=row.state,
             since_ms=row.state_since_ms,
@@ -265,9 +297,10 @@ class SessionMemory:
     def _take_piece(self, piece: Piece) -> None:
         counters = Counters()
         ids = piece.ids
+        known = self.former_ids if piece.digest == BLAKE2B else self.ids
         for start in range(0, len(ids), DIGEST_BYTES):
-            self.ids[ids[start : start + DIGEST_BYTES]] = None
-        self.trim_ids(counters)
+            known[ids[start : start + DIGEST_BYTES]] = None
+        self.trim(counters)
         for request in piece.requests:
             self.add_request(request, counters)
         for tool in piece.tools:
@@ -288,37 +321,20 @@ class SessionMemory:
             counters.merges_settled += 1
 
     def _forget_news(self) -> None:
-        self.new_ids: list[bytes] = []
-        self.new_requests: dict[str, RequestState] = {}
-        self.new_tools: dict[str, ToolState] = {}
-        self.new_prompts: list[str] = []
-        self.new_counters: dict[str, CounterState] = {}
-
-
-class Delta:
-    """What one batch adds to one series of one session in one place."""
-
-    __slots__ = ("latency", "sums")
-
-    def __init__(self) -> None:
-        self.sums: Amounts = defaultdict(int)
-        self.latency: Counts = {}
-
-    def add(self, other: "Delta") -> None:
-        """Add what another delta adds."""
-        sums = self.sums
-        for column, amount in other.sums.items():
-            sums[column] += amount
-        if other.latency:
-            merge(self.latency, other.latency)
-
-
-DeltaKey = tuple[int, str, str, str, str, str, str]
-"""A place (see `windows.tumbling`) and the `merging.Dimensions` of a delta."""
+        for news in (
+            self.new_ids, self.new_requests, self.new_tools, self.new_prompts, self.new_counters,
+        ):  # fmt: skip
+            if news:
+                news.clear()
 
 
 def digest_of(event_id: str) -> bytes:
     """Return what is remembered of an id."""
+    return xxh3_64_digest(event_id.encode("utf-8", "surrogatepass"))
+
+
+def former_digest_of(event_id: str) -> bytes:
+    """Return what pieces that name no digest remember of an id."""
     return blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST_BYTES).digest()
 
 

@@ -8,52 +8,73 @@ from typing import Final
 
 from analytics.contracts.agent_events import RequestFailed, RequestFinished
 from analytics.contracts.facts import AgentFact
-from analytics.measures import columns
+from analytics.measures.columns import CALL_ERRORS, CALLS, RATE_LIMITS
+from analytics.measures.entries import ANSWER_COLUMNS
 from analytics.measures.merging import RATE_LIMIT, REQUEST_COLUMNS, RequestState
 from analytics.measures.sessions import Signal
-from analytics.measures.step import Counted, Shown, Step
+from analytics.measures.sheet import AMOUNT_MAX
+from analytics.measures.sketch import bucket_of
+from analytics.measures.step import Counted, Step, Told
 from analytics.windows.tumbling import is_open
+
+FAILURE_COLUMNS: Final = (CALLS, CALL_ERRORS, RATE_LIMITS)
+"""What a request that failed is counted in."""
 
 AUXILIARY: Final = "auxiliary"
 """The query source of requests that are not the session's own work."""
 
 
-def request_finished(step: Step, event: AgentFact) -> Shown:
+_ANSWERED: Final = Signal.ANSWERED
+
+
+def request_finished(step: Step, event: AgentFact) -> Told:
     """Count an answered request."""
     assert isinstance(event, RequestFinished)
     memory = step.memory
-    sums = step.events(event.model, "", event.skill, event.query_source)
-    auxiliary = event.query_source == AUXILIARY
-    if event.model and not (auxiliary and memory.model):
-        memory.model = event.model
-    if not auxiliary:
-        step.signal = Signal.ANSWERED
-    cost = event.cost_nanousd
-    state = memory.requests.get(event.request_id) if event.request_id else None
+    model, source = event.model, event.query_source
+    delta = step.reach(model, "", event.skill, source)
+    is_own = source != AUXILIARY
+    if model and (is_own or not memory.model):
+        memory.model = model
+    cost, request_id = event.cost_nanousd, event.request_id
+    state = memory.requests.get(request_id) if request_id else None
     if state is not None:
         before, duration_ms = (state.dimensions(), state.amounts()), state.duration_ms
-        state.belong(step.project, step.agent)
+        state.belong(memory.project, memory.agent)
         state.take_finished(event)
         state.price(step.prices)
         memory.new_requests[state.key] = state
         _move(step, state, before, duration_ms=duration_ms)
-        return (event.model, "", event.duration_ms, cost, False)
-    if memory.is_settled("request", event.request_id):
-        return (event.model, "", event.duration_ms, cost, False)
-    sums[columns.CALLS] += 1
-    sums[columns.INPUT_TOKENS] += event.input_tokens
-    sums[columns.OUTPUT_TOKENS] += event.output_tokens
-    sums[columns.CACHE_READ_TOKENS] += event.cache_read_tokens
-    sums[columns.CACHE_WRITE_TOKENS] += event.cache_write_tokens
-    cost = _first_cost(step, event)
-    sums[columns.COST_NANOUSD] += cost or 0
-    if event.cost_nanousd is None:
-        sums[columns.COST_ESTIMATED_NANOUSD] += cost or 0
+    elif not memory.is_settled("request", request_id):
+        cost = _first_cost(step, event)
+        _note(step, delta, event, cost or 0)
+        if request_id:
+            _remember_answer(step, event, cost or 0)
+    signal = _ANSWERED if is_own else None
+    return (delta, signal, model, "", event.duration_ms, cost, False)
+
+
+def _note(step: Step, delta: int, event: RequestFinished, cost: int) -> None:
+    """Note what a request that is heard of for the first time adds."""
+    entries = step.entries
+    input_tokens, output_tokens = event.input_tokens, event.output_tokens
+    cache_read, cache_write = event.cache_read_tokens, event.cache_write_tokens
+    estimated = cost if event.cost_nanousd is None else 0
+    took_ms, measured = 0, 0
     if event.duration_ms is not None:
-        step.latency(event.duration_ms)
-    if event.request_id:
-        _remember_answer(step, event, cost or 0)
-    return (event.model, "", event.duration_ms, cost, False)
+        took_ms, measured = event.duration_ms, 1
+        entries.durations.append((delta, bucket_of(took_ms), 1))
+    if input_tokens + output_tokens + cache_read + cache_write + cost + took_ms <= AMOUNT_MAX:
+        entries.answers.append(
+            (delta, 1, input_tokens, output_tokens, cache_read, cache_write, cost, estimated,
+             took_ms, measured)
+        )  # fmt: skip
+    else:
+        amounts = (
+            1, input_tokens, output_tokens, cache_read, cache_write, cost, estimated,
+            took_ms, measured,
+        )  # fmt: skip
+        entries.note(delta, ANSWER_COLUMNS, amounts)
 
 
 def _first_cost(step: Step, event: RequestFinished) -> int | None:
@@ -76,8 +97,8 @@ def _remember_answer(step: Step, event: RequestFinished, cost: int) -> None:
     state = RequestState(
         event.request_id,
         step.when_ms,
-        step.project,
-        step.agent,
+        memory.project,
+        memory.agent,
         event.model,
         event.skill,
         event.query_source,
@@ -93,35 +114,30 @@ def _remember_answer(step: Step, event: RequestFinished, cost: int) -> None:
     memory.add_request(state, step.counters)
 
 
-def request_failed(step: Step, event: AgentFact) -> Shown:
+def request_failed(step: Step, event: AgentFact) -> Told:
     """Count a failed request."""
     assert isinstance(event, RequestFailed)
-    memory = step.memory
-    step.events(event.model, "", event.skill, event.query_source)
-    step.signal = Signal.LIMITED if event.kind == RATE_LIMIT else Signal.WORKED
-    shown = (event.model, "", event.duration_ms, None, True)
-    state = memory.requests.get(event.request_id) if event.request_id else None
+    memory, request_id = step.memory, event.request_id
+    delta = step.reach(event.model, "", event.skill, event.query_source)
+    state = memory.requests.get(request_id) if request_id else None
     if state is not None:
         before, duration_ms = (state.dimensions(), state.amounts()), state.duration_ms
-        state.belong(step.project, step.agent)
+        state.belong(memory.project, memory.agent)
         state.take_failed(event)
         state.price(step.prices)
         memory.new_requests[state.key] = state
         _move(step, state, before, duration_ms=duration_ms)
-        return shown
-    if memory.is_settled("request", event.request_id):
-        return shown
-    state = RequestState(event.request_id, step.when_ms, step.project, step.agent, "", "", "")
-    state.take_failed(event)
-    sums = step.delta(state.dimensions(), step.place).sums
-    for column, amount in zip(REQUEST_COLUMNS, state.amounts(), strict=True):
-        sums[column] += amount
-    if event.duration_ms is not None:
-        state.latency_movable = is_open(step.place)
-        step.latency(event.duration_ms)
-    if event.request_id:
-        memory.add_request(state, step.counters)
-    return shown
+    elif not memory.is_settled("request", request_id):
+        state = RequestState(request_id, step.when_ms, memory.project, memory.agent, "", "", "")
+        state.take_failed(event)
+        step.entries.note(delta, FAILURE_COLUMNS, (1, 1, int(state.limited)))
+        if event.duration_ms is not None:
+            state.latency_movable = is_open(step.place)
+            step.latency(delta, event.duration_ms)
+        if request_id:
+            memory.add_request(state, step.counters)
+    signal = Signal.LIMITED if event.kind == RATE_LIMIT else Signal.WORKED
+    return (delta, signal, event.model, "", event.duration_ms, None, True)
 
 
 def _move(step: Step, state: RequestState, before: Counted, *, duration_ms: int | None) -> None:

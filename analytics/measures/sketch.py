@@ -11,6 +11,7 @@ bucket `ZERO_BUCKET`. Counts saturate at `COUNT_MAX`; what is not above zero is 
 
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 from math import ceil, log2
 from typing import Final
 
@@ -31,6 +32,12 @@ BUCKET_MAX: Final = 32_767
 COUNT_MAX: Final = 2**32 - 1
 
 _PAIR: Final = struct.Struct("<hI")
+
+
+@lru_cache(maxsize=512)
+def _pairs(count: int) -> struct.Struct:
+    """Return the layout of so many pairs; there are at most as many as buckets."""
+    return struct.Struct("<" + "hI" * count)
 
 
 class BadSketch(Refused):
@@ -83,14 +90,12 @@ def quantile(counts: Mapping[int, int], q: float) -> float | None:
 
 def to_bytes(counts: Mapping[int, int]) -> bytes:
     """Return the sketch as bytes: the same counts give the same bytes."""
-    pack = _PAIR.pack
-    return b"".join(
-        [
-            pack(bucket, min(count, COUNT_MAX))
-            for bucket, count in sorted(counts.items())
-            if count > 0
-        ]
-    )
+    pairs: list[int] = []
+    for bucket in sorted(counts):
+        count = counts[bucket]
+        if count > 0:
+            pairs += (bucket, min(count, COUNT_MAX))
+    return _pairs(len(pairs) // 2).pack(*pairs)
 
 
 def from_bytes(data: bytes) -> Counts:

@@ -1,24 +1,41 @@
 """One event on its way into the sums: where it goes, and what its handler says of its session.
 
 A `Step` is made once a batch and set anew for each event, so that the hot path makes no value of
-its own. Sums go to the deltas of the event's session; a place says which windows they reach.
+its own. A handler asks once which delta the event is counted in (`reach`) and notes in `entries`
+what it adds there; what every event adds, whatever its type, is noted by the fold.
 """
 
-from analytics.measures.columns import EVENTS, LATENCY_COUNT, LATENCY_SUM_MS, Amounts
-from analytics.measures.memory import Counters, Delta, SessionMemory
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from analytics.contracts.facts import AgentFact
+from analytics.measures.cells import Cells
+from analytics.measures.columns import LATENCY_COUNT, LATENCY_SUM_MS
+from analytics.measures.entries import Entries
+from analytics.measures.lanes import Lane
+from analytics.measures.memory import Counters, SessionMemory
 from analytics.measures.merging import Dimensions
 from analytics.measures.prices import PriceTable
 from analytics.measures.sessions import Signal
 from analytics.measures.sketch import bucket_of
-from analytics.windows import tumbling
-from analytics.windows.tumbling import NARROWEST_MS, PLACE_SHIFT
-from analytics.windows.tumbling import NEWEST_RETENTION_MS as RETENTION_MS
+from analytics.measures.times import Times
 
 Counted = tuple[Dimensions, tuple[int, ...]]
 """A series and what a fact adds to the columns of its kind there."""
 
-Shown = tuple[str, str, int | None, int | None, bool]
-"""model, tool, duration, cost and failure, as columns of the raw row."""
+Told = tuple[int, Signal | None, str, str, int | None, int | None, bool]
+"""What a handler says of an event: its delta and signal; then model, tool, duration, cost and
+failure, as columns of the raw row."""
+
+
+class StepRules(Struct, frozen=True):
+    """What is the same for all events of a batch."""
+
+    counters: Counters
+    batch: int
+    """The number of the batch: none before had it."""
+    repeats_max: int
 
 
 class Step:
@@ -28,104 +45,116 @@ class Step:
     """The memory of the event's session."""
 
     __slots__ = (
-        "agent",
-        "apart",
+        "_cells",
+        "_times",
         "attention",
+        "batch",
         "counters",
-        "current",
-        "is_late",
+        "entries",
         "memory",
+        "number",
         "place",
         "prices",
-        "project",
-        "received_ms",
         "repeats_max",
-        "signal",
-        "watermark_ms",
         "when_ms",
     )
 
-    def __init__(self, prices: PriceTable, counters: Counters, *, repeats_max: int) -> None:
+    def __init__(self, prices: PriceTable, cells: Cells, times: Times, rules: StepRules) -> None:
         self.prices = prices
-        self.counters = counters
-        self.repeats_max = repeats_max
-        self.when_ms = self.received_ms = self.watermark_ms = self.place = 0
-        self.apart = self.is_late = False
-        self.project = self.agent = self.attention = ""
-        self.signal: Signal | None = None
-        self.current = Delta()
-
-    def begin(
-        self, memory: SessionMemory, when_ms: int, received_ms: int, mark_ms: int, *, apart: bool
-    ) -> None:
-        """Take up an event of the session that `memory` remembers."""
-        self.memory = memory
-        self.when_ms = when_ms
-        self.received_ms = received_ms
-        self.watermark_ms = mark_ms
-        self.apart = apart
-        self.signal = None
+        self.counters = rules.counters
+        self.batch = rules.batch
+        self.repeats_max = rules.repeats_max
+        self.entries = Entries()
+        self.number = self.when_ms = self.place = 0
+        """Which of the batch's arrivals it is, when it happened and where it goes."""
         self.attention = ""
-        start_ms = when_ms - when_ms % NARROWEST_MS
-        if apart or start_ms + NARROWEST_MS <= mark_ms or received_ms - when_ms > RETENTION_MS:
-            self.place = self.place_at(when_ms)
-            self.is_late = not apart and tumbling.is_late(self.place)
-        else:
-            self.place = start_ms << PLACE_SHIFT
-            self.is_late = False
+        self._cells = cells
+        self._times = times
 
-    def events(self, model: str, tool: str, skill: str, query_source: str) -> Amounts:
-        """Count the event itself; return the sums of its series, to add more to."""
-        key = (self.place, self.project, self.agent, model, tool, skill, query_source)
-        deltas = self.memory.deltas
-        try:
-            delta = deltas[key]
-        except KeyError:
-            delta = deltas[key] = Delta()
-        self.current = delta
-        sums = delta.sums
-        sums[EVENTS] += 1
-        return sums
+    @property
+    def project(self) -> str:
+        """The project that the session is at."""
+        return self.memory.project
 
-    def latency(self, duration_ms: int) -> None:
-        """Count a duration in the series that the event itself is counted in."""
-        delta = self.current
-        delta.sums[LATENCY_SUM_MS] += duration_ms
-        delta.sums[LATENCY_COUNT] += 1
-        bucket = bucket_of(duration_ms)
-        delta.latency[bucket] = delta.latency.get(bucket, 0) + 1
+    @property
+    def agent(self) -> str:
+        """The agent that the session is of."""
+        return self.memory.agent
 
-    def delta(self, dimensions: Dimensions, place: int) -> Delta:
-        """Return what the batch adds to a series of the session in a place."""
-        deltas = self.memory.deltas
-        key = (place, *dimensions)
-        if key not in deltas:
-            deltas[key] = Delta()
-        return deltas[key]
+    def begin(self, memory: SessionMemory, event: AgentFact) -> None:
+        """Take up an event of a session, of which it says who it is, and when it was active."""
+        self.memory = memory
+        if event.project != memory.project or event.agent != memory.agent:
+            memory.move(event.project or memory.project, event.agent or memory.agent)
+        if event.version:
+            memory.version = event.version
+        if event.user:
+            memory.user = event.user
+        if event.team:
+            memory.team = event.team
+        when_ms = self.when_ms
+        if when_ms > memory.last_ms:
+            memory.last_ms = when_ms
+        elif when_ms < memory.started_ms:
+            memory.started_ms = when_ms
+
+    def reach(self, model: str, tool: str, skill: str, query_source: str) -> int:
+        """Return the number of the delta that the event is counted in."""
+        labels = (model, tool, skill, query_source)
+        memory = self.memory
+        lane = memory.lanes.here.get(labels)
+        if lane is None:
+            lane = memory.lanes.find(memory.project, memory.agent, labels)
+        if lane.batch != self.batch or lane.place != self.place:
+            self._turn(lane, self.place)
+        return lane.delta
+
+    def reach_other(self, dimensions: Dimensions, place: int) -> int:
+        """Return the number of the delta of another series of the session, in another place."""
+        project, agent, *_ = dimensions
+        lane = self.memory.lanes.find(project, agent, dimensions[2:])
+        if lane.batch != self.batch or lane.place != place:
+            self._turn(lane, place)
+        return lane.delta
 
     def change(self, columns: tuple[int, ...], place: int, before: Counted, after: Counted) -> None:
         """Count the difference that a merge made, moving sums whose series changed."""
         if before == after:
             return
-        taken = self.delta(before[0], place).sums
-        given = self.delta(after[0], place).sums
-        for column, old, new in zip(columns, before[1], after[1], strict=True):
-            taken[column] -= old
-            given[column] += new
+        taken, given = before[1], after[1]
+        if before[0] == after[0]:
+            grown = [new - old for old, new in zip(taken, given, strict=True)]
+            self._add(columns, place, after[0], grown)
+        else:
+            self._add(columns, place, before[0], [-amount for amount in taken])
+            self._add(columns, place, after[0], given)
 
     def latency_in(self, dimensions: Dimensions, place: int, duration_ms: int, sign: int) -> None:
         """Count a duration in a series of the session, or (sign -1) take it back."""
-        delta = self.delta(dimensions, place)
-        delta.sums[LATENCY_SUM_MS] += sign * duration_ms
-        delta.sums[LATENCY_COUNT] += sign
-        bucket = bucket_of(duration_ms)
-        delta.latency[bucket] = delta.latency.get(bucket, 0) + sign
+        self.latency(self.reach_other(dimensions, place), duration_ms, sign)
+
+    def latency(self, delta: int, duration_ms: int, sign: int = 1) -> None:
+        """Count a duration in a delta, or (sign -1) take it back."""
+        entries = self.entries
+        entries.note(delta, (LATENCY_SUM_MS, LATENCY_COUNT), (sign * duration_ms, sign))
+        entries.durations.append((delta, bucket_of(duration_ms), sign))
 
     def place_at(self, at_ms: int) -> int:
         """Return the place of another moment, as open windows are by now."""
-        return tumbling.place_of(
-            at_ms,
-            received_ms=self.received_ms,
-            watermark_ms=self.watermark_ms,
-            apart=self.apart,
-        )
+        return self._times.place_at(self.number, at_ms)
+
+    def _add(
+        self, columns: tuple[int, ...], place: int, dimensions: Dimensions, amounts: Sequence[int]
+    ) -> None:
+        if any(amounts):
+            self.entries.note(self.reach_other(dimensions, place), columns, amounts)
+
+    def _turn(self, lane: Lane, place: int) -> None:
+        """Open a delta in this batch for a lane in a place."""
+        if lane.place != place or not lane.lasting:
+            lane.place = place
+            rows, lane.lasting = self._cells.reach(place, lane.pair)
+            rows.append(self.memory.totals.row)
+            lane.rows = rows
+        lane.batch = self.batch
+        lane.delta = self.entries.open(lane.rows)

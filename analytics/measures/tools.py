@@ -5,78 +5,82 @@ event. The inputs of calls are compared in the order in which the calls are firs
 tool with the same input again and again is a loop.
 """
 
+from typing import Final
+
 from analytics.contracts.agent_events import ToolDecided, ToolFinished, ToolStarted
 from analytics.contracts.facts import AgentFact
+from analytics.measures.entries import CALL_COLUMNS
 from analytics.measures.memory import Doing
 from analytics.measures.merging import TOOL_COLUMNS, ToolState
 from analytics.measures.sessions import Signal
-from analytics.measures.step import Shown, Step
+from analytics.measures.sheet import AMOUNT_MAX
+from analytics.measures.step import Step, Told
+
+_WORKED: Final = Signal.WORKED
 
 
-def tool_decided(step: Step, event: AgentFact) -> Shown:
+def tool_decided(step: Step, event: AgentFact) -> Told:
     """Count a word on whether a tool may run."""
     assert isinstance(event, ToolDecided)
-    step.events("", event.tool, "", "")
-    step.signal = Signal.WORKED
-    if not event.accepted:
-        _merge_tool(step, event.tool_use_id, event.tool, "", refused=True)
-    return ("", event.tool, event.waited_ms, None, not event.accepted)
+    tool, accepted = event.tool, event.accepted
+    delta = step.reach("", tool, "", "")
+    if not accepted:
+        _merge_tool(step, event.tool_use_id, tool, "", refused=True)
+    return (delta, _WORKED, "", tool, event.waited_ms, None, not accepted)
 
 
-def tool_started(step: Step, event: AgentFact) -> Shown:
+def tool_started(step: Step, event: AgentFact) -> Told:
     """Look at a tool call that begins."""
     assert isinstance(event, ToolStarted)
-    memory = step.memory
-    step.events("", event.tool, "", "")
-    step.signal = Signal.WORKED
-    if event.tool_use_id and event.input_digest:
-        state = memory.tools.get(event.tool_use_id)
-        if state is None and not memory.is_settled("tool", event.tool_use_id):
-            state = ToolState(
-                event.tool_use_id, step.when_ms, step.project, step.agent, event.tool, ""
-            )
+    tool, key, digest = event.tool, event.tool_use_id, event.input_digest
+    delta = step.reach("", tool, "", "")
+    signal = _WORKED
+    if key and digest:
+        memory = step.memory
+        state = memory.tools.get(key)
+        if state is None and not memory.is_settled("tool", key):
+            state = ToolState(key, step.when_ms, memory.project, memory.agent, tool, "")
             memory.add_tool(state, step.counters)
-        _look_at(step, state, event.tool, event.input_digest)
-    return ("", event.tool, None, None, False)
+        signal = _look_at(step, state, tool, digest)
+    return (delta, signal, "", tool, None, None, False)
 
 
-def tool_finished(step: Step, event: AgentFact) -> Shown:
+def tool_finished(step: Step, event: AgentFact) -> Told:
     """Count a tool call."""
     assert isinstance(event, ToolFinished)
-    sums = step.events("", event.tool, event.skill, "")
-    step.signal = Signal.WORKED
-    failed = not event.succeeded
-    shown = ("", event.tool, event.duration_ms, None, failed)
+    tool, key, skill, failed = event.tool, event.tool_use_id, event.skill, not event.succeeded
+    delta = step.reach("", tool, skill, "")
     memory = step.memory
-    key = event.tool_use_id
     if key and (key in memory.tools or memory.is_settled("tool", key)):
         state = _merge_tool(
-            step, key, event.tool, event.skill, called=True,
+            step, key, tool, skill, called=True,
             failed=failed, lines=(event.lines_added, event.lines_removed),
         )  # fmt: skip
     else:
+        added, removed = event.lines_added, event.lines_removed
         state = ToolState(
-            key, step.when_ms, step.project, step.agent, event.tool, event.skill,
-            True, failed, False, event.lines_added, event.lines_removed,  # noqa: FBT003
+            key, step.when_ms, memory.project, memory.agent, tool, skill,
+            True, failed, False, added, removed,  # noqa: FBT003
         )  # fmt: skip
         if key:
             memory.add_tool(state, step.counters)
-        for column, amount in zip(TOOL_COLUMNS, state.amounts(), strict=True):
-            if amount:
-                sums[column] += amount
-    if event.input_digest:
-        _look_at(step, state, event.tool, event.input_digest)
-    return shown
+        if added + removed <= AMOUNT_MAX:
+            step.entries.calls.append((delta, 1, failed, added, removed))
+        else:
+            step.entries.note(delta, CALL_COLUMNS, (1, failed, added, removed))
+    digest = event.input_digest
+    signal = _look_at(step, state, tool, digest) if digest else _WORKED
+    return (delta, signal, "", tool, event.duration_ms, None, failed)
 
 
-def _look_at(step: Step, state: ToolState | None, tool: str, digest: str) -> None:
+def _look_at(step: Step, state: ToolState | None, tool: str, digest: str) -> Signal:
     """Compare a call's input with the one before, once a call."""
     if state is None or state.looked_at:
-        return
+        return _WORKED
     state.looked_at = True
     if state.key:
         step.memory.new_tools[state.key] = state
-    step.signal = tool_signal(step.memory.doing, tool, digest, repeats_max=step.repeats_max)
+    return tool_signal(step.memory.doing, tool, digest, repeats_max=step.repeats_max)
 
 
 def _merge_tool(

@@ -11,9 +11,14 @@ widest of them. One too old for that is counted at each of `ROLLED_MS` that keep
 
 from typing import Final
 
+import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from analytics.measures.rows import ROLLED_MS, WIDTHS_MS
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _DAY_MS: Final = 86_400_000
 ALL_MS: Final = (*WIDTHS_MS, *ROLLED_MS)
@@ -82,6 +87,27 @@ def place_of(at_ms: int, *, received_ms: int, watermark_ms: int, apart: bool) ->
 def passes_an_end(before_ms: int, watermark_ms: int) -> bool:
     """Say whether a watermark that rose from `before_ms` has reached the end of a window."""
     return watermark_ms // NARROWEST_MS > before_ms // NARROWEST_MS
+
+
+def places_of(
+    at_ms: Integers, *, received_ms: Integers, watermarks_ms: Integers, apart: Flags
+) -> Integers:
+    """Return the places of many readings, each as `place_of` does."""
+    closed = np.zeros_like(at_ms)
+    for width_ms in WIDTHS_MS:
+        closed += at_ms - at_ms % width_ms + width_ms <= watermarks_ms
+    closed[apart] = WIDTH_COUNT
+    age_ms = received_ms - at_ms
+    skipped = np.zeros_like(at_ms)
+    for retention_ms in RETENTIONS_MS:
+        skipped += age_ms > retention_ms
+    return (at_ms - at_ms % NARROWEST_MS) << PLACE_SHIFT | closed << _LEVEL_BITS | skipped
+
+
+def are_late(numbers: Integers) -> Flags:
+    """Say of many places whether their narrowest window is closed."""
+    late: Flags = np.not_equal(numbers & (_LEVEL_MASK << _LEVEL_BITS), 0)
+    return late
 
 
 def place(number: int) -> Place:

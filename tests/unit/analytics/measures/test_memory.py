@@ -3,6 +3,7 @@
 import pytest
 
 from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.cells import Tally
 from analytics.measures.memory import (
     BadMemory,
     Counters,
@@ -16,7 +17,7 @@ KEY = (TenantId("local"), SessionId("s1"))
 
 
 def memory(**limits: int) -> SessionMemory:
-    return SessionMemory(KEY, MemoryLimits(**limits))
+    return SessionMemory(KEY, MemoryLimits(**limits), Tally(0))
 
 
 def request_state(key: str) -> RequestState:
@@ -82,7 +83,7 @@ def test_the_oldest_ids_are_forgotten_beyond_the_limit() -> None:
     for name in ("a", "b", "c"):
         made.ids[digest_of(name)] = None
 
-    made.trim_ids(counters)
+    made.trim(counters)
 
     assert list(made.ids) == [digest_of("b"), digest_of("c")]
     assert counters.ids_forgotten == 1
