@@ -21,12 +21,23 @@ RECORDS_STORED: Final = Counter(
     "streams_records_stored", "Records whose batch is in the store.", ["topic"], registry=REGISTRY
 )
 LATE: Final = Counter(
-    "streams_late", "Events that came after their window had closed.", ["topic"], registry=REGISTRY
+    "streams_late",
+    "Events that came after their window had closed; of partials, when it was kept no more.",
+    ["topic"],
+    registry=REGISTRY,
 )
 DUPLICATES: Final = Counter(
     "streams_duplicates", "Events that were counted before.", ["topic"], registry=REGISTRY
 )
 BACKFILLED: Final = Counter("streams_backfilled", "Imported events.", ["topic"], registry=REGISTRY)
+REVISED: Final = Counter(
+    "streams_windows_revised", "Windows of several partitions that were told of once more.",
+    registry=REGISTRY,
+)  # fmt: skip
+FORCED: Final = Counter(
+    "streams_windows_forced", "Windows of several partitions that closed early, for want of room.",
+    registry=REGISTRY,
+)  # fmt: skip
 BURIED: Final = Counter(
     "streams_buried", "Records that could not be read, kept in the graveyard.", ["topic"],
     registry=REGISTRY,

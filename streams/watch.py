@@ -28,6 +28,8 @@ class MetricsWatch:
         metrics.DUPLICATES.labels(topic).inc(outcome.duplicate_count)
         metrics.BACKFILLED.labels(topic).inc(outcome.backfill_count)
         metrics.BURIED.labels(topic).inc(stored.burials)
+        metrics.REVISED.inc(sum(row.revision > 0 for row in outcome.merged))
+        metrics.FORCED.inc(outcome.forced_count)
         metrics.COMMIT_SECONDS.labels(topic).observe(stored.commit_s)
         metrics.FOLD_SECONDS.labels(topic).observe(stored.fold_s)
         metrics.WATERMARK_MS.labels(topic, str(tp.partition)).set(outcome.watermark_ms)

@@ -65,6 +65,7 @@ def _clear_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
     return {
         "put_together": leftovers.put_together(db, now_ms=now_ms),
         "series": leftovers.remove_series(db),
+        "kept": leftovers.remove_kept(db),
     }
 
 

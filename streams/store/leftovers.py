@@ -8,6 +8,9 @@ connections, are put together once they have `PIECES_MAX`.
 
 A series goes when its day rollups have gone, which are kept longest, and no worker made sure of it
 for three days: a worker does so at least once a day for what it writes to.
+
+What a second stage keeps goes with its log: a partition that nobody claimed or wrote for for
+`LOG_DAYS` is of a broker that is gone. One that is in use lets go of it by itself.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -25,6 +28,7 @@ ROUND_MAX: Final = 500
 SERIES_MAX: Final = 10_000
 """Series of one round."""
 ROUNDS_MAX: Final = 100
+LOG_DAYS: Final = 7
 
 _PUT_TOGETHER: Final = """
 with crowded as (
@@ -64,6 +68,21 @@ delete from series where series_id = any(array(
 """
 
 
+_REMOVE_KEPT: Final = """
+with gone as (
+  select log_id, partition from merging join ledger using (log_id, partition)
+   where ledger.updated_at < now() - make_interval(days => %(days)s)
+   limit %(limit)s
+     for update of ledger
+), parcels_gone as (
+  delete from parcels using gone
+   where parcels.log_id = gone.log_id and parcels.partition = gone.partition
+)
+delete from merging using gone
+ where merging.log_id = gone.log_id and merging.partition = gone.partition
+"""
+
+
 def put_together(db: Db, *, now_ms: int) -> int:
     """Put the pieces of memories together; return of how many."""
     quiet = datetime.fromtimestamp(now_ms / 1000, tz=UTC) - timedelta(days=QUIET_DAYS)
@@ -74,6 +93,11 @@ def put_together(db: Db, *, now_ms: int) -> int:
 def remove_series(db: Db) -> int:
     """Remove series that nothing refers to; return how many."""
     return _rounds(db, _REMOVE_SERIES, {"limit": SERIES_MAX}, SERIES_MAX)
+
+
+def remove_kept(db: Db) -> int:
+    """Remove what second stages kept of logs that are gone; return of how many partitions."""
+    return _rounds(db, _REMOVE_KEPT, {"days": LOG_DAYS, "limit": ROUND_MAX}, ROUND_MAX)
 
 
 def _rounds(db: Db, statement: str, bound: dict[str, object], full: int) -> int:

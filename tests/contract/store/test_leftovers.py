@@ -1,8 +1,10 @@
 """What is left behind is put together or removed, and nothing that is needed goes."""
 
+import msgspec
 import psycopg
 import pytest
 
+from analytics.measures.rows import KeptRow
 from streams.store import leftovers, levels, rollups
 from streams.store.ledger_postgres import open_ledger
 from tests.support.facts import T0_MS
@@ -74,6 +76,30 @@ async def test_a_series_goes_once_nothing_refers_to_it_and_no_worker_uses_it(
         removed = leftovers.remove_series(db)
 
     assert (kept, removed) == (0, 0 if used else 1)
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_what_a_second_stage_kept_goes_with_its_log(store_url: str, is_gone: bool) -> None:
+    kept = KeptRow(0, T0_MS, b"parcel")
+    merged = msgspec.structs.replace(outcome(0, 1), raw=(), kept=(kept,), state=b"known")
+    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
+        for cluster in ("here", "there"):
+            claim = await ledger.claim(cluster_id=cluster, topic="t", partition=0)
+            await ledger.commit(claim, merged)
+        with psycopg.connect(store_url, autocommit=True) as db:
+            if is_gone:
+                db.execute(
+                    "update ledger set updated_at = now() - interval '8 days' where log_id ="
+                    " (select log_id from logs where cluster_id = 'there')"
+                )
+            removed = leftovers.remove_kept(db)
+        here, there = [
+            await ledger.claim(cluster_id=cluster, topic="t", partition=0)
+            for cluster in ("here", "there")
+        ]
+
+    assert (removed, here.kept, here.state) == (int(is_gone), (b"parcel",), b"known")
+    assert (there.kept, there.state) == (((), b"") if is_gone else (here.kept, here.state))
 
 
 def _put_together(url: str) -> int:
