@@ -108,7 +108,10 @@ def run(
 ) -> dict[str, object]:
     """Roll up what is marked, within the time of a run; return what was done and how far behind."""
     end = clock() + RUN_S
-    done = {_NAMES[rung.width_ms]: _climb(db, level, rung, now_ms, end, clock) for rung in RUNGS}
+    done = {
+        _NAMES[rung.width_ms]: _climb(db, level, rung, now_ms=now_ms, end=end, clock=clock)
+        for rung in RUNGS
+    }
     moved = _move_strays(db)
     waiting, lag_s = db.execute(_LAG, [PERIOD_MS]).fetchone() or (0, 0.0)
     return {"periods": done, "moved": moved, "waiting": waiting, "lag_s": round(lag_s, 1)}
@@ -126,7 +129,7 @@ def joined(starts: Iterable[int], width_ms: int) -> list[Range]:
 
 
 def _climb(
-    db: Db, level: Level, rung: Rung, now_ms: int, end: float, clock: Callable[[], float]
+    db: Db, level: Level, rung: Rung, *, now_ms: int, end: float, clock: Callable[[], float]
 ) -> int:
     """Make the periods of one width anew, slice by slice; return how many."""
     done, size = 0, SLICE_MAX // 12
@@ -137,14 +140,14 @@ def _climb(
         if not starts:
             break
         began = clock()
-        _slice(db, level, rung, starts, now_ms)
+        _slice(db, level, rung, starts, now_ms=now_ms)
         done += len(starts)
         took = clock() - began
         size = max(1, min(SLICE_MAX, int(size * min(max(SLICE_S / max(took, 0.01), 0.25), 4))))
     return done
 
 
-def _slice(db: Db, level: Level, rung: Rung, starts: Sequence[int], now_ms: int) -> None:
+def _slice(db: Db, level: Level, rung: Rung, starts: Sequence[int], *, now_ms: int) -> None:
     """Make some periods anew and take their marks away, in one snapshot.
 
     Where the database makes rollups itself it does so before, in transactions of its own; then only
