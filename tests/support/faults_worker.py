@@ -24,6 +24,7 @@ from apps.telemetry import log_to_stderr
 from streams import health, recipes
 from streams.app import Parts, Worker
 from streams.ledger import Claim
+from streams.marks import NO_MARK
 from streams.settings import StreamsSettings, load
 from streams.store import jobs
 from streams.store.ledger_postgres import PostgresLedger
@@ -48,7 +49,9 @@ class RowsFirst(PostgresLedger):
 
     async def commit(self, claim: Claim, outcome: Outcome, **rest: Any) -> None:
         """Commit in two transactions."""
-        rows = msgspec.structs.replace(outcome, next_offset=outcome.first_offset, seen=())
+        rows = msgspec.structs.replace(
+            outcome, next_offset=outcome.first_offset, seen=(), mark=NO_MARK
+        )
         await super().commit(claim, rows, **rest)
         await asyncio.sleep(GAP_S)
         await super().commit(claim, msgspec.structs.replace(_bare(outcome), seen=outcome.seen))
