@@ -2,26 +2,30 @@
 
 Each batch leaves one piece of memory for a subject it touched, written in the batch's transaction;
 the pieces of a subject, in order, rebuild what is known of it. A piece is a little-endian uint32
-length and as many bytes of MessagePack: a list that begins with the digests of the ids.
+length and as many bytes of MessagePack: a list of the digests of the ids, as one. A longer list was
+written when subjects were remembered as sessions are, and holds digests of the former kind.
 
 Subjects, ids of one subject and ids altogether have limits. What is forgotten of a partition's
 memory is recalled from the store when the subject comes up again; ids beyond `ids_max` of their
 subject, the oldest first, are not: one that old would count again if it came again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.memory import DIGEST_BYTES, digest_of
+from analytics.measures.memory import DIGEST_BYTES, digest_of, former_digest_of
 from analytics.measures.rows import SeenRow
 
 Subject = tuple[TenantId, SessionId]
 
-_LENGTH_BYTES = 4
+_LENGTH_BYTES: Final = 4
+_NOTHING: Final = msgspec.Raw(b"")
 
 
 class BadIds(Refused):
@@ -41,13 +45,21 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class _Piece(Struct, array_like=True):
-    """What one batch adds to a memory; what else other versions put behind it is passed over."""
+    """What one batch adds to a memory."""
 
     ids: bytes
 
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(_Piece)
+class _Found(Struct, array_like=True):
+    """A piece as it is found."""
+
+    ids: bytes
+    of_session: msgspec.Raw = _NOTHING
+    """What else there is in a memory of a session."""
+
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder(_Found)
 
 
 class RecentIds:
@@ -57,6 +69,8 @@ class RecentIds:
         self._limits = limits
         self._known: dict[Subject, dict[bytes, None]] = {}
         self._fresh: dict[Subject, list[bytes]] = {}
+        self._former: set[Subject] = set()
+        """Subjects among whose digests are some of the former kind."""
         self._count = 0
 
     def unknown(self, subjects: Iterable[Subject]) -> set[Subject]:
@@ -67,24 +81,25 @@ class RecentIds:
         """Take up what the store knows of a subject: nothing if it is new."""
         self._count -= len(self._known.get(subject, ()))
         ids: dict[bytes, None] = {}
-        for memory in memories:
-            for digests in _pieces(memory):
-                starts = range(0, len(digests), DIGEST_BYTES)
-                ids.update(dict.fromkeys(digests[at : at + DIGEST_BYTES] for at in starts))
+        for piece in chain.from_iterable(map(_pieces, memories)):
+            starts = range(0, len(piece.ids), DIGEST_BYTES)
+            ids.update(dict.fromkeys(piece.ids[at : at + DIGEST_BYTES] for at in starts))
+            if bytes(piece.of_session):
+                self._former.add(subject)
         _trim(ids, self._limits.ids_max)
         self._known[subject] = ids
         self._count += len(ids)
 
     def are_new(self, told: Iterable[tuple[Subject, str]]) -> list[bool]:
         """Say of each subject's id whether it comes for the first time, and note it."""
-        known, fresh = self._known, self._fresh
+        known, fresh, former = self._known, self._fresh, self._former
         verdicts: list[bool] = []
         for subject, event_id in told:
             ids = known.get(subject)
             if ids is None:
                 raise LookupError(f"{subject!r} was not remembered before the fold")
             digest = digest_of(event_id)
-            if digest in ids:
+            if digest in ids or (subject in former and former_digest_of(event_id) in ids):
                 verdicts.append(False)
                 continue
             verdicts.append(True)
@@ -120,7 +135,9 @@ class RecentIds:
             len(self._known) > self._limits.subjects_max
             or self._count > self._limits.remembered_max
         ):
-            self._count -= len(self._known.pop(next(iter(self._known))))
+            oldest = next(iter(self._known))
+            self._count -= len(self._known.pop(oldest))
+            self._former.discard(oldest)
             spare -= 1
 
 
@@ -129,7 +146,7 @@ def _encoded(digests: Sequence[bytes]) -> bytes:
     return len(piece).to_bytes(_LENGTH_BYTES, "little") + piece
 
 
-def _pieces(memory: bytes) -> Iterable[bytes]:
+def _pieces(memory: bytes) -> Iterator[_Found]:
     at = 0
     while at < len(memory):
         length = int.from_bytes(memory[at : at + _LENGTH_BYTES], "little")
@@ -139,7 +156,7 @@ def _pieces(memory: bytes) -> Iterable[bytes]:
         if len(data) != length:
             raise BadIds(f"a memory of ids of {len(memory)!r} bytes breaks off; restore the store")
         try:
-            yield _decoder.decode(data).ids
+            yield _decoder.decode(data)
         except msgspec.MsgspecError as error:
             raise BadIds(f"a memory of ids cannot be read: {error}; restore the store") from error
 

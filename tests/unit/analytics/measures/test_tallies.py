@@ -10,6 +10,7 @@ from analytics.contracts.events import ConnectionClosed, ConnectionOpened, Event
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import ConnectionId, EventId, SessionId, TenantId
 from analytics.measures.fold import Arrival, FoldRules
+from analytics.measures.memory import former_digest_of
 from analytics.measures.recent_ids import BadIds, Limits, RecentIds
 from analytics.measures.rows import ON_TIME, CellRow, Grain, Outcome
 from analytics.measures.sketch import to_bytes
@@ -225,18 +226,25 @@ def test_the_oldest_ids_of_a_subject_are_forgotten_beyond_its_limit() -> None:
     assert _new(ids, subject, "1")
 
 
-def test_a_memory_that_broke_off_is_refused_and_one_with_more_in_it_is_read() -> None:
+def test_a_memory_that_broke_off_is_refused() -> None:
     ids = _ids()
     [subject] = _subjects("a")
     ids.remember(subject, ())
     _new(ids, subject, "1")
     [row] = ids.take(batch_offset=0)
-    longer = msgspec.msgpack.encode([*msgspec.msgpack.decode(row.memory[4:]), [], {}])
 
-    other = _ids()
-    other.remember(subject, [len(longer).to_bytes(4, "little") + longer])
-
-    assert not _new(other, subject, "1")
     for broken in (row.memory[:-1], b"\x01\x00\x00\x00\xc1"):
         with pytest.raises(BadIds, match="restore the store"):
-            other.remember(subject, [broken])
+            ids.remember(subject, [broken])
+
+
+def test_what_was_remembered_as_of_a_session_is_known_by_its_former_digests() -> None:
+    [subject] = _subjects("a")
+    former = msgspec.msgpack.encode([former_digest_of("1"), [], [], [], [], []])
+    ids = _ids()
+
+    ids.remember(subject, [len(former).to_bytes(4, "little") + former])
+
+    assert not _new(ids, subject, "1")
+    assert _new(ids, subject, "2")
+    assert not _new(ids, subject, "2")
