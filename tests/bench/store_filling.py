@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 from msgspec import Struct
 from psycopg.rows import TupleRow
-from psycopg.sql import SQL, Composable, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.numeric import Int4
 
 from analytics.measures.rows import MEASURES
@@ -144,7 +144,7 @@ def _count(db: Db, tables: Sequence[str]) -> int:
     return sum(row[0] for row in rows if row)
 
 
-def _sums() -> Composable:
+def _sums() -> Composed:
     """Return the sums of a window's row: a request or a tool call, by what kind of series it is."""
     made = {
         "calls": "case when tool = '' then 3 end",
@@ -163,7 +163,7 @@ def _sums() -> Composable:
     )
 
 
-def _moved(table: str) -> Composable:
+def _moved(table: str) -> Composed:
     """Return the statement that copies a rolled table's last day to a day before it."""
     keys = ["series_id"] if table.startswith("rollup") else ["tenant", "dimension", "name"]
     of_fleet = "series_id <= %(series)s" if keys == ["series_id"] else "true"

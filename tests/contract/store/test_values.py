@@ -1,4 +1,4 @@
-"""Odd values in a commit: what comes back is what was told, or the nearest that a store can hold."""
+"""Odd values in a commit: what comes back is what was told, or the nearest a store can hold."""
 
 import pytest
 
