@@ -300,6 +300,7 @@ async def _recall(
     async with db.pipeline():
         if claim is not None:
             owner = batch.owner_of(claim)
+            await fencing.grip_to_recall(db, claim.log_id, claim.partition)
             await db.execute(_FOLLOW, [owner, *arrays, owner])
         sessions = await db.execute(_RECALL_SESSIONS, arrays)
         seen = await db.execute(_RECALL_MEMORIES, arrays)

@@ -19,7 +19,7 @@ from apps.topics import reaches
 from tests.support.faults_truth import MEASURED, WIDTHS_MS, Windows, different, stored
 
 FIELDS: Final = (
-    "project", "session_id", "agent", "model", "tool", "skill", "query_source",
+    "project", "session_id", "agent", "model", "tool", "skill", "query_source", "kind",
 )  # fmt: skip
 FETCH_MS: Final = 500
 UNSETTLED: Final = """
@@ -78,8 +78,9 @@ def compare_told(said: Mapping[Window, list[WindowClosed]], store_url: str) -> T
     told_of: Counter[tuple[object, ...]] = Counter()
     for (series, start_ms, width_ms), words in said.items():
         if series[1] in {"fleet", "session"}:
+            whose = series[:-1]  # of no type of event
             for name, amount in _amounts(max(words, key=lambda one: one.revision)):
-                told_of[series, start_ms, width_ms, name] += amount
+                told_of[whose, start_ms, width_ms, name] += amount
     kept: Counter[tuple[object, ...]] = Counter()
     with psycopg.connect(store_url, autocommit=True) as db:
         for table, width_ms in WIDTHS_MS.items():

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from streams.ledger import Claim, Ledger
-from streams.store import batch
+from streams.store import batch, fencing
 from streams.store.ledger_postgres import open_ledger
 from tests.support.facts import T0_MS
 from tests.support.outcomes import cell, outcome
@@ -37,3 +37,18 @@ async def test_a_claim_ends_a_commit_that_waits_for_rows_that_never_come(store_u
             await copying.aclose()
         assert (after.epoch, after.next_offset) == (before.epoch + 1, 0)
         assert (await _claim(ledger)).next_offset == 2
+
+
+async def test_a_claim_ends_a_recall_that_never_ends_too(store_url: str) -> None:
+    async with (
+        open_ledger(store_url, clock=lambda: T0_MS) as ledger,
+        await psycopg.AsyncConnection.connect(store_url) as hung,
+    ):
+        before = await _claim(ledger)
+        await fencing.grip_to_recall(hung, before.log_id, before.partition)
+
+        after = await _claim(ledger)
+
+        assert after.epoch == before.epoch + 1
+        with pytest.raises(psycopg.OperationalError):
+            await hung.execute("select 1")
