@@ -29,10 +29,10 @@ SORTS: Final = {
 """By what a list can be sorted; ties go by the id."""
 
 _SINCE: Final = """
-last_period >= date_bin('10 minutes', to_timestamp(%({0})s / 1000.0), '2000-01-01 00:00:00+00')
-and last_at >= to_timestamp(%({0})s / 1000.0)
+last_at >= to_timestamp(%({0})s / 1000.0)
+and last_period >= date_bin('10 minutes', to_timestamp(%({0})s / 1000.0), '2000-01-01 00:00:00+00')
 """
-"""Whose last event is not older than a parameter: the first line is what the index knows."""
+"""Whose last event is not older than a parameter: the second line is what the index knows."""
 
 FACETS: Final = {
     "state": "state", "agent": "agent", "project": "project", "model": "model", "user": "user_name",
@@ -118,6 +118,18 @@ _SECOND: Final = (
 _FROM_THEIR_BOOK: Final = ", ".join(
     f"case when {_SECOND} then usage_{name} else {name} end as {name}" for name in _BOOKED
 )
+_SORTED_BY: Final = f"""
+  select session_id, last_period, last_at, started_at,
+         case when {_SECOND} then usage_cost_nanousd else cost_nanousd end as cost_nanousd,
+         case when {_SECOND}
+              then usage_input_tokens + usage_output_tokens
+                   + usage_cache_read_tokens + usage_cache_write_tokens
+              else input_tokens + output_tokens + cache_read_tokens + cache_write_tokens
+          end as tokens,
+         call_errors + tool_errors as errors
+    from sessions
+   where tenant = %(tenant)s
+"""  # noqa: S608 - built from constants of this file only
 
 _SHOWN: Final = f"""
   select tenant, session_id, project, agent, version, user_name, team, model, state,
@@ -148,10 +160,21 @@ def listed(
     db: Db, tenant: str, wanted: Filter, *, sort: str = "recent", offset: int = 0, limit: int = 25
 ) -> tuple[Session, ...]:
     """Return one page of the sessions that `wanted` describes."""
-    query = sql.SQL(
-        "select {fields} from ({shown} {where}) shown order by {sort}, session_id "
-        "limit %(limit)s offset %(offset)s"
-    ).format(fields=_FIELDS, shown=sql.SQL(_SHOWN), where=_where(wanted), sort=sql.SQL(SORTS[sort]))
+    query = sql.SQL("""
+        select {fields}
+          from ({shown} and session_id = any(array(
+                  select session_id from ({sorted_by} {where}) sorted
+                   order by {sort}, session_id
+                   limit %(limit)s offset %(offset)s
+               ))) shown
+         order by {sort}, session_id
+    """).format(
+        fields=_FIELDS,
+        shown=sql.SQL(_SHOWN),
+        sorted_by=sql.SQL(_SORTED_BY),
+        where=_where(wanted),
+        sort=sql.SQL(SORTS[sort]),
+    )
     return _sessions(db, query, {
         **_bound(tenant, wanted), "limit": min(limit, PAGE_MAX), "offset": max(offset, 0),
     })  # fmt: skip
@@ -179,9 +202,19 @@ def states(db: Db, tenant: str, wanted: Filter, *, limit: int = 20) -> dict[str,
 
 def facets(db: Db, tenant: str, wanted: Filter, *, limit: int = 200) -> dict[str, tuple[str, ...]]:
     """Return the values that each filter can take among the sessions of `wanted`."""
-    return {
-        name: _values(db, tenant, wanted, column, limit=limit) for name, column in FACETS.items()
-    }
+    query = sql.SQL("""
+        with met as materialized (
+            select {columns}, count(*) as number from sessions
+             where tenant = %(tenant)s {where} group by {columns}
+        )
+        {each}
+    """).format(
+        columns=sql.SQL(", ").join(map(sql.Identifier, FACETS.values())),
+        where=_where(wanted),
+        each=sql.SQL(" union all ").join(map(_values, FACETS)),
+    )
+    found = db.execute(query, {**_bound(tenant, wanted), "limit": limit}).fetchall()
+    return {name: tuple(str(value) for facet, value in found if facet == name) for name in FACETS}
 
 
 def one(db: Db, tenant: str, session_id: str, *, limit: int = 1) -> Session | None:
@@ -237,13 +270,12 @@ def _sessions(db: Db, query: sql.Composed, bound: dict[str, Any]) -> tuple[Sessi
         return tuple(cursor.execute(query, bound).fetchall())
 
 
-def _values(db: Db, tenant: str, wanted: Filter, column: str, *, limit: int) -> tuple[str, ...]:
-    query = sql.SQL(
-        "select {column} from sessions where tenant = %(tenant)s {where} and {column} <> '' "
-        "group by 1 order by count(*) desc, 1 limit %(limit)s"
-    ).format(column=sql.Identifier(column), where=_where(wanted))
-    found = db.execute(query, {**_bound(tenant, wanted), "limit": limit}).fetchall()
-    return tuple(str(row[0]) for row in found)
+def _values(name: str) -> sql.Composed:
+    """Return the query for the values of one facet, the most frequent first."""
+    return sql.SQL(
+        "(select {name}, {column} from met where {column} <> '' group by {column}"
+        " order by sum(number) desc, {column} limit %(limit)s)"
+    ).format(name=sql.Literal(name), column=sql.Identifier(FACETS[name]))
 
 
 def _where(wanted: Filter) -> sql.Composed:
