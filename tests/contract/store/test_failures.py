@@ -8,7 +8,7 @@ import pytest
 from analytics.contracts.errors import Fenced, StoreAway
 from analytics.measures.rows import CellKey, Grain
 from streams.ledger import Claim
-from streams.store import ledger_postgres
+from streams.store import fencing, ledger_postgres
 from streams.store.ledger_postgres import PostgresLedger, open_ledger
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
@@ -26,6 +26,10 @@ WAITING = (
     "select distinct pid from pg_locks join pg_stat_activity using (pid)"
     " where datname = current_database() and not granted"
 )
+TRYING = (
+    "select pid from pg_stat_activity where datname = current_database()"
+    " and pid <> pg_backend_pid() and query like 'select pg_try_advisory_xact_lock%'"
+)
 EVERYTHING = outcome(
     1, 3, cells=(cell(),), sessions=(session(),), seen=(seen(b"memory", batch_offset=1),)
 )
@@ -33,7 +37,7 @@ EVERYTHING = outcome(
 
 async def _terminate_whoever_waits(url: str) -> None:
     """End the backend of a commit that waits for a lock, as a crash in the middle would."""
-    await _until_waiting(url, 1)
+    await _until(url, WAITING, 1)
     db = await psycopg.AsyncConnection.connect(url, autocommit=True)
     async with db:
         await db.execute(f"select pg_terminate_backend(pid) from ({WAITING}) as waiting".encode())
@@ -87,7 +91,10 @@ async def test_a_commit_that_takes_too_long_is_given_up(
         assert (await ledger.claim(cluster_id="c1", topic="t", partition=0)).next_offset == 0
 
 
-async def test_a_claim_waits_for_the_commit_that_is_under_way(store_url: str) -> None:
+async def test_a_claim_waits_for_the_commit_that_is_under_way(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fencing, "PATIENCE_S", 60.0)
     async with (
         open_ledger(store_url, clock=lambda: T0_MS) as ledger,
         open_ledger(store_url, clock=lambda: T0_MS) as other,
@@ -96,9 +103,9 @@ async def test_a_claim_waits_for_the_commit_that_is_under_way(store_url: str) ->
         holder = await psycopg.AsyncConnection.connect(store_url)
         await holder.execute("lock table events in access exclusive mode")
         commit = asyncio.create_task(ledger.commit(claim, outcome(0, 1)))
-        await _until_waiting(store_url, 1)
+        await _until(store_url, WAITING, 1)
         claiming = asyncio.create_task(other.claim(cluster_id="c1", topic="t", partition=0))
-        await _until_waiting(store_url, 2)
+        await _until(store_url, TRYING, 1)
         await holder.close()
         await commit
 
@@ -167,8 +174,8 @@ async def test_a_store_without_its_schema_says_to_migrate(empty_url: str) -> Non
             await ledger.claim(cluster_id="c1", topic="t", partition=0)
 
 
-async def _until_waiting(url: str, count: int) -> None:
-    query = f"select count(*) from ({WAITING}) as waiting".encode()
+async def _until(url: str, sessions: str, count: int) -> None:
+    query = f"select count(*) from ({sessions}) as found".encode()
     db = await psycopg.AsyncConnection.connect(url, autocommit=True)
     async with db, asyncio.timeout(5):
         found = await (await db.execute(query)).fetchone()
