@@ -10,6 +10,7 @@ from analytics.measures.prices import PriceTable
 from analytics.measures.tallies import BY_KIND, Series, TallyFold, spec_of
 from analytics.windows.keyed import Spec
 from analytics.windows.merging import MergeFold, MergeRules
+from analytics.windows.tumbling import NARROWEST_MS
 from streams import reading, results
 from streams.ledger import Claim
 from streams.reading import Reader
@@ -86,9 +87,13 @@ def rules(settings: StreamsSettings) -> FoldRules:
 
 
 def merge_rules(settings: StreamsSettings) -> MergeRules:
-    """Return the rules of the second stage that the settings ask for."""
+    """Return the rules of the second stage that the settings ask for.
+
+    A partition that is not quiet tells of each narrowest window that ends, so nobody is taken for
+    idle who was silent for no longer than one.
+    """
     return MergeRules(
-        idle_ms=settings.idle_ms,
+        idle_ms=settings.idle_ms + NARROWEST_MS,
         kept_ms=settings.partials_kept_ms,
         partials_max=settings.partials_max,
     )

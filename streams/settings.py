@@ -108,12 +108,13 @@ class StreamsSettings(BaseSettings):
     partials_kept_ms: int = Field(
         600_000,
         ge=1_000,
-        description="How long a closed window of several partitions can still be revised.",
+        description="How long after it closed a window of several partitions can be revised.",
     )
     partials_max: int = Field(
         200_000,
         ge=1_000,
-        description="Partials the second stage keeps a partition; beyond it windows close early.",
+        description="Partials, of about 1 KB, that the second stage keeps a partition; beyond it "
+        "the oldest windows are let go, and close early if they are open.",
     )
     stuck_repeats: int = Field(
         5, ge=2, description="Calls of one tool with one input in a row that make a session stuck."
