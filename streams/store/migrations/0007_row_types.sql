@@ -78,6 +78,9 @@ create table sessions (
     state_since timestamptz not null,
     last_period timestamptz not null
         generated always as (date_bin('10 minutes', last_at, '2000-01-01 00:00:00+00')) stored,
+    second_book bool not null
+        generated always as (calls = 0 and (usage_input_tokens > 0 or usage_output_tokens > 0
+                                            or usage_cost_nanousd > 0)) stored,
     tenant text not null,
     session_id text not null,
     state text not null,
@@ -141,3 +144,4 @@ select
 drop table sessions_before;
 alter table sessions add primary key (tenant, session_id);
 create index sessions_by_period on sessions (tenant, last_period desc);
+create index sessions_of_second_book on sessions (tenant, last_period desc) where second_book;

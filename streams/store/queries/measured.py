@@ -34,8 +34,7 @@ select session_id
    and last_at >= to_timestamp(%(from_ms)s / 1000.0)
    and last_period >= date_bin('10 minutes', to_timestamp(%(from_ms)s / 1000.0),
                                '2000-01-01 00:00:00+00')
-   and calls = 0
-   and (usage_input_tokens > 0 or usage_output_tokens > 0 or usage_cost_nanousd > 0)
+   and second_book
  order by last_period desc, last_at desc
  limit %(limit)s
 """

@@ -111,17 +111,13 @@ _BOOKED: Final = (
     "lines_added", "lines_removed", "active_ms",
 )  # fmt: skip
 
-_SECOND: Final = (
-    "(calls = 0 and (usage_input_tokens > 0 or usage_output_tokens > 0 or usage_cost_nanousd > 0))"
-)
-
 _FROM_THEIR_BOOK: Final = ", ".join(
-    f"case when {_SECOND} then usage_{name} else {name} end as {name}" for name in _BOOKED
+    f"case when second_book then usage_{name} else {name} end as {name}" for name in _BOOKED
 )
-_SORTED_BY: Final = f"""
+_SORTED_BY: Final = """
   select session_id, last_period, last_at, started_at,
-         case when {_SECOND} then usage_cost_nanousd else cost_nanousd end as cost_nanousd,
-         case when {_SECOND}
+         case when second_book then usage_cost_nanousd else cost_nanousd end as cost_nanousd,
+         case when second_book
               then usage_input_tokens + usage_output_tokens
                    + usage_cache_read_tokens + usage_cache_write_tokens
               else input_tokens + output_tokens + cache_read_tokens + cache_write_tokens
@@ -129,7 +125,7 @@ _SORTED_BY: Final = f"""
          call_errors + tool_errors as errors
     from sessions
    where tenant = %(tenant)s
-"""  # noqa: S608 - built from constants of this file only
+"""
 
 _SHOWN: Final = f"""
   select tenant, session_id, project, agent, version, user_name, team, model, state,
@@ -142,9 +138,9 @@ _SHOWN: Final = f"""
          prompts, calls, call_errors, rate_limits,
          {_FROM_THEIR_BOOK},
          cost_estimated_nanousd, tool_calls, tool_errors, tool_refusals, events,
-         {_SECOND} as second_book,
+         second_book,
          call_errors + tool_errors as errors,
-         case when {_SECOND}
+         case when second_book
               then usage_input_tokens + usage_output_tokens
                    + usage_cache_read_tokens + usage_cache_write_tokens
               else input_tokens + output_tokens + cache_read_tokens + cache_write_tokens
