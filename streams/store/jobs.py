@@ -21,12 +21,23 @@ from psycopg.rows import TupleRow
 from streams.store import leftovers, levels, partitions, policies, retention, rollups
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
+from streams.store.pool import SILENCE_S
 from streams.store.retention import Retention
 
 log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 300
+IDLE_TIMEOUT_S: Final = 5
+"""How long the store waits for the next statement of a job, whose locks keep commits waiting."""
+IDLE_SESSION_TIMEOUT_S: Final = 60
+"""How long it waits between two, while nobody else can do the jobs."""
+_LIMITS: Final = {
+    "statement_timeout": STATEMENT_TIMEOUT_S * 1000,
+    "idle_in_transaction_session_timeout": IDLE_TIMEOUT_S * 1000,
+    "idle_session_timeout": IDLE_SESSION_TIMEOUT_S * 1000,
+    "timezone": "UTC",
+}
 RETRY_S: Final = 60
 """How soon a job that failed is due again."""
 ROLLUPS_S: Final = 10
@@ -104,8 +115,12 @@ def run_due_now(url: str, kept: Retention, *, now_ms: int) -> list[str]:
             checked_url(url),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c timezone=UTC",
+            options=" ".join(f"-c {name}={value}" for name, value in _LIMITS.items()),
             application_name="mainstem jobs",
+            keepalives_idle=SILENCE_S,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=SILENCE_S * 1000,
         ) as db,
     ):
         level = levels.detect(db)
