@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := $(BIN)/python -m coverage run -m pytest
 QUICK := tests/tidy tests/unit tests/property tests/contract tests/simulation
 PARTS := embedded or kafka or timescaledb or browser or wheel
-BENCHMARKS := first_run latency hooks page
+BENCHMARKS := first_run latency hooks page fold streams store end-to-end
 
 .PHONY: check style types quick test lanes coverage bench docs build clean sync \
         test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel
@@ -64,7 +64,8 @@ coverage:
 	@$(BIN)/coverage report --include='analytics/*' --fail-under=95
 	@$(BIN)/coverage report --fail-under=85
 
-bench: sync
+bench:
+	@$(UV) sync --quiet --frozen --all-groups --extra bench
 	@for name in $(BENCHMARKS); do $(BIN)/mainstem bench $$name || exit 1; done
 
 docs: sync
