@@ -16,7 +16,14 @@ from msgspec import Struct
 from analytics.contracts import events, topics
 from analytics.contracts.events import WindowClosed
 from apps.topics import reaches
-from tests.support.faults_truth import MEASURED, WIDTHS_MS, Windows, different, stored
+from tests.support.faults_truth import (
+    MEASURED,
+    SHOWN_MAX,
+    WIDTHS_MS,
+    Windows,
+    different,
+    stored,
+)
 
 FIELDS: Final = (
     "project", "session_id", "agent", "model", "tool", "skill", "query_source", "kind",
@@ -97,7 +104,7 @@ def compare_told(said: Mapping[Window, list[WindowClosed]], store_url: str) -> T
         records=sum(map(len, said.values())),
         windows=len(said),
         revised=sum(any(one.revision for one in words) for words in said.values()),
-        wrong=tuple(wrong),
+        wrong=tuple(wrong[:SHOWN_MAX]),
     )
 
 

@@ -16,7 +16,15 @@ from psycopg import IsolationLevel
 from streams.store import levels, rollups
 from streams.store.queries import span, trends
 from tests.support.faults_events import Known
-from tests.support.faults_truth import MEASURED, Db, differences, different, stored, windows_of
+from tests.support.faults_truth import (
+    MEASURED,
+    SHOWN_MAX,
+    Db,
+    differences,
+    different,
+    stored,
+    windows_of,
+)
 
 WIDTHS_MS: Final = {"5m": 300_000, "1h": 3_600_000, "1d": 86_400_000}
 SPANS_MS: Final = (1_200_000, 3 * 3_600_000, 2 * 86_400_000, 60 * 86_400_000)
@@ -54,7 +62,7 @@ def compare_rolled(known: Mapping[str, Known], store_url: str, *, now_ms: int) -
         points=sum(points for points, _ in told),
         windows=windows,
         windows_wrong=unequal,
-        wrong=tuple(wrong),
+        wrong=tuple(wrong[:SHOWN_MAX]),
     )
 
 
