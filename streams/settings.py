@@ -133,7 +133,7 @@ class StreamsSettings(BaseSettings):
         5, ge=1, description="How long the group waits for its members at a rebalance."
     )
     session_timeout_s: float = Field(
-        7, ge=6, description="Silence after which the group gives a worker's partitions away."
+        6, ge=6, description="Silence after which the group gives a worker's partitions away."
     )
     heartbeat_s: float = Field(1, gt=0, description="How often a worker says that it is there.")
     commit_interval_s: float = Field(
