@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -34,9 +35,13 @@ _WINDOWS = """
 select coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0),
        coalesce(sum(cache_read_tokens), 0), coalesce(sum(cache_write_tokens), 0),
        coalesce(sum(calls), 0)
-  from window_1m join series using (series_id)
+  from (select * from window_1m union all select * from window_1d) w join series using (series_id)
  where tenant = 'local' and grain = 'fleet'
 """
+"""An event has a row of a minute or, once too old for that, rows apart up to that of a day."""
+
+FOR_EVER: Final = {"MAINSTEM_STREAMS_SESSIONS_DAYS": "36500"}
+"""The transcripts are of some day in 2025; a session is forgotten a year after it ended."""
 
 
 @pytest.fixture
@@ -74,12 +79,12 @@ def test_transcripts_imported_twice_give_the_totals_of_once_over_a_restart_too(
     held, windowed = [], []
 
     for _ in range(2):  # the second `up` has a new broker, whose gateway remembers nothing
-        with started(tmp_path, "--no-import") as up:
+        with started(tmp_path, "--no-import", **FOR_EVER) as up:
             for _ in range(2):
                 _imported(up)
             up.run("down")
             assert up.process.wait(60) == 0
-        with started(tmp_path, "--no-import") as up:
+        with started(tmp_path, "--no-import", **FOR_EVER) as up:
             held.append(_rows(up, _TOTALS))
             windowed.append(_rows(up, _WINDOWS))
 
