@@ -20,6 +20,7 @@ and change no sum.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Final, Generic, TypeVar
 
 import numpy as np
@@ -33,8 +34,8 @@ K = TypeVar("K", bound=Hashable)
 
 NO_VALUE: Final = -1
 """In a column of values: this reading has none and is only counted."""
-VALUE_MAX: Final = 2**40
-"""What a larger value counts as, so that sums stay within 64 bits."""
+VALUE_MAX: Final = 2**35
+"""What a larger value counts as: a year of ms. The sum of 2**18 is still exact as a float."""
 FOREVER_MS: Final = 2**62
 
 _BUCKET_BITS: Final = 16
@@ -211,7 +212,8 @@ class _Batch(Generic[K]):
         )
         values = np.minimum(np.array(readings.values, np.int64), VALUE_MAX)
         self.has_value = values >= 0
-        self.values = np.maximum(values, 0)
+        self.all_valued = bool(self.has_value.all())
+        self.values = values if self.all_valued else np.maximum(values, 0)
         self.codes = buckets_of(self.values) + _BUCKET_OFFSET
 
 
@@ -243,12 +245,17 @@ class _Window(Generic[K]):
         spilled = chosen[rows < 0]
         if spilled.size:
             chosen, rows = chosen[rows >= 0], rows[rows >= 0]
-        valued = batch.has_value[chosen]
-        np.add.at(self._sums[_COUNT], rows, 1)
-        np.add.at(self._sums[_VALUE_COUNT], rows, valued)
-        np.add.at(self._sums[_VALUE_SUM], rows, batch.values[chosen])
-        self._changed[rows] = True
-        codes = (rows << _BUCKET_BITS | batch.codes[chosen])[valued]
+        added = np.bincount(rows, minlength=self._changed.size)
+        self._sums[_COUNT] += added
+        self._changed |= added > 0
+        if not batch.all_valued:
+            valued = batch.has_value[chosen]
+            chosen, rows = chosen[valued], rows[valued]
+            added = np.bincount(rows, minlength=self._changed.size)
+        self._sums[_VALUE_COUNT] += added
+        summed = np.bincount(rows, weights=batch.values[chosen], minlength=self._changed.size)
+        self._sums[_VALUE_SUM] += summed.astype(np.int64)
+        codes = rows << _BUCKET_BITS | batch.codes[chosen]
         self._count(*np.unique(codes, return_counts=True))
         return spilled
 
@@ -260,47 +267,39 @@ class _Window(Generic[K]):
         codes = [row << _BUCKET_BITS | bucket + _BUCKET_OFFSET for bucket, _ in counts]
         self._count(np.array(codes, np.int64), np.array([count for _, count in counts], np.int64))
 
-    def panes(self, *, all_rows: bool) -> Iterator[Pane[K]]:
-        """Yield the panes that changed since the last time, or all; they count as written."""
+    def panes(self, *, all_rows: bool) -> list[Pane[K]]:
+        """Return the panes that changed since the last time, or all; they count as written."""
         rows = np.arange(len(self.keys)) if all_rows else np.flatnonzero(self._changed)
         if not rows.size:
-            return
-        wanted = np.zeros(len(self.keys), np.bool_)
-        wanted[rows] = True
-        among = wanted[self._codes >> _BUCKET_BITS]
-        codes = self._codes[among]
-        written = sketches(
-            (codes & _BUCKET_MASK) - _BUCKET_OFFSET,
-            self._counts[among],
-            np.searchsorted(codes, (rows + 1) << _BUCKET_BITS).astype(np.int64),
+            return []
+        codes, counts = self._codes, self._counts
+        if rows.size < len(self.keys):
+            wanted = np.zeros(len(self.keys), np.bool_)
+            wanted[rows] = True
+            among = wanted[codes >> _BUCKET_BITS]
+            codes, counts = codes[among], counts[among]
+        ends = np.searchsorted(codes, (rows + 1) << _BUCKET_BITS)
+        columns = (
+            [self.keys[row] for row in rows.tolist()],
+            repeat(self.width_ms),
+            repeat(self.start_ms),
+            *self._sums[:, rows].tolist(),
+            sketches((codes & _BUCKET_MASK) - _BUCKET_OFFSET, counts, ends),
         )
-        sums = self._sums[:, rows].T.tolist()
-        for row, (count, value_count, value_sum), sketch in zip(
-            rows.tolist(), sums, written, strict=True
-        ):
-            yield Pane(
-                self.keys[row],
-                self.width_ms,
-                self.start_ms,
-                count,
-                value_count,
-                value_sum,
-                sketch,
-            )
         self._changed[:] = False
+        return list(map(Pane, *columns))
 
     def _rows(self, batch: _Batch[K], numbers: Ints, room: int) -> Ints:
         """Return the row of each number's key, or -1 where there is no room for another."""
-        row_of = np.full(len(batch.keys), -1, np.int64)
-        for number in np.flatnonzero(np.bincount(numbers)).tolist():
-            key = batch.keys[number]
-            row = self._row_of.get(key)
-            if row is None:
-                if room <= 0:
-                    continue
+        present = np.flatnonzero(np.bincount(numbers))
+        keys = [batch.keys[number] for number in present.tolist()]
+        found = list(map(self._row_of.get, keys))
+        for place, row in enumerate(found):
+            if row is None and room > 0:
                 room -= 1
-                row = self._row(key)
-            row_of[number] = row
+                found[place] = self._row(keys[place])
+        row_of = np.empty(len(batch.keys), np.int64)
+        row_of[present] = [-1 if row is None else row for row in found]
         rows: Ints = row_of[numbers]
         return rows
 
@@ -318,19 +317,32 @@ class _Window(Generic[K]):
 
     def _count(self, codes: Ints, counts: Ints) -> None:
         """Add counts to sorted codes, making those that are not there yet."""
+        if not self._codes.size:
+            self._codes, self._counts = codes, counts
+            return
         places = np.searchsorted(self._codes, codes)
-        known = np.zeros(len(codes), np.bool_)
-        inside = places < len(self._codes)
-        known[inside] = self._codes[places[inside]] == codes[inside]
+        known = self._codes[np.minimum(places, self._codes.size - 1)] == codes
         self._counts[places[known]] += counts[known]
-        if not known.all():
-            self._codes = np.insert(self._codes, places[~known], codes[~known])
-            self._counts = np.insert(self._counts, places[~known], counts[~known])
+        fresh = np.flatnonzero(~known)
+        if fresh.size:
+            at = places[fresh] + np.arange(fresh.size)
+            self._codes = _inserted(self._codes, at, codes[fresh])
+            self._counts = _inserted(self._counts, at, counts[fresh])
 
 
 _COLUMNS: Final = 3
 _COUNT, _VALUE_COUNT, _VALUE_SUM = range(_COLUMNS)
 _ROWS_MIN: Final = 16
+
+
+def _inserted(column: Ints, at: Ints, values: Ints) -> Ints:
+    """Return the column with more values, each where it is then to be."""
+    more = np.empty(column.size + at.size, np.int64)
+    is_old = np.ones(more.size, np.bool_)
+    is_old[at] = False
+    more[at] = values
+    more[is_old] = column
+    return more
 
 
 def _runs(starts: Ints, among: NDArray[np.bool_]) -> Iterator[tuple[int, Ints]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from analytics.measures.sketch import bucket_of, from_bytes, merge, to_bytes
-from analytics.windows.keyed import NO_VALUE, KeyedWindows, Pane, Readings, Spec, Width
+from analytics.windows.keyed import NO_VALUE, VALUE_MAX, KeyedWindows, Pane, Readings, Spec, Width
 
 NARROW_MS, WIDE_MS, ROLLED_MS = 1_000, 10_000, 60_000
 LATENESS_MS = 1_500
@@ -134,7 +134,7 @@ def _oracle(readings: list[Reading]) -> tuple[dict[PaneId, Sum], int, int]:
             assert set(widths) <= set(SPEC.rolled)
         for width in widths:
             start_ms = when_ms - when_ms % width.width_ms
-            counted = min(value, 2**40)
+            counted = min(value, VALUE_MAX)
             sketch = b"" if value == NO_VALUE else to_bytes({bucket_of(counted): 1})
             valued = value != NO_VALUE
             one = Pane(key, width.width_ms, start_ms, 1, int(valued), counted * valued, sketch)

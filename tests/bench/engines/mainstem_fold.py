@@ -8,18 +8,21 @@ import msgspec
 
 from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
-from analytics.measures.fold import Arrival
 from analytics.measures.rows import Outcome, SessionRow
 from analytics.measures.tallies import WindowFold
-from streams import reading
+from analytics.windows.keyed import Readings
 from streams.ledger import Burial, Claim, SessionKey
+from streams.reading import Reading, Taken, buried
 from streams.step import Recipe
 from tests.bench.engines.mainstem import BY_CONNECTION, SPEC, Closed, Key, no_results, work
-from tests.bench.engines.task import Meter, Task, Window
+from tests.bench.engines.task import Meter, Task, Window, decode
 from tests.support.ledger_memory import MemoryLedger
 
-ABOUT: Final = "worker, windows by key, a ledger in memory instead of the store"
+ABOUT: Final = "worker, a recipe of windows by key, a ledger in memory instead of the store"
 DURABILITY: Final = "keeps nothing here: ledger in memory"
+
+
+ADDRESS: Final = topics.CONNECTIONS.address
 
 
 class WindowsOnly:
@@ -35,7 +38,7 @@ class WindowsOnly:
         """How many cells of windows are open."""
         return self._fold.windows.open_count
 
-    def unknown(self, arrivals: Sequence[Arrival]) -> set[SessionKey]:
+    def unknown(self, arrivals: Sequence[Readings[Key]]) -> set[SessionKey]:
         """Return nothing: nothing is remembered."""
         return set()
 
@@ -43,22 +46,29 @@ class WindowsOnly:
         """Remember nothing."""
 
     def fold(
-        self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
+        self,
+        arrivals: Sequence[Readings[Key]],
+        *,
+        first_offset: int,
+        next_offset: int,
+        now_ms: int,
     ) -> Outcome:
         """Count these."""
-        late_before = self._fold.windows.late_count
-        self._fold.count(arrivals)
+        windows = self._fold.windows
+        late_before = windows.late_count
+        for readings in arrivals:
+            windows.add(readings)
         cells, closed = self._fold.rows(batch_offset=first_offset)
         return Outcome(
             first_offset=first_offset,
             next_offset=next_offset,
-            watermark_ms=self._fold.windows.watermark_ms,
+            watermark_ms=windows.watermark_ms,
             raw=(),
             cells=cells,
             closed=closed,
             sessions=(),
             seen=(),
-            late_count=self._fold.windows.late_count - late_before,
+            late_count=windows.late_count - late_before,
             duplicate_count=0,
             backfill_count=0,
         )
@@ -89,6 +99,26 @@ class WindowsLedger(MemoryLedger):
         self._closed.take(claim, outcome)
 
 
+def read(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Readings[Key]]:
+    """Read events straight into columns: each is gone before the next; bury what is none."""
+    keys: list[Key] = []
+    at_ms: list[int] = []
+    received_ms: list[int] = []
+    durations_ms: list[int] = []
+    burials: list[Burial] = []
+    for record in records:
+        try:
+            event = decode(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            burials.append(buried(ADDRESS, partition, record, now_ms, reason=str(error)))
+            continue
+        keys.append((event.tenant, event.connection_id))
+        at_ms.append(event.at_ms)
+        received_ms.append(record.timestamp)
+        durations_ms.append(event.duration_ms)
+    return Reading([Readings(keys, at_ms, received_ms, durations_ms)], burials)
+
+
 def run(task: Task, meter: Meter) -> Iterable[Window]:
     """Count with a worker."""
     return asyncio.run(_run(task, meter))
@@ -97,8 +127,8 @@ def run(task: Task, meter: Meter) -> Iterable[Window]:
 async def _run(task: Task, meter: Meter) -> list[Window]:
     closed = Closed(task, meter)
     recipe = Recipe(
-        topic=topics.CONNECTIONS.address,
-        read=reading.events_of(topics.CONNECTIONS),
+        topic=ADDRESS,
+        read=read,
         fold=WindowsOnly,
         results=no_results,
     )

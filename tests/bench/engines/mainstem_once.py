@@ -12,7 +12,7 @@ from tests.bench.engines.mainstem import BY_CONNECTION, RULES, SPEC, Closed, no_
 from tests.bench.engines.mainstem_fold import WindowsLedger
 from tests.bench.engines.task import Meter, Task, Window
 
-ABOUT: Final = "the same, each id counted once, raw rows made"
+ABOUT: Final = "worker, the recipe of connections: each id counted once, raw rows made"
 DURABILITY: Final = "keeps nothing here: ledger in memory"
 
 
