@@ -1,6 +1,6 @@
 # make check   format, lint, imports, types, tidy, unit, property, contract: under a minute
 # make test    everything, cheapest first; a lane whose parts are missing says what to install
-# make bench   measure (see docs/requirements.toml for the goals)   make docs   write what is generated
+# make test-faults   kills under load, some minutes   make bench   measure (see docs/requirements.toml for the goals)   make docs   write what is generated
 
 UV ?= uv
 BIN := .venv/bin
@@ -11,7 +11,7 @@ PARTS := embedded or kafka or timescaledb or browser or wheel
 BENCHMARKS := first_run latency hooks page fold streams store end-to-end
 
 .PHONY: check style types quick test lanes coverage bench docs build clean sync \
-        test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel
+        test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel test-faults
 
 check: sync
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target style types quick
@@ -40,11 +40,16 @@ test-quick:
 
 test-embedded:
 	@echo "$$(date -u +%H:%M:%S) · embedded broker and database"
-	$(COVERED) -q tests -m "embedded and not (kafka or timescaledb or browser or wheel)"
+	$(COVERED) -q tests --ignore=tests/faults -m "embedded and not (kafka or timescaledb or browser or wheel)"
 
 test-kafka:
 	@echo "$$(date -u +%H:%M:%S) · Apache Kafka"
-	$(COVERED) -q tests -m "kafka and not browser"
+	$(COVERED) -q tests --ignore=tests/faults -m "kafka and not browser"
+
+# Minutes of kills under load; not among the lanes, since what they wait for depends on the machine.
+test-faults: sync
+	@echo "$$(date -u +%H:%M:%S) · kills, pauses and a full disk under load"
+	$(PYTEST) -q tests/faults
 
 test-timescaledb:
 	@echo "$$(date -u +%H:%M:%S) · TimescaleDB"
