@@ -298,11 +298,15 @@ async def _derived(parts: Parts, load: Load) -> tuple[Rolled, Told]:
     now_ms = time.time_ns() // 1_000_000
     rolled = await asyncio.to_thread(compare_rolled, known, url, now_ms=now_ms)
     await until(
-        lambda: asyncio.to_thread(is_settled, url), what="every window closes", seconds=DRAIN_S
+        lambda: asyncio.to_thread(is_settled, url, before_ms=now_ms),
+        what="every window that ended is closed",
+        seconds=DRAIN_S,
     )
     end = time.monotonic() + DRAIN_S
     while True:  # the second stage closes windows once it has heard of all partitions
-        said = await asyncio.to_thread(compare_told, await told(parts.broker), url)
+        said = await asyncio.to_thread(
+            compare_told, await told(parts.broker), url, before_ms=now_ms
+        )
         if not said.wrong or time.monotonic() > end:
             return rolled, said
         await asyncio.sleep(1)
