@@ -24,6 +24,8 @@ from analytics.windows.tumbling import (
     start_of,
 )
 
+KEYS_MAX: Final = 100_000
+"""Series that have one value each; beyond it, all get another one."""
 _WIDTHS: Final = tuple(enumerate(WIDTHS_MS))
 
 
@@ -34,24 +36,28 @@ class Tally:
 
     def __init__(self, row: int) -> None:
         self.row = row
-        self.latency: Counts = {}
-        self._packed: bytes | None = b""
+        self.latency: Counts | None = None
+        """How many durations fell into each bucket; None as long as there was none."""
+        self._packed = b""
+        """The sketch of `latency`, unless that has changed since."""
 
     def add_durations(self, bucket: int, count: int) -> None:
         """Count durations that fall into `bucket`."""
-        self.latency[bucket] = self.latency.get(bucket, 0) + count
-        self._packed = None
+        latency = self.latency
+        if latency is None:
+            latency = self.latency = {}
+        latency[bucket] = latency.get(bucket, 0) + count
+        self._packed = b""
 
     def sketch(self) -> bytes:
         """Return the durations as the store keeps them."""
-        if self._packed is None:
+        if self.latency is not None and not self._packed:
             self._packed = to_bytes(self.latency)
         return self._packed
 
     def restore(self, latency: bytes) -> None:
         """Take up the durations that the store holds."""
-        self.latency = from_bytes(latency)
-        self._packed = None
+        self.latency = from_bytes(latency) if latency else None
 
 
 class Cell(Tally):
@@ -59,12 +65,18 @@ class Cell(Tally):
 
     __slots__ = ("is_open", "key", "start_ms", "width_ms")
 
-    def __init__(self, row: int, key: CellKey, width_ms: int, start_ms: int) -> None:
-        super().__init__(row)
+    def __init__(self, row: int, key: CellKey, level: int, start_ms: int) -> None:
+        self.row = row
+        self.latency = None
+        self._packed = b""
         self.key = key
-        self.width_ms = width_ms
+        self.width_ms = ALL_MS[level]
         self.start_ms = start_ms
         self.is_open = False
+
+
+Window = tuple[int, int, dict[CellKey, Cell]]
+"""Level, start and open cells."""
 
 
 class Cells:
@@ -76,7 +88,8 @@ class Cells:
         self._open_max = open_max
         self._open_count = 0
         self._open: tuple[dict[int, dict[CellKey, Cell]], ...] = tuple({} for _ in WIDTHS_MS)
-        self._windows: dict[int, tuple[dict[CellKey, Cell], ...]] = {}
+        self._keys: dict[CellKey, CellKey] = {}
+        self._windows: dict[int, tuple[Window, ...]] = {}
         """The windows of places that were all open when they were last looked for."""
         self._apart: dict[tuple[int, int, CellKey], Cell] = {}
         self._tallies: dict[int, Tally] = {}
@@ -88,6 +101,12 @@ class Cells:
     def open_count(self) -> int:
         """How many cells are open."""
         return self._open_count
+
+    def known(self, key: CellKey) -> CellKey:
+        """Return the one value that stands for a series: to find it again takes a tenth."""
+        if len(self._keys) >= KEYS_MAX:
+            self._keys.clear()
+        return self._keys.setdefault(key, key)
 
     def tally(self) -> Tally:
         """Return something else to count; give it back by `release`."""
@@ -118,20 +137,23 @@ class Cells:
         """Return the rows of a place whose windows are all open, or None if there are too many."""
         windows = self._windows.get(number)
         if windows is None:
-            at_ms = number >> PLACE_SHIFT
-            windows = self._windows[number] = tuple(
-                self._open[level].setdefault(start_of(at_ms, width_ms), {})
-                for level, width_ms in _WIDTHS
-            )
-        fleet, own = pair
+            windows = self._windows[number] = self._windows_of(number >> PLACE_SHIFT)
         rows: list[int] = []
-        for window in windows:
-            cell, mine = window.get(fleet), window.get(own)
-            if cell is None or mine is None:
-                return None
-            rows.append(cell.row)
-            rows.append(mine.row)
+        for level, start_ms, window in windows:
+            for key in pair:
+                cell = window.get(key)
+                if cell is None:
+                    if self._open_count >= self._open_max:
+                        return None
+                    cell = self._opened(window, level, start_ms, key)
+                rows.append(cell.row)
         return rows
+
+    def _windows_of(self, at_ms: int) -> tuple[Window, ...]:
+        return tuple(
+            (level, start, self._open[level].setdefault(start, {}))
+            for level, start in ((level, start_of(at_ms, width)) for level, width in _WIDTHS)
+        )
 
     def _reach_any(self, where: Place, pair: tuple[CellKey, CellKey]) -> tuple[list[int], bool]:
         rows: list[int] = []
@@ -185,17 +207,19 @@ class Cells:
     def _cell(self, level: int, start_ms: int, key: CellKey, where: Place) -> Cell:
         if where.is_apart(level):
             return self._cell_apart(level, start_ms, key)
-        window = self._open[level].get(start_ms)
-        if window is None:
-            window = self._open[level][start_ms] = {}
+        window = self._open[level].setdefault(start_ms, {})
         cell = window.get(key)
-        if cell is None:
-            if self._open_count >= self._open_max:
-                self.spilled_count += (level, start_ms, key) not in self._apart
-                return self._cell_apart(level, start_ms, key)
-            cell = window[key] = self._new(level, start_ms, key)
-            cell.is_open = True
-            self._open_count += 1
+        if cell is not None:
+            return cell
+        if self._open_count >= self._open_max:
+            self.spilled_count += (level, start_ms, key) not in self._apart
+            return self._cell_apart(level, start_ms, key)
+        return self._opened(window, level, start_ms, key)
+
+    def _opened(self, window: dict[CellKey, Cell], level: int, start_ms: int, key: CellKey) -> Cell:
+        cell = window[key] = self._new(level, start_ms, key)
+        cell.is_open = True
+        self._open_count += 1
         return cell
 
     def _cell_apart(self, level: int, start_ms: int, key: CellKey) -> Cell:
@@ -205,7 +229,7 @@ class Cells:
         return cell
 
     def _new(self, level: int, start_ms: int, key: CellKey) -> Cell:
-        made = Cell(self.sheet.take(), key, ALL_MS[level], start_ms)
+        made = Cell(self.sheet.take(), key, level, start_ms)
         self._tallies[made.row] = made
         return made
 
@@ -223,12 +247,10 @@ class Cells:
 
     def _restore(self, written: CellRow) -> None:
         level = WIDTHS_MS.index(written.width_ms)
-        cell = self._new(level, written.start_ms, written.key)
-        cell.is_open = True
+        window = self._open[level].setdefault(written.start_ms, {})
+        cell = self._opened(window, level, written.start_ms, self.known(written.key))
         cell.restore(written.latency)
         self.sheet.set(cell.row, sums_of(written.measures))
-        self._open[level].setdefault(written.start_ms, {})[written.key] = cell
-        self._open_count += 1
 
 
 def _counts(row: CellRow) -> bool:

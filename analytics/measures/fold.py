@@ -12,27 +12,31 @@ recalled when they come up again; what happens at the other limits is said in `m
 """
 
 from collections.abc import Iterable, Sequence
-from operator import attrgetter
 from typing import Final
 
 from msgspec import Struct
 
-from analytics.contracts import topics
 from analytics.contracts.errors import BadSetting
-from analytics.contracts.events import TYPES, Event, type_of
+from analytics.contracts.events import TYPES, Event
 from analytics.contracts.facts import AgentFact, Fact, Source
-from analytics.contracts.ids import SessionId
+from analytics.measures.batch import (
+    Batch,
+    are_mixed,
+    are_of_agents,
+    heads_of,
+    heard_before,
+    raw_apart,
+    session_of,
+)
 from analytics.measures.cells import Cells, Tally
 from analytics.measures.columns import SESSIONS, sums_of
 from analytics.measures.contributions import CONTRIBUTIONS, Contribution
-from analytics.measures.entries import Entries
 from analytics.measures.following import Pace, follow
 from analytics.measures.memory import (
     Counters,
     MemoryLimits,
     SessionKey,
     SessionMemory,
-    digest_of,
 )
 from analytics.measures.prices import PriceTable
 from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
@@ -41,6 +45,9 @@ from analytics.measures.times import Readings, Times
 from analytics.windows.watermark import Quiet
 
 _IMPORTED: Final = Source.TRANSCRIPT
+RUN_LENGTH: Final = 512
+"""So many arrivals are gone through at a time, since each is looked at more than once: what they
+hold stays in the processor's cache meanwhile."""
 QUIET_SCAN_MS: Final = 1_000
 """How long after a look for sessions that fell quiet the next one may come."""
 
@@ -49,11 +56,6 @@ _KINDS: Final[dict[type[Fact], tuple[str, Contribution]]] = {
     for name in TYPES
     if TYPES[name] in CONTRIBUTIONS
 }
-
-
-_at_ms: Final = attrgetter("event.at_ms")
-_source: Final = attrgetter("event.source")
-_received_ms: Final = attrgetter("received_ms")
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -153,17 +155,21 @@ class PartitionFold:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
         self._batch_count += 1
         batch = Batch(self._batch_count)
-        self._take(arrivals, batch)
+        keys = self._keys(arrivals)
+        self._asked = ((), [])
+        for start in range(0, len(arrivals), RUN_LENGTH):
+            run = slice(start, start + RUN_LENGTH)
+            self._take(arrivals[run], keys[run], batch)
         if arrivals:
             self._quiet.end(self._watermark_ms, now_ms=now_ms)
-        for memory in batch.touched.values():
-            memory.trim(self.counters)
         seen = tuple(
             SeenRow(
                 tenant=key[0], session_id=key[1], batch_offset=first_offset, memory=memory.encode()
             )
             for key, memory in batch.touched.items()
         )
+        for memory in batch.touched.values():
+            memory.trim(self.counters)
         outcome = self._outcome(
             batch, seen, first_offset=first_offset, next_offset=next_offset, now_ms=now_ms
         )
@@ -189,66 +195,79 @@ class PartitionFold:
         """Return the session of each arrival, as told when it was asked for what is unknown."""
         asked, keys = self._asked
         if asked is not arrivals:
-            keys = [
-                (event.tenant, event.session_id)
-                if isinstance(event, AgentFact)
-                else _session_apart(event)
-                for event in [arrival.event for arrival in arrivals]
-            ]
+            events = [arrival.event for arrival in arrivals]
+            if are_of_agents(events):
+                keys = [(event.tenant, event.session_id) for event in events]
+            else:
+                keys = [session_of(event) for event in events]
             self._asked = (arrivals, keys)
         return keys
 
-    def _first(
-        self, arrivals: Sequence[Arrival], batch: "Batch"
-    ) -> tuple[Sequence[Arrival], list[SessionMemory]]:
-        """Return the arrivals that are heard of for the first time, each with its session."""
+    def _take(self, arrivals: Sequence[Arrival], keys: Sequence[SessionKey], batch: Batch) -> None:
+        """Take what some arrivals tell, each once."""
+        if are_mixed([arrival.event for arrival in arrivals]):
+            for number in range(len(arrivals)):
+                one = slice(number, number + 1)
+                self._take(arrivals[one], keys[one], batch)
+            return
         sessions = self._sessions
         try:
-            memories = [sessions[key] for key in self._keys(arrivals)]
+            memories = [sessions[key] for key in keys]
         except KeyError as error:
             raise LookupError(
                 f"session {error.args[0]!r} was not remembered before the fold"
             ) from error
-        again: set[int] = set()
-        for number, (arrival, memory) in enumerate(zip(arrivals, memories, strict=True)):
-            event_id = arrival.event.id
-            digest = digest_of(event_id)
-            ids = memory.ids
-            if digest in ids or (memory.former_ids and memory.is_former(event_id)):
-                again.add(number)
-            else:
-                ids[digest] = None
-                memory.new_ids.append(digest)
-        self._asked = ((), [])
+        again = heard_before([arrival.event.id for arrival in arrivals], memories)
         if again:
-            batch.duplicate_count = len(again)
+            batch.duplicate_count += len(again)
             left = [number for number in range(len(arrivals)) if number not in again]
             arrivals = [arrivals[number] for number in left]
             memories = [memories[number] for number in left]
-        batch.touched = {memory.key: memory for memory in dict.fromkeys(memories)}
-        return arrivals, memories
+        for memory in dict.fromkeys(memories):
+            batch.touched[memory.key] = memory
+        events = [arrival.event for arrival in arrivals]
+        times = self._times(arrivals, events, batch)
+        if are_of_agents(events):
+            self._follow(events, arrivals, memories, times, batch=batch)
+        else:
+            batch.raw += [raw_apart(one.event, one.offset, one.payload) for one in arrivals]
 
-    def _take(self, arrivals: Sequence[Arrival], batch: "Batch") -> None:
-        """Take what the arrivals tell into the sessions, and note what they add to the sums."""
-        rules = self._rules
-        kept, memories = self._first(arrivals, batch)
-        times = self._times(kept, batch)
+    def _follow(
+        self, events: Sequence[AgentFact], arrivals: Sequence[Arrival],
+        memories: Sequence[SessionMemory], times: Times, *, batch: Batch,
+    ) -> None:  # fmt: skip
+        """Take what events tell into their sessions, and note what they add to the sums."""
+        rules, entries = self._rules, batch.entries
         step = Step(
-            self._prices, self._cells, times,
-            StepRules(self.counters, batch.number, rules.stuck_repeats),
+            self._cells, times, entries,
+            StepRules(self._prices, self.counters, batch.number, rules.stuck_repeats),
         )  # fmt: skip
-        batch.entries = entries = step.entries
         keep, count, work = batch.raw.append, entries.events.append, entries.active_ms.append
-        pace = rules.pace
-        columns = (range(len(kept)), kept, memories, times.places, times.when_ms)
-        for number, arrival, memory, place, when_ms in zip(*columns, strict=True):
-            event = arrival.event
-            if not isinstance(event, AgentFact):
-                keep(_raw_apart(arrival))
-                continue
-            name, contribute = _KINDS[type(event)]
+        pace, kinds = rules.pace, _KINDS
+        columns = (
+            range(len(events)), heads_of(events), events, arrivals, memories, times.places,
+            times.when_ms,
+        )  # fmt: skip
+        for number, head, event, arrival, memory, place, when_ms in zip(*columns, strict=True):
+            (
+                event_id, tenant, at_ms, source, session_id, project, agent, version, agent_id,
+                _, _, _, user, team,
+            ) = head  # fmt: skip
+            name, contribute = kinds[type(event)]
+            step.memory = memory
             step.number, step.place, step.when_ms = number, place, when_ms
-            step.begin(memory, event)
+            if project != memory.project or agent != memory.agent:
+                memory.move(project or memory.project, agent or memory.agent)
+            if version:
+                memory.version = version
+            if user:
+                memory.user = user
+            if team:
+                memory.team = team
+            if when_ms > memory.last_ms:
+                memory.last_ms = when_ms
+            elif when_ms < memory.started_ms:
+                memory.started_ms = when_ms
             delta, signal, model, tool, duration_ms, cost_nanousd, failed = contribute(step, event)
             count(delta)
             work(follow(memory, step, signal, pace))
@@ -257,19 +276,19 @@ class PartitionFold:
                 entries.changes.append((delta, SESSIONS, 1))
             keep(
                 RawRow(
-                    event.id, event.tenant, event.session_id, event.at_ms, name, str(event.source),
-                    event.project, event.agent, event.agent_id, model, tool, duration_ms,
-                    cost_nanousd, failed, arrival.offset, arrival.payload,
+                    event_id, tenant, session_id, at_ms, name, str(source), project, agent,
+                    agent_id, model, tool, duration_ms, cost_nanousd, failed,
+                    arrival.offset, arrival.payload,
                 )
             )  # fmt: skip
 
-    def _times(self, arrivals: Sequence[Arrival], batch: "Batch") -> Times:
+    def _times(self, arrivals: Sequence[Arrival], events: Sequence[Event], batch: Batch) -> Times:
         """Settle when and where arrivals are counted, and move the watermark."""
         rules = self._rules
-        apart = [source is _IMPORTED for source in map(_source, arrivals)]
+        apart = [event.source is _IMPORTED for event in events]
         readings = Readings(
-            at_ms=list(map(_at_ms, arrivals)),
-            received_ms=list(map(_received_ms, arrivals)),
+            at_ms=[event.at_ms for event in events],
+            received_ms=[arrival.received_ms for arrival in arrivals],
             apart=apart,
         )
         times = Times(
@@ -279,12 +298,12 @@ class PartitionFold:
             lateness_ms=rules.lateness_ms,
         )
         self._watermark_ms = times.watermark_ms
-        batch.late_count = times.late_count
-        batch.backfill_count = sum(apart)
+        batch.late_count += times.late_count
+        batch.backfill_count += sum(apart)
         return times
 
     def _outcome(
-        self, batch: "Batch", seen: tuple[SeenRow, ...], *, first_offset: int, next_offset: int,
+        self, batch: Batch, seen: tuple[SeenRow, ...], *, first_offset: int, next_offset: int,
         now_ms: int,
     ) -> Outcome:  # fmt: skip
         cells, closed = self._cells.rows(
@@ -347,52 +366,3 @@ class PartitionFold:
         weight = memory.weight
         self._remembered += weight - memory.weighed
         memory.weighed = weight
-
-
-class Batch:
-    """What the batch at hand has come to so far."""
-
-    __slots__ = (
-        "backfill_count",
-        "duplicate_count",
-        "entries",
-        "late_count",
-        "number",
-        "raw",
-        "touched",
-    )
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.entries = Entries()
-        self.raw: list[RawRow] = []
-        self.touched: dict[SessionKey, SessionMemory] = {}
-        self.late_count = self.duplicate_count = self.backfill_count = 0
-
-
-def _session_apart(event: Event) -> SessionKey:
-    """Return what stands for the session of an event that is about none."""
-    return (event.tenant, SessionId(f"{topics.of(event).name}/{topics.key_of(event)}"))
-
-
-def _raw_apart(arrival: Arrival) -> RawRow:
-    """Return the raw row of an event that is about no session: kept, and counted in no sum."""
-    event = arrival.event
-    return RawRow(
-        id=event.id,
-        tenant=event.tenant,
-        session_id=topics.key_of(event),
-        at_ms=event.at_ms,
-        type=type_of(event),
-        source=str(event.source),
-        project="",
-        agent="",
-        agent_id="",
-        model="",
-        tool="",
-        duration_ms=None,
-        cost_nanousd=None,
-        failed=False,
-        offset=arrival.offset,
-        payload=arrival.payload,
-    )

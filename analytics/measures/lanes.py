@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.cells import Cells
 from analytics.measures.rows import CellKey, Grain
 
 LANES_MAX: Final = 64
@@ -55,12 +56,12 @@ class Lanes:
         self._owner = (project, agent)
         self.here = self._lanes_of(self._owner)
 
-    def find(self, project: str, agent: str, labels: Labels) -> Lane:
+    def find(self, project: str, agent: str, labels: Labels, cells: Cells) -> Lane:
         """Return the lane of a project, an agent and labels."""
         lanes = self._lanes_of((project, agent))
         lane = lanes.get(labels)
         if lane is None:
-            lane = lanes[labels] = self._lane(project, agent, labels)
+            lane = lanes[labels] = self._lane(project, agent, labels, cells)
             self._count += 1
         return lane
 
@@ -77,9 +78,9 @@ class Lanes:
             lanes = self._by_owner[owner] = {}
         return lanes
 
-    def _lane(self, project: str, agent: str, labels: Labels) -> Lane:
+    def _lane(self, project: str, agent: str, labels: Labels, cells: Cells) -> Lane:
         tenant, session_id = self._session
         model, tool, skill, query_source = labels
         fleet = CellKey(tenant, Grain.FLEET, project, "", agent, model, tool, skill, query_source)
         own = CellKey(tenant, Grain.SESSION, project, session_id, agent, model)
-        return Lane((fleet, own))
+        return Lane((cells.known(fleet), cells.known(own)))

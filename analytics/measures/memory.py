@@ -12,6 +12,7 @@ of it change nothing. Counters beyond their limit are not counted. Each case add
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Final, TypeVar
 
 import msgspec
@@ -117,12 +118,12 @@ class SessionMemory:
         "fresh",
         "ids",
         "key",
+        "known_count",
         "lanes",
         "last_ms",
         "limits",
         "model",
         "new_counters",
-        "new_ids",
         "new_prompts",
         "new_requests",
         "new_tools",
@@ -163,7 +164,8 @@ class SessionMemory:
         self.weighed = 0
         """The weight when it was last taken into account."""
         self.lanes = Lanes(*key)
-        self.new_ids: list[bytes] = []
+        self.known_count = 0
+        """How many of `ids`, from the oldest, the store knows."""
         self.new_requests: dict[str, RequestState] = {}
         self.new_tools: dict[str, ToolState] = {}
         self.new_prompts: list[str] = []
@@ -191,9 +193,11 @@ class SessionMemory:
 
     def encode(self) -> bytes:
         """Return what was learnt since the last time, and begin anew."""
+        new_ids = list(islice(reversed(self.ids), len(self.ids) - self.known_count))
+        new_ids.reverse()
         piece = _encoder.encode(
             Piece(
-                b"".join(self.new_ids),
+                b"".join(new_ids),
                 list(self.new_requests.values()),
                 list(self.new_tools.values()),
                 self.new_prompts,
@@ -221,22 +225,28 @@ class SessionMemory:
         return former_digest_of(event_id) in self.former_ids
 
     def trim(self, counters: Counters) -> None:
-        """Forget the oldest ids, and ways to find things, beyond their limits."""
+        """Forget the oldest ids, and ways to find things, beyond their limits.
+
+        Only once what was learnt has been encoded.
+        """
         while len(self.ids) + len(self.former_ids) > self.limits.ids_max:
             oldest = self.former_ids or self.ids
             del oldest[next(iter(oldest))]
             counters.ids_forgotten += 1
+        self.known_count = len(self.ids)
         self.lanes.trim()
 
     def add_request(self, state: RequestState, counters: Counters) -> None:
         """Remember a request that other sources may report too."""
-        self._add(self.requests, state, "request", counters)
-        self.new_requests[state.key] = state
+        self.requests[state.key] = self.new_requests[state.key] = state
+        if len(self.requests) > self.limits.merges_max:
+            self._settle(self.requests, "request", counters)
 
     def add_tool(self, state: ToolState, counters: Counters) -> None:
         """Remember a tool call that other sources may report too."""
-        self._add(self.tools, state, "tool", counters)
-        self.new_tools[state.key] = state
+        self.tools[state.key] = self.new_tools[state.key] = state
+        if len(self.tools) > self.limits.merges_max:
+            self._settle(self.tools, "tool", counters)
 
     def is_settled(self, kind: str, key: str) -> bool:
         """Say whether a request or tool call is too old for another report to change it."""
@@ -311,19 +321,17 @@ class SessionMemory:
             self.counters[counter.key] = counter
         self.doing = piece.doing
 
-    def _add(self, states: dict[str, S], state: S, kind: str, counters: Counters) -> None:
-        states[state.key] = state
-        if len(states) > self.limits.merges_max:
-            oldest = next(iter(states))
-            del states[oldest]
-            self.settled[f"{kind} {oldest}"] = None
-            _trim(self.settled, self.limits.ids_max)
-            counters.merges_settled += 1
+    def _settle(self, states: dict[str, S], kind: str, counters: Counters) -> None:
+        """Settle the oldest of some requests or tool calls."""
+        oldest = next(iter(states))
+        del states[oldest]
+        self.settled[f"{kind} {oldest}"] = None
+        _trim(self.settled, self.limits.ids_max)
+        counters.merges_settled += 1
 
     def _forget_news(self) -> None:
-        for news in (
-            self.new_ids, self.new_requests, self.new_tools, self.new_prompts, self.new_counters,
-        ):  # fmt: skip
+        self.known_count = len(self.ids)
+        for news in (self.new_requests, self.new_tools, self.new_prompts, self.new_counters):
             if news:
                 news.clear()
 
@@ -331,6 +339,11 @@ class SessionMemory:
 def digest_of(event_id: str) -> bytes:
     """Return what is remembered of an id."""
     return xxh3_64_digest(event_id.encode("utf-8", "surrogatepass"))
+
+
+def digests_of(event_ids: Sequence[str]) -> list[bytes]:
+    """Return what is remembered of ids."""
+    return [xxh3_64_digest(one.encode("utf-8", "surrogatepass")) for one in event_ids]
 
 
 def former_digest_of(event_id: str) -> bytes:

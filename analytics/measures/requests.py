@@ -45,8 +45,9 @@ def request_finished(step: Step, event: AgentFact) -> Told:
         state.price(step.prices)
         memory.new_requests[state.key] = state
         _move(step, state, before, duration_ms=duration_ms)
-    elif not memory.is_settled("request", request_id):
-        cost = _first_cost(step, event)
+    elif not (memory.settled and memory.is_settled("request", request_id)):
+        if cost is None:
+            cost = _estimate(step, event)
         _note(step, delta, event, cost or 0)
         if request_id:
             _remember_answer(step, event, cost or 0)
@@ -77,9 +78,7 @@ def _note(step: Step, delta: int, event: RequestFinished, cost: int) -> None:
         entries.note(delta, ANSWER_COLUMNS, amounts)
 
 
-def _first_cost(step: Step, event: RequestFinished) -> int | None:
-    if event.cost_nanousd is not None:
-        return event.cost_nanousd
+def _estimate(step: Step, event: RequestFinished) -> int | None:
     cost = step.prices.cost_nanousd(
         event.model,
         event.input_tokens,

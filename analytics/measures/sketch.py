@@ -46,6 +46,7 @@ class BadSketch(Refused):
     code = "bad-sketch"
 
 
+@lru_cache(maxsize=16_384)
 def bucket_of(value: float) -> int:
     """Return the bucket of `value`; anything not above zero is in the zero bucket."""
     if value <= 0:

@@ -1,6 +1,6 @@
 """One event on its way into the sums: where it goes, and what its handler says of its session.
 
-A `Step` is made once a batch and set anew for each event, so that the hot path makes no value of
+A `Step` is made once a run of events and set anew for each, so that the hot path makes no value of
 its own. A handler asks once which delta the event is counted in (`reach`) and notes in `entries`
 what it adds there; what every event adds, whatever its type, is noted by the fold.
 """
@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from analytics.contracts.facts import AgentFact
 from analytics.measures.cells import Cells
 from analytics.measures.columns import LATENCY_COUNT, LATENCY_SUM_MS
 from analytics.measures.entries import Entries
@@ -32,6 +31,7 @@ failure, as columns of the raw row."""
 class StepRules(Struct, frozen=True):
     """What is the same for all events of a batch."""
 
+    prices: PriceTable
     counters: Counters
     batch: int
     """The number of the batch: none before had it."""
@@ -59,14 +59,14 @@ class Step:
         "when_ms",
     )
 
-    def __init__(self, prices: PriceTable, cells: Cells, times: Times, rules: StepRules) -> None:
-        self.prices = prices
+    def __init__(self, cells: Cells, times: Times, entries: Entries, rules: StepRules) -> None:
+        self.prices = rules.prices
         self.counters = rules.counters
         self.batch = rules.batch
         self.repeats_max = rules.repeats_max
-        self.entries = Entries()
+        self.entries = entries
         self.number = self.when_ms = self.place = 0
-        """Which of the batch's arrivals it is, when it happened and where it goes."""
+        """Which of the run's arrivals it is, when it happened and where it goes."""
         self.attention = ""
         self._cells = cells
         self._times = times
@@ -81,30 +81,13 @@ class Step:
         """The agent that the session is of."""
         return self.memory.agent
 
-    def begin(self, memory: SessionMemory, event: AgentFact) -> None:
-        """Take up an event of a session, of which it says who it is, and when it was active."""
-        self.memory = memory
-        if event.project != memory.project or event.agent != memory.agent:
-            memory.move(event.project or memory.project, event.agent or memory.agent)
-        if event.version:
-            memory.version = event.version
-        if event.user:
-            memory.user = event.user
-        if event.team:
-            memory.team = event.team
-        when_ms = self.when_ms
-        if when_ms > memory.last_ms:
-            memory.last_ms = when_ms
-        elif when_ms < memory.started_ms:
-            memory.started_ms = when_ms
-
     def reach(self, model: str, tool: str, skill: str, query_source: str) -> int:
         """Return the number of the delta that the event is counted in."""
         labels = (model, tool, skill, query_source)
         memory = self.memory
         lane = memory.lanes.here.get(labels)
         if lane is None:
-            lane = memory.lanes.find(memory.project, memory.agent, labels)
+            lane = memory.lanes.find(memory.project, memory.agent, labels, self._cells)
         if lane.batch != self.batch or lane.place != self.place:
             self._turn(lane, self.place)
         return lane.delta
@@ -112,7 +95,7 @@ class Step:
     def reach_other(self, dimensions: Dimensions, place: int) -> int:
         """Return the number of the delta of another series of the session, in another place."""
         project, agent, *_ = dimensions
-        lane = self.memory.lanes.find(project, agent, dimensions[2:])
+        lane = self.memory.lanes.find(project, agent, dimensions[2:], self._cells)
         if lane.batch != self.batch or lane.place != place:
             self._turn(lane, place)
         return lane.delta

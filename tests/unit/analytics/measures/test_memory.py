@@ -9,7 +9,7 @@ from analytics.measures.memory import (
     Counters,
     MemoryLimits,
     SessionMemory,
-    digest_of,
+    digests_of,
 )
 from analytics.measures.merging import CounterState, RequestState, ToolState
 
@@ -26,8 +26,7 @@ def request_state(key: str) -> RequestState:
 
 def learnt() -> SessionMemory:
     made = memory()
-    made.ids[digest_of("e1")] = None
-    made.new_ids.append(digest_of("e1"))
+    made.ids[digests_of(["e1"])[0]] = None
     made.add_request(request_state("r1"), Counters())
     made.add_tool(ToolState("t1", 7, "p", "a", "Bash", ""), Counters())
     assert made.is_new_prompt("p1")
@@ -62,13 +61,12 @@ def test_a_piece_holds_only_what_is_new() -> None:
 def test_joined_pieces_read_as_one_after_the_other() -> None:
     made = learnt()
     first = made.encode()
-    made.ids[digest_of("e2")] = None
-    made.new_ids.append(digest_of("e2"))
+    made.ids[digests_of(["e2"])[0]] = None
 
     again = memory()
     again.recall(None, [first + made.encode()])
 
-    assert list(again.ids) == [digest_of("e1"), digest_of("e2")]
+    assert list(again.ids) == digests_of(["e1", "e2"])
 
 
 @pytest.mark.parametrize("data", [b"\x05\x00\x00\x00ab", b"\x01\x00\x00\x00\xc1", b"\x01"])
@@ -80,12 +78,11 @@ def test_bytes_that_are_no_memory_are_refused(data: bytes) -> None:
 @pytest.mark.requirement("limits-have-names")
 def test_the_oldest_ids_are_forgotten_beyond_the_limit() -> None:
     made, counters = memory(ids_max=2), Counters()
-    for name in ("a", "b", "c"):
-        made.ids[digest_of(name)] = None
+    made.ids.update(dict.fromkeys(digests_of(["a", "b", "c"])))
 
     made.trim(counters)
 
-    assert list(made.ids) == [digest_of("b"), digest_of("c")]
+    assert list(made.ids) == digests_of(["b", "c"])
     assert counters.ids_forgotten == 1
 
 
@@ -118,6 +115,7 @@ def test_prompts_are_remembered_within_their_limit() -> None:
 
 
 def test_a_digest_depends_on_the_whole_id() -> None:
-    assert len(digest_of("x")) == 8
-    assert digest_of("x" * 200) != digest_of("x" * 199)
-    assert digest_of("\ud800")
+    digests = digests_of(["x", "x" * 199, "x" * 200, "\ud800"])
+
+    assert {len(digest) for digest in digests} == {8}
+    assert len(set(digests)) == 4
