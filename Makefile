@@ -1,6 +1,8 @@
-# make check   format, lint, imports, types, tidy, unit, property, contract: under a minute
-# make test    everything, cheapest first; a lane whose parts are missing says what to install
-# make test-faults   kills under load, some minutes   make bench   measure (see docs/requirements.toml for the goals)   make docs   write what is generated
+# make check         format, lint, imports, types, tidy, unit, property, contract: about a minute
+# make test          everything, cheapest first; a lane whose parts are missing says what to install
+# make test-faults   processes killed, paused and cut off under load: some minutes
+# make bench         measure (see docs/requirements.toml for the goals)
+# make docs          write what is generated
 
 UV ?= uv
 BIN := .venv/bin
