@@ -17,7 +17,7 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
 from analytics.measures.rows import ROLLED_MS, WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim
-from streams.store import columns, fencing, wire
+from streams.store import columns, copying, fencing, wire
 from streams.store.columns import Columns
 from streams.store.pool import Db
 from streams.store.wire import RowTypes
@@ -99,15 +99,14 @@ def check_moved(moved: Moved, claim: Claim, *, expected: int) -> None:
 
 async def add_events(db: Db, claim: Claim, outcome: Outcome, *, received_ms: int) -> None:
     """Copy the raw rows."""
-    rows = columns.event_values(
-        outcome.raw, received_ms=received_ms, log_id=claim.log_id, partition=claim.partition
-    )
     if not outcome.raw:
         return
+    blocks = copying.events(
+        outcome.raw, received_ms=received_ms, log_id=claim.log_id, partition=claim.partition
+    )
     async with db.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-        copy.set_types(columns.wire_types(columns.EVENTS))
-        for row in rows:
-            await copy.write_row(row)
+        for block in blocks:
+            await copy.write(block)
 
 
 async def put_cells(
@@ -194,7 +193,7 @@ _ROW_TYPES: Final = SQL("select {}").format(
     )
 )
 _COPY_EVENTS: Final = SQL("copy events ({}) from stdin (format binary)").format(
-    _listed(columns.EVENTS)
+    SQL(", ").join(map(Identifier, copying.COLUMNS))
 )
 _PUT_CELLS: Final = {width_ms: _put_cells(table) for width_ms, table in WINDOWS.items()}
 _PUT_SESSIONS: Final = (

@@ -4,21 +4,20 @@ A time is handed over as PostgreSQL has it in binary form, microseconds since 20
 bytes it already is behind jsonb's version byte, so that no value is converted twice.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import structs
 from psycopg.sql import SQL, Composed, Identifier
 
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.rows import MEASURES, Measures, RawRow, SessionRow, SessionState
+from analytics.measures.rows import MEASURES, Measures, SessionRow, SessionState
 
 Value = str | int | bytes | bool | None
 Columns = tuple[tuple[str, str], ...]
 
 YEAR_2000_MS: Final = 946_684_800_000
 JSONB_VERSION: Final = b"\x01"
-_WIRE: Final = {"timestamptz": "int8", "jsonb": "bytea"}
 
 EVENTS: Final[Columns] = (
     ("received_at", "timestamptz"),
@@ -78,11 +77,6 @@ def sums_of(measures: Measures) -> tuple[int, ...]:
     return structs.astuple(measures)
 
 
-def wire_types(listed: Columns) -> list[str]:
-    """Return the types to encode values as, for a binary COPY."""
-    return [_WIRE.get(kind, kind) for _, kind in listed]
-
-
 def read(listed: Columns, *, of: str) -> Composed:
     """Return the columns of one table for a select list, with times as milliseconds."""
     return SQL(", ").join(
@@ -96,35 +90,6 @@ def read(listed: Columns, *, of: str) -> Composed:
 def instant(at_ms: int) -> int:
     """Return a time as PostgreSQL's binary form has it."""
     return (at_ms - YEAR_2000_MS) * 1_000
-
-
-def event_values(
-    rows: Sequence[RawRow], *, received_ms: int, log_id: int, partition: int
-) -> Iterator[tuple[Value, ...]]:
-    """Return raw rows as values of `EVENTS`."""
-    received = instant(received_ms)
-    for row in rows:
-        yield (
-            received,
-            instant(row.at_ms),
-            row.tenant,
-            row.session_id,
-            row.id,
-            row.type,
-            row.source,
-            row.project,
-            row.agent,
-            row.agent_id,
-            row.model,
-            row.tool,
-            row.duration_ms,
-            row.cost_nanousd,
-            row.failed,
-            log_id,
-            partition,
-            row.offset,
-            JSONB_VERSION + row.payload,
-        )
 
 
 def session_of(values: Sequence[object]) -> SessionRow:

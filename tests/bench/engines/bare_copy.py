@@ -18,7 +18,9 @@ DURABILITY: Final = "keeps raw rows, a transaction a poll"
 _COPY: Final = SQL("copy events ({}) from stdin (format binary)").format(
     SQL(", ").join(Identifier(name) for name, _ in columns.EVENTS)
 )
-_TYPES: Final = columns.wire_types(columns.EVENTS)
+_WIRE: Final = {"timestamptz": "int8", "jsonb": "bytea"}
+"""What times and JSON are handed over as, so that no value is converted twice."""
+_TYPES: Final = [_WIRE.get(kind, kind) for _, kind in columns.EVENTS]
 
 
 def run(task: Task, meter: Meter) -> Iterable[Window]:
