@@ -90,11 +90,11 @@ class RecentIds:
         self._known[subject] = ids
         self._count += len(ids)
 
-    def are_new(self, told: Iterable[tuple[Subject, str]]) -> list[bool]:
-        """Say of each subject's id whether it comes for the first time, and note it."""
+    def are_new(self, subjects: Sequence[Subject], event_ids: Sequence[str]) -> list[bool]:
+        """Say of each id of a subject whether it comes for the first time, and note it."""
         known, fresh, former = self._known, self._fresh, self._former
         verdicts: list[bool] = []
-        for subject, event_id in told:
+        for subject, event_id in zip(subjects, event_ids, strict=True):
             ids = known.get(subject)
             if ids is None:
                 raise LookupError(f"{subject!r} was not remembered before the fold")

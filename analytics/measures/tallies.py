@@ -73,7 +73,7 @@ def _kind_back(key: CellKey) -> Kind:
 
 _NEVER_FAILED: Final = False
 """The `failed` of a raw row: that is told of requests and tools only."""
-_SOURCE_NAMES: Final = {source: str(source) for source in Source}
+_IMPORTED: Final = Source.TRANSCRIPT
 _TYPE_NAMES: Final = {kind: name for name, kind in TYPES.items()}
 BY_KIND: Final = Series(_kind_of, _kind_key, _kind_back)
 """By tenant and type of event."""
@@ -158,6 +158,8 @@ class TallyFold(Generic[K]):
     ) -> None:
         self._prefix = f"{topic.name}/"
         self._named: Callable[[Event], tuple[TenantId, str]] = attrgetter("tenant", topic.key)
+        self._subject_of: Callable[[Event], str] = attrgetter(topic.key)
+        self._asked: tuple[Sequence[Arrival], list[Subject]] = ((), [])
         self._rules = rules
         self._window_fold = WindowFold(
             series, spec, watermark_ms=watermark_ms, open_cells=open_cells
@@ -183,8 +185,7 @@ class TallyFold(Generic[K]):
 
     def unknown(self, arrivals: Sequence[Arrival]) -> set[Subject]:
         """Return the subjects that must be remembered before these arrivals are folded."""
-        named = set(map(self._named, [arrival.event for arrival in arrivals]))
-        return self._ids.unknown(self._subject(tenant, name) for tenant, name in named)
+        return self._ids.unknown(self._subjects(arrivals))
 
     def remember(self, key: Subject, row: SessionRow | None, memories: Sequence[bytes]) -> None:
         """Take up what the store knows of a subject; there are no rows of sessions among it."""
@@ -195,10 +196,10 @@ class TallyFold(Generic[K]):
     ) -> Outcome:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
         fresh = self._fresh(arrivals)
-        live = [one for one in fresh if one.event.source is not Source.TRANSCRIPT]
-        imported = []
-        if len(live) < len(fresh):
-            imported = [one for one in fresh if one.event.source is Source.TRANSCRIPT]
+        imported = [one for one in fresh if one.event.source is _IMPORTED]
+        live = fresh
+        if imported:
+            live = [one for one in fresh if one.event.source is not _IMPORTED]
         late_before = self._window_fold.windows.late_count
         self._window_fold.count(live)
         self._window_fold.count(imported, apart=True)
@@ -250,29 +251,35 @@ class TallyFold(Generic[K]):
             backfill_count=backfill_count,
         )
 
-    def _fresh(self, arrivals: Sequence[Arrival]) -> list[Arrival]:
+    def _fresh(self, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
         """Return the arrivals whose id comes for the first time."""
-        named = list(map(self._named, [arrival.event for arrival in arrivals]))
-        subjects = {one: self._subject(*one) for one in set(named)}
-        told = [
-            (subjects[one], arrival.event.id) for one, arrival in zip(named, arrivals, strict=True)
-        ]
-        return list(compress(arrivals, self._ids.are_new(told)))
+        ids = [arrival.event.id for arrival in arrivals]
+        are_new = self._ids.are_new(self._subjects(arrivals), ids)
+        self._asked = ((), [])
+        return arrivals if all(are_new) else list(compress(arrivals, are_new))
 
-    def _subject(self, tenant: TenantId, name: str) -> Subject:
-        return (tenant, SessionId(self._prefix + name))
+    def _subjects(self, arrivals: Sequence[Arrival]) -> list[Subject]:
+        """Return what each arrival is about; the last answer is kept until it is folded."""
+        asked, subjects = self._asked
+        if asked is not arrivals:
+            named = list(map(self._named, [arrival.event for arrival in arrivals]))
+            prefix = self._prefix
+            known = {one: (one[0], SessionId(prefix + one[1])) for one in set(named)}
+            subjects = [known[one] for one in named]
+            self._asked = (arrivals, subjects)
+        return subjects
 
     def _raw(self, arrivals: Sequence[Arrival]) -> tuple[RawRow, ...]:
-        named = self._named
+        subject_of = self._subject_of
         return tuple(
             [
                 RawRow(
                     event.id,
                     event.tenant,
-                    named(event)[1],
+                    subject_of(event),
                     event.at_ms,
                     _TYPE_NAMES[type(event)],
-                    _SOURCE_NAMES[event.source],
+                    str(event.source),
                     "",
                     "",
                     "",

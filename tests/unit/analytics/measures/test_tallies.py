@@ -181,7 +181,7 @@ def _ids(*, subjects_max: int = 9, ids_max: int = 9, remembered_max: int = 99) -
 
 
 def _new(ids: RecentIds, subject: tuple[TenantId, SessionId], event_id: str) -> bool:
-    [verdict] = ids.are_new([(subject, event_id)])
+    [verdict] = ids.are_new([subject], [event_id])
     return verdict
 
 
