@@ -32,7 +32,7 @@ def page() -> None:
     viewing.title(
         "System", Html("The way from the gateway to this screen, and the store behind it.")
     )
-    viewing.live(_body, on=True)
+    viewing.live(_body, on=viewing.address().choice("live", ("0", "1"), "1") == "1")
 
 
 def _body() -> None:

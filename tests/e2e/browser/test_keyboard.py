@@ -58,7 +58,8 @@ The page as a whole (`main`) needs no mark of its own.
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
-    "path", ["?range=24h&live=0", "sessions?range=24h&live=0", "session?session=endless", "system"]
+    "path",
+    ["?range=24h&live=0", "sessions?range=24h&live=0", "session?session=endless", "system?live=0"],
 )
 def test_tab_reaches_every_control_and_shows_it(
     chromium: Browser, full: str, path: str, width: int
