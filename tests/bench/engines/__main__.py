@@ -1,6 +1,11 @@
-"""Runs one engine: `python -m tests.bench.engines NAME TASK RESULT`."""
+"""Runs one engine: `python -m tests.bench.engines NAME TASK RESULT`.
+
+It has one core, always the same, where the system lets a process say so: then figures do not depend
+on how threads are spread, and broker and database have the others.
+"""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +21,8 @@ def main(name: str, task_path: str, result_path: str) -> None:
     task = msgspec.json.decode(Path(task_path).read_bytes(), type=Task)
     meter = Meter(task)
     collecting.seldom()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     windows = engine.run(task, meter)
     measured = msgspec.structs.replace(
         meter.measured(windows), about=engine.ABOUT, durability=engine.DURABILITY
