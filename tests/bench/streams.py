@@ -3,8 +3,8 @@
 A million JSON events in Apache Kafka, one worker: count and sketch of a duration by connection, in
 tumbling windows of 1 s and 10 s of event time. Each engine runs in a process of its own, over the
 same log, has one core, decodes the same fields with the same decoder and has the same settings of
-Python's cycle collector; its windows must be those there are, counts and sketches (so p95 too). Quick engines run
-in turn, several rounds, and the median counts. Naive Faust runs over a slice of the log's events.
+Python's cycle collector; its windows must be those there are, counts and sketches (so p95 too).
+Quick engines run in turn, several rounds, and the median counts. Naive Faust runs over a slice.
 `MAINSTEM_BENCH_SHARE` (such as 0.1) makes all of it smaller.
 
 Rates are of the engine's process alone; what PostgreSQL used beside it is a figure of its own. What
