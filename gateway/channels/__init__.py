@@ -1,0 +1,1 @@
+"""Channels: what topics say, followed once by this gateway and told to everybody who watches."""
