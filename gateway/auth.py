@@ -43,6 +43,10 @@ class Grant(Struct, frozen=True, kw_only=True):
     tenant: TenantId
     scopes: frozenset[str]
     expires_ms: int | None = None
+    channels: tuple[str, ...] = ()
+    """Channels that a connection with this token is put into."""
+    channel: str = ""
+    """The one channel that this token opens, where it is a subscription's and no connection's."""
 
     def require(self, scope: Scope) -> None:
         """Raise `Forbidden` unless the token has `scope`."""
@@ -62,6 +66,8 @@ class _Claims(Struct, frozen=True, kw_only=True):
     aud: str | list[str]
     sub: Annotated[str, Meta(max_length=512)] = ""
     scopes: list[str] = []
+    channels: list[str] = []
+    channel: str = ""
     exp: float | None = None
     nbf: float | None = None
 
@@ -131,6 +137,8 @@ class Verifier:
             tenant=TenantId(claims.tenant),
             scopes=frozenset(claims.scopes),
             expires_ms=expires_ms,
+            channels=tuple(claims.channels),
+            channel=claims.channel,
         )
 
 
