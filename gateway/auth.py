@@ -1,8 +1,10 @@
 """Tokens: who calls, for which tenant, and what they may do.
 
-Tokens are JWTs signed with HS256, for the issuer and audience below. A verified token is remembered
-by its hash until it expires, so a busy caller costs one lookup; at most `cached_max` are kept. No
-token is ever logged, and no error repeats one.
+Tokens are JWTs signed with HS256, RS256, ES256 or EdDSA by a key of the ring, for the audience
+below and by the issuer whom the key belongs to. A verified token is remembered by its hash until
+it expires, so a busy caller costs one lookup; at most `cached_max` are kept, and none when keys
+change. Whether it was taken back is looked at each time. No token is ever logged, and no error
+repeats one.
 """
 
 import hashlib
@@ -13,19 +15,25 @@ from typing import Annotated, Final
 
 import msgspec
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from msgspec import Meta, Struct
 
 from analytics.contracts.errors import Forbidden, Unauthenticated
 from analytics.contracts.ids import ID_LENGTH_MAX, TenantId
+from gateway import metrics
+from gateway.auth_keys import Key, Keyring, KeysPending, secret
+from gateway.auth_reading import Signed, fields_of, take_apart
+from gateway.auth_revoked import Revoked
 
 ALGORITHM: Final = "HS256"
+"""What tokens of our own are signed with."""
 ISSUER: Final = "mainstem"
 AUDIENCE: Final = "mainstem-gateway"
-TOKEN_LENGTH_MAX: Final = 8_192
 CLOCK_SKEW_MS: Final = 30_000
 """How far ahead of ours the clock of whoever issued a token may be."""
+CHANNELS_MAX: Final = 128
+"""Channels that a token may name."""
+PENDING_RETRY_MS: Final = 1_000
 
 
 class Scope(StrEnum):
@@ -33,6 +41,7 @@ class Scope(StrEnum):
 
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
+    WORK = "work"
     ADMIN = "admin"
 
 
@@ -47,6 +56,10 @@ class Grant(Struct, frozen=True, kw_only=True):
     """Channels that a connection with this token is put into."""
     channel: str = ""
     """The one channel that this token opens, where it is a subscription's and no connection's."""
+    info: bytes = b""
+    """JSON that others in a channel are shown."""
+    token_id: str = ""
+    issued_ms: int | None = None
 
     def require(self, scope: Scope) -> None:
         """Raise `Forbidden` unless the token has `scope`."""
@@ -60,16 +73,40 @@ class TokenExpired(Unauthenticated):
     code = "token-expired"
 
 
+class TokenRevoked(Unauthenticated):
+    """A token that was taken back."""
+
+    code = "token-revoked"
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What is asked of every token."""
+
+    audience: str = AUDIENCE
+    tenant_claim: str = "tenant"
+
+
 class _Claims(Struct, frozen=True, kw_only=True):
     tenant: Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
     iss: str
     aud: str | list[str]
     sub: Annotated[str, Meta(max_length=512)] = ""
-    scopes: list[str] = []
-    channels: list[str] = []
+    scopes: list[str] | None = None
+    scope: str = ""
+    channels: Annotated[list[str], Meta(max_length=CHANNELS_MAX)] = []
+    subs: Annotated[dict[str, object], Meta(max_length=CHANNELS_MAX)] = {}
     channel: str = ""
+    info: object = None
+    jti: Annotated[str, Meta(max_length=512)] = ""
     exp: float | None = None
+    expire_at: float | None = None
     nbf: float | None = None
+    iat: float | None = None
+
+
+class _Known(Struct, frozen=True):
+    grant: Grant
+    expires_ms: int | None
 
 
 def issue(
@@ -96,50 +133,111 @@ def issue(
 
 
 class Verifier:
-    """Checks tokens against one key and remembers the good ones."""
+    """Checks tokens against a ring of keys and remembers the good ones."""
 
-    def __init__(self, key: bytes, *, cached_max: int) -> None:
-        self._key = OctKey.import_key(key)
+    def __init__(
+        self,
+        keys: Keyring | bytes,
+        *,
+        cached_max: int,
+        policy: Policy = Policy(),  # noqa: B008 - a frozen value
+    ) -> None:
+        """Bytes as `keys` are one secret, of tokens that are our own."""
+        self.revoked = Revoked()
+        self._keys = Keyring([secret(keys, issuer=ISSUER)]) if isinstance(keys, bytes) else keys
+        self._version = self._keys.version
+        self._policy = policy
         self._cached_max = cached_max
-        self._cached: OrderedDict[bytes, Grant] = OrderedDict()
+        self._cached: OrderedDict[bytes, _Known] = OrderedDict()
 
     def verify(self, token: str, *, now_ms: int) -> Grant:
-        """Return what `token` grants; raise `TokenExpired` or `Unauthenticated`."""
-        digest = hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()
-        grant = self._cached.get(digest)
-        if grant is None:
-            grant = self._read(token, now_ms=now_ms)
-            self._cached[digest] = grant
-            if len(self._cached) > self._cached_max:
-                self._cached.popitem(last=False)
-        if grant.expires_ms is not None and grant.expires_ms <= now_ms:
-            self._cached.pop(digest, None)
-            raise TokenExpired("the token has expired; use a new one")
+        """Return what `token` grants; raise `Unauthenticated`, or `KeysPending` to come again."""
+        try:
+            grant = self._verify(token, now_ms=now_ms)
+        except (Unauthenticated, KeysPending) as error:
+            metrics.TOKENS.labels(_OUTCOMES.get(type(error), "refused")).inc()
+            raise
+        _GOOD.inc()
         return grant
 
-    def _read(self, token: str, *, now_ms: int) -> Grant:
-        if len(token) > TOKEN_LENGTH_MAX:
-            raise Unauthenticated(f"the token has more than {TOKEN_LENGTH_MAX} characters")
+    def holds(self, grant: Grant) -> bool:
+        """Say whether what was granted still is: its token was not taken back since."""
+        return not self.revoked.holds(
+            token_id=grant.token_id,
+            tenant=grant.tenant,
+            user=grant.user,
+            issued_ms=grant.issued_ms,
+        )
+
+    def _verify(self, token: str, *, now_ms: int) -> Grant:
+        if self._version != self._keys.version:
+            self._version = self._keys.version
+            self._cached.clear()
+        digest = hashlib.blake2b(token.encode("utf-8", "replace"), digest_size=16).digest()
+        known = self._cached.get(digest)
+        if known is None:
+            known = self._read(token, now_ms=now_ms)
+            self._cached[digest] = known
+            if len(self._cached) > self._cached_max:
+                self._cached.popitem(last=False)
+        if known.expires_ms is not None and known.expires_ms <= now_ms:
+            self._cached.pop(digest, None)
+            raise TokenExpired("the token has expired; use a new one")
+        if not self.holds(known.grant):
+            raise TokenRevoked("the token was taken back; use a new one")
+        return known.grant
+
+    def _read(self, token: str, *, now_ms: int) -> _Known:
+        signed = take_apart(token)
+        key = self._key_of(signed, now_ms=now_ms)
+        fields = fields_of(signed.payload)
+        if self._policy.tenant_claim != "tenant":
+            fields["tenant"] = fields.get(self._policy.tenant_claim)
         try:
-            decoded = jwt.decode(token, self._key, algorithms=[ALGORITHM])
-            claims = msgspec.convert(decoded.claims, _Claims)
-            expires_ms = None if claims.exp is None else int(claims.exp * 1_000)
-        except (JoseError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            claims = msgspec.convert(fields, _Claims)
+            expires_ms, issued_ms = _ms(claims.exp), _ms(claims.iat)
+            ends_ms = expires_ms if claims.expire_at is None else _ms(claims.expire_at)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             kind = type(error).__name__
-            raise Unauthenticated(f"the token is not one of ours ({kind})") from error
-        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-        if claims.iss != ISSUER or AUDIENCE not in audiences:
-            raise Unauthenticated(f"the token is not from {ISSUER!r} for {AUDIENCE!r}")
-        if claims.nbf is not None and claims.nbf * 1_000 > now_ms + CLOCK_SKEW_MS:
-            raise Unauthenticated("the token is not valid yet")
-        return Grant(
+            raise Unauthenticated(f"the token is not one of ours ({kind})") from None
+        self._check(claims, key=key, now_ms=now_ms)
+        scopes = claims.scope.split() if claims.scopes is None else claims.scopes
+        grant = Grant(
             user=claims.sub,
             tenant=TenantId(claims.tenant),
-            scopes=frozenset(claims.scopes),
-            expires_ms=expires_ms,
-            channels=tuple(claims.channels),
+            scopes=frozenset(scopes),
+            expires_ms=ends_ms or None,
+            channels=tuple(dict.fromkeys([*claims.channels, *claims.subs])),
             channel=claims.channel,
+            info=b"" if claims.info is None else msgspec.json.encode(claims.info),
+            token_id=claims.jti,
+            issued_ms=issued_ms,
         )
+        return _Known(grant, expires_ms)
+
+    def _key_of(self, signed: Signed, *, now_ms: int) -> Key:
+        for key in self._keys.candidates(signed):
+            if key.signed(signed):
+                return key
+        if self._keys.pending(signed, now_ms=now_ms):
+            raise KeysPending(
+                "the token's key is being asked for; send it again",
+                retry_after_ms=PENDING_RETRY_MS,
+            )
+        raise Unauthenticated("the token is not one of ours (no key of ours signed it)")
+
+    def _check(self, claims: _Claims, *, key: Key, now_ms: int) -> None:
+        audience = self._policy.audience
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+        if claims.iss != key.issuer or audience not in audiences:
+            raise Unauthenticated(f"the token is not from {key.issuer!r} for {audience!r}")
+        for begins in (claims.nbf, claims.iat):
+            if begins is not None and begins * 1_000 > now_ms + CLOCK_SKEW_MS:
+                raise Unauthenticated("the token is not valid yet")
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1_000)
 
 
 def bearer(header: str | None) -> str:
@@ -148,3 +246,11 @@ def bearer(header: str | None) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthenticated("no bearer token; send the header Authorization: Bearer …")
     return token.strip()
+
+
+_OUTCOMES: Final[dict[type[Exception], str]] = {
+    TokenExpired: "expired",
+    TokenRevoked: "revoked",
+    KeysPending: "pending",
+}
+_GOOD: Final = metrics.TOKENS.labels("good")

@@ -84,6 +84,22 @@ LIMITS_HIT: Final = Counter(
     registry=REGISTRY,
 )
 
+TOKENS: Final = Counter(
+    "gateway_tokens",
+    "Tokens looked at, by outcome (good, expired, revoked, pending, refused).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+KEYS_FETCHED: Final = Counter(
+    "gateway_keys_fetched",
+    "Fetches of the rotating keys, by outcome (done, failed).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+REVOKED: Final = Gauge(
+    "gateway_revoked", "Entries of the list of tokens taken back.", registry=REGISTRY
+)
+
 
 def render() -> bytes:
     """Return all of it in Prometheus' text format."""
