@@ -23,7 +23,7 @@ from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, Sessio
 from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 from streams.store import batch, columns, due, fencing, kept, storable
 from streams.store.away import Unstorable, mapped
-from streams.store.pool import Db, Pool, opened
+from streams.store.pool import Db, Pool, opened, pipelined
 from streams.store.series import FIELDS, KnownSeries, key_of
 from streams.store.wire import RowTypes
 
@@ -209,12 +209,12 @@ class PostgresLedger:
         ids, new = self._series.split(cell.key for cell in outcome.cells)
         async with self._connection("a commit", timeout_s=COMMIT_TIMEOUT_S) as db:
             types = self._types = self._types or await batch.row_types(db)
-            async with db.pipeline():
+            async with pipelined(db):
                 moved = await batch.move(db, claim, outcome, expected=expected)
                 await batch.add_series(db, new, types=types)
             batch.check_moved(moved, claim, expected=expected)
             await batch.add_events(db, claim, outcome, received_ms=self._clock())
-            async with db.pipeline():
+            async with pipelined(db, commit=True):
                 await batch.put_cells(db, claim, outcome.cells, ids=ids, types=types)
                 await due.mark(db, outcome.cells)
                 await batch.put_sessions(db, claim, outcome.sessions, types=types)
@@ -222,7 +222,6 @@ class PostgresLedger:
                     db, claim, outcome, outbox=outbox, burials=burials, types=types
                 )
                 await kept.put(db, claim, outcome)
-                await db.commit()
         self._series.stored(new)
 
     @asynccontextmanager
@@ -297,7 +296,7 @@ async def _recall(
     arrays = [[tenant for tenant, _ in asked], [name for _, name in asked]]
     rows: dict[SessionKey, SessionRow] = {}
     memories: dict[SessionKey, list[bytes]] = {}
-    async with db.pipeline():
+    async with pipelined(db):
         if claim is not None:
             owner = batch.owner_of(claim)
             await fencing.grip_to_recall(db, claim.log_id, claim.partition)

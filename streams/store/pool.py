@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, generators
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
@@ -50,6 +50,21 @@ async def opened(
         yield pool
     finally:
         await pool.close(timeout=CONNECT_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def pipelined(db: Db, *, commit: bool = False) -> AsyncIterator[None]:
+    """Send what is asked within without waiting for answers; have them in the end.
+
+    psycopg 3.3 stops writing once it has handed its last statement to libpq, and then only reads:
+    what the kernel had no room for would never leave, and both sides would wait for ever. So all is
+    handed to the kernel first.
+    """
+    async with db.pipeline():
+        yield
+        await db.wait(generators.send(db.pgconn))
+        if commit:
+            await db.commit()
 
 
 async def _configure(db: Db) -> None:

@@ -179,8 +179,7 @@ def listed(
 def count(db: Db, tenant: str, wanted: Filter, *, limit: int = COUNTED_MAX) -> int:
     """Return how many sessions `wanted` describes, at most `limit`."""
     query = sql.SQL(
-        "select count(*) from (select 1 from sessions where tenant = %(tenant)s {where} "
-        "limit %(limit)s) found"
+        "select least(count(*), %(limit)s) from sessions where tenant = %(tenant)s {where}"
     ).format(where=_where(wanted))
     row = db.execute(query, {**_bound(tenant, wanted), "limit": limit}).fetchone()
     return int(row[0]) if row else 0

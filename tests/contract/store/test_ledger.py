@@ -198,6 +198,17 @@ async def test_records_leave_the_outbox_in_the_order_they_came(store: Store) -> 
     assert (list(rest.records), rest.waiting) == (records[4:], 1)
 
 
+async def test_a_commit_of_more_than_a_socket_takes_at_once_is_made(store: Store) -> None:
+    claim = await _claim(store.ledger)
+    million = bytes(1_000_000)
+    records = [Record(topic=RECORD.topic, key=b"", value=million, headers=())] * 24
+
+    await store.ledger.commit(claim, outcome(0, 1), outbox=records)
+
+    async with store.other.sending(limit=100) as outgoing:
+        assert [len(record.value) for record in outgoing.records] == [1_000_000] * 24
+
+
 @pytest.mark.requirement("results-published")
 async def test_one_sender_has_the_outbox_at_a_time_and_what_it_fails_to_send_stays(
     store: Store,
