@@ -84,6 +84,12 @@ LIMITS_HIT: Final = Counter(
     registry=REGISTRY,
 )
 
+RATE_LIMITED: Final = Counter(
+    "gateway_rate_limited",
+    "What was refused as too much in too short a time, by limit (`commands-by-tenant` …).",
+    ["limit"],
+    registry=REGISTRY,
+)
 TOKENS: Final = Counter(
     "gateway_tokens",
     "Tokens looked at, by outcome (good, expired, revoked, pending, refused).",

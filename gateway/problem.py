@@ -19,6 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from analytics.contracts import errors
 from analytics.contracts.errors import MainstemError
+from gateway import rates_meter
+from gateway.rates_meter import RateLimited
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:mainstem:problem:"
@@ -37,6 +39,7 @@ STATUSES: Final[tuple[tuple[type[MainstemError], int, str], ...]] = (
     (errors.Unauthenticated, 401, "Not authenticated"),
     (errors.Forbidden, 403, "Not allowed"),
     (errors.Refused, 400, "Refused"),
+    (RateLimited, 429, "Too many requests"),
     (errors.Unavailable, 503, "Not available now"),
 )
 """The first row that fits an error decides; what fits none is a 500."""
@@ -51,6 +54,9 @@ def status_of(error: MainstemError) -> int:
 
 def headers_of(error: MainstemError) -> dict[str, str]:
     """Return the headers that go with `error`, whatever its body."""
+    if isinstance(error, RateLimited):
+        told = rates_meter.headers_of(error.stands)
+        return {"Retry-After": str(retry_after_seconds(error.retry_after_ms)), **told}
     if isinstance(error, errors.Unavailable):
         return {"Retry-After": str(retry_after_seconds(error.retry_after_ms))}
     if isinstance(error, errors.Unauthenticated):
