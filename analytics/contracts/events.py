@@ -110,10 +110,21 @@ class WindowClosed(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="win
     """How many partitions had something to add; absent where one partition has all."""
 
 
+class NotePublished(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="note.published"):
+    """A client put data into a channel of its own making."""
+
+    channel: Annotated[str, Meta(min_length=1, max_length=512)]
+    """Tenant and name of the channel, joined by a slash: what shares them stays in order."""
+    user: Name = ""
+    client: Name = ""
+    data: Text = ""
+    """JSON, letter for letter as the client wrote it."""
+
+
 ConnectionEvent = ConnectionOpened | ConnectionClosed
 ReviewEvent = ReviewRequested | FindingReported | ReviewFeedback
 ResultEvent = WindowClosed
-Event = AgentEvent | ConnectionEvent | ReviewEvent | ResultEvent
+Event = AgentEvent | ConnectionEvent | ReviewEvent | ResultEvent | NotePublished
 
 TYPES: Final[dict[str, type[Fact]]] = {
     str(kind.__struct_config__.tag): kind for kind in Event.__args__

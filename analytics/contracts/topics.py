@@ -63,6 +63,14 @@ METRICS: Final = Topic(
     retention_days=3,
     about="Closed windows: the measures of every series.",
 )
+NOTES: Final = Topic(
+    name="notes.v1",
+    carries=(events.NotePublished,),
+    key="channel",
+    partitions=6,
+    retention_days=1,
+    about="What clients tell each other over channels of their own.",
+)
 PARTIALS: Final = Topic(
     name="partials.v1",
     carries=(),
@@ -80,7 +88,7 @@ GRAVEYARD: Final = Topic(
     about="What could not be read, as it came, with the reason in its headers.",
 )
 
-ALL: Final = (CONNECTIONS, AGENTS, REVIEWS, METRICS, PARTIALS, GRAVEYARD)
+ALL: Final = (CONNECTIONS, AGENTS, REVIEWS, METRICS, NOTES, PARTIALS, GRAVEYARD)
 FACTS: Final = (CONNECTIONS, AGENTS, REVIEWS)
 """The topics that the gateway writes and the worker reads."""
 

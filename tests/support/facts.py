@@ -43,6 +43,7 @@ _REQUIRED: Final[dict[type[Fact], dict[str, object]]] = {
     events.ReviewRequested: {"pull_request": "octo/cat#1"},
     events.FindingReported: {"pull_request": "octo/cat#1", "finding_id": "f1"},
     events.ReviewFeedback: {"pull_request": "octo/cat#1"},
+    events.NotePublished: {"channel": "local/room", "data": "1"},
     events.WindowClosed: {
         "start_ms": T0_MS,
         "width_ms": 10_000,
