@@ -1,0 +1,48 @@
+"""A hub without channels: every name is unknown in it."""
+
+from gateway.auth import Grant
+from gateway.channels.values import ClientInfo, Joined, Past, Position, Presence, Subscriber
+from gateway.protocol import codes
+from gateway.protocol.codes import Fault
+from gateway.protocol.messages import TagFilter
+
+
+class Nowhere:
+    """Knows no channel."""
+
+    async def join(
+        self,
+        subscriber: Subscriber,
+        channel: str,
+        *,
+        grant: Grant,
+        since: Position | None,
+        tags: TagFilter | None,
+    ) -> Joined | Fault:
+        """Say that there is no such channel."""
+        return codes.UNKNOWN_CHANNEL
+
+    def live(self, subscriber: Subscriber, channel: str) -> None:
+        """Do nothing."""
+
+    def leave(self, subscriber: Subscriber, channel: str) -> None:
+        """Do nothing."""
+
+    def leave_all(self, subscriber: Subscriber) -> None:
+        """Do nothing."""
+
+    async def publish(
+        self, channel: str, data: bytes, *, grant: Grant, info: ClientInfo
+    ) -> Fault | None:
+        """Say that there is no such channel."""
+        return codes.UNKNOWN_CHANNEL
+
+    async def history(
+        self, channel: str, *, grant: Grant, limit: int, since: Position | None, reverse: bool
+    ) -> Past | Fault:
+        """Say that there is no such channel."""
+        return codes.UNKNOWN_CHANNEL
+
+    async def presence(self, channel: str, *, grant: Grant) -> Presence | Fault:
+        """Say that there is no such channel."""
+        return codes.UNKNOWN_CHANNEL
