@@ -31,6 +31,14 @@ CALLS: Final = Counter(
 OUTBOUND_BYTES: Final = Gauge(
     "gateway_outbound_bytes", "Bytes waiting for sockets.", registry=REGISTRY
 )
+OUTBOUND_SENT: Final = Counter(
+    "gateway_outbound_sent_bytes", "Bytes handed to sockets.", registry=REGISTRY
+)
+OUTBOUND_DROPPED: Final = Counter(
+    "gateway_outbound_dropped",
+    "Publications that slow sockets were not sent, each told in a notice.",
+    registry=REGISTRY,
+)
 BAD_TEXT: Final = Counter("gateway_bad_text", "Frames that were not UTF-8.", registry=REGISTRY)
 
 EVENTS: Final = Counter(
@@ -104,6 +112,40 @@ KEYS_FETCHED: Final = Counter(
 )
 REVOKED: Final = Gauge(
     "gateway_revoked", "Entries of the list of tokens taken back.", registry=REGISTRY
+)
+
+CHANNEL_LOG_UP: Final = Gauge(
+    "gateway_channel_log_up",
+    "1 while the log that channels are read from answers.",
+    registry=REGISTRY,
+)
+CHANNEL_PARTITIONS: Final = Gauge(
+    "gateway_channel_partitions", "Partitions that are followed.", registry=REGISTRY
+)
+CHANNEL_SUBSCRIPTIONS: Final = Gauge(
+    "gateway_channel_subscriptions", "Subscriptions to channels.", registry=REGISTRY
+)
+CHANNEL_OPENED: Final = Counter(
+    "gateway_channel_opened",
+    "Partitions that began to be followed, or began anew.",
+    registry=REGISTRY,
+)
+CHANNEL_GAPS: Final = Counter(
+    "gateway_channel_gaps",
+    "Partitions that could not be told without a gap; who watched was told to come again.",
+    registry=REGISTRY,
+)
+CHANNEL_UNREAD: Final = Counter(
+    "gateway_channel_unread", "Followed records that are no publications.", registry=REGISTRY
+)
+CHANNEL_DELIVERIES: Final = Counter(
+    "gateway_channel_deliveries", "Publications handed to subscribers.", registry=REGISTRY
+)
+CHANNEL_JOINS: Final = Counter(
+    "gateway_channel_joins",
+    "Channels joined, by what came of it (fresh, memory, archive, gap, refused).",
+    ["outcome"],
+    registry=REGISTRY,
 )
 
 
