@@ -5,7 +5,7 @@ The publisher's life belongs to whoever passes it in.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -15,19 +15,23 @@ from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from gateway import problem, sessions
+from gateway.addresses import Addresses
 from gateway.admission import Admission
 from gateway.auth import Verifier
-from gateway.guard import Guard
+from gateway.channels.nowhere import Nowhere
+from gateway.channels.values import Hub
+from gateway.guard import Checks, Guard
 from gateway.health import Health, Pulse, judge
 from gateway.methods import methods
 from gateway.otlp.intake import Signal
 from gateway.protocol.session import Manners
 from gateway.publish import Publisher
+from gateway.rates_meter import limits_of
 from gateway.routes import events, hooks, operations, otlp
 from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
-from gateway.websocket import Bounds
+from gateway.writer import Bounds
 
 ROADS: Final = {
     events.PATH: events.ROAD,
@@ -64,8 +68,13 @@ def build(
     clocks: Clocks,
     node: str,
     version: str,
+    hub: Hub | None = None,
+    beside: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> Gateway:
-    """Return a gateway over these parts."""
+    """Return a gateway over these parts; without a hub no channel is known.
+
+    What is `beside` runs for as long as the gateway does.
+    """
     admission = Admission(publisher, events_max=settings.batch_events_max, new_id=clocks.new_id)
     sockets = Sessions(
         _rules(settings, node=node, version=version),
@@ -73,6 +82,7 @@ def build(
         verifier=verifier,
         publisher=publisher,
         methods=methods(admission),
+        hub=Nowhere() if hub is None else hub,
     )
     pulse = Pulse(clocks.now_ms)
 
@@ -94,26 +104,35 @@ def build(
         body_seconds_max=settings.body_seconds_max,
         keep_content=settings.keep_content,
     )
-    api = _api(parts, sockets, pulse, version=version)
-    guard = Guard(
-        api,
+    api = _api(parts, sockets, [pulse.run, *beside], version=version)
+    checks = Checks(
         verifier=verifier,
         wall_ms=clocks.wall_ms,
-        open_paths=operations.OPEN_PATHS,
-        origins=settings.origins,
-        roads=ROADS,
+        addresses=Addresses(settings.proxies, hops_max=settings.proxy_hops_max),
+        limits=limits_of(settings.rate, keys_max=settings.rate_keys_max, now_ms=clocks.now_ms),
+        strikes_max=settings.rate_strikes_max,
+        origins=frozenset(settings.origins),
+        open_paths=frozenset(operations.OPEN_PATHS),
+        signed_paths=frozenset(),
     )
-    return Gateway(asgi=guard, api=api, sessions=sockets)
+    return Gateway(asgi=Guard(api, checks, roads=ROADS), api=api, sessions=sockets)
 
 
-def _api(parts: Parts, sockets: Sessions, pulse: Pulse, *, version: str) -> FastAPI:
+def _api(
+    parts: Parts,
+    sockets: Sessions,
+    beside: Sequence[Callable[[], Awaitable[None]]],
+    *,
+    version: str,
+) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sockets.start()
-        beating = asyncio.create_task(pulse.run())
+        running = [asyncio.ensure_future(run()) for run in beside]
         yield
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
+        for one in running:
+            one.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
         await sockets.stop()
 
     api = FastAPI(
@@ -139,14 +158,19 @@ def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
             ping_ms=settings.ping_seconds * 1_000,
             pong_ms=int(settings.pong_seconds * 1_000),
             stale_ms=int(settings.stale_seconds * 1_000),
+            channels_max=settings.channels_max,
         ),
         bounds=Bounds(
             calls_max=settings.calls_max,
+            join_seconds_max=settings.join_seconds_max,
             outbound_bytes_max=settings.outbound_bytes_max,
+            outbound_seconds_max=settings.outbound_seconds_max,
+            slow=settings.slow_policy,
             write_seconds_max=settings.write_seconds_max,
         ),
         connections_max=settings.connections_max,
         commands_max=settings.frame_commands_max,
         drain_rate=settings.drain_rate,
         drain_seconds_max=settings.drain_seconds_max,
+        drain_retry_ms=settings.drain_retry_ms,
     )

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
@@ -21,26 +22,60 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 from gateway import metrics
-from gateway.sessions import ABORT
+from gateway.sessions import WIRE
 from gateway.settings import GatewaySettings
 
 KEEP_ALIVE_S: Final = 75
 BACKLOG: Final = 2_048
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 UNPROCESSABLE_TEXT: Final = 1007
+CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2; 1.3 has its own."""
 
 log = logging.getLogger(__name__)
 
 
+class TransportWire:
+    """The transport of one socket, for whole frames; see `gateway.frames.Wire`."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
+        self._protocol = protocol
+
+    @property
+    def ready(self) -> bool:
+        """Whether the peer takes bytes now."""
+        protocol = self._protocol
+        return (
+            protocol.writable.is_set()
+            and protocol.handshake_complete
+            and not protocol.close_sent
+            and not protocol.transport.is_closing()
+        )
+
+    def write(self, frames: bytes) -> None:
+        """Hand over whole frames."""
+        self._protocol.transport.write(frames)
+
+    async def drained(self) -> None:
+        """Return once the peer takes bytes again, or is gone."""
+        await self._protocol.writable.wait()
+
+    def abort(self) -> None:
+        """Drop the peer without a word."""
+        self._protocol.transport.abort()
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, quiet on bad text and able to drop a stuck peer."""
+    """uvicorn's WebSocket protocol, quiet on bad text and with a wire past its queue."""
 
     def handle_connect(self, event: Request) -> None:
-        """Offer `ABORT` to the application."""
+        """Offer a `Wire` to the application."""
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[ABORT] = self.transport.abort
+            extensions[WIRE] = TransportWire(self)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message on, unless it is text that is not UTF-8."""
@@ -118,11 +153,28 @@ def server(
         log_level="warning",
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # read in `addresses`, which knows whom to believe
+        **_tls(settings),
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_seconds_max),
         backlog=BACKLOG,
     )
     return Server(config, drain=drain)
+
+
+def _tls(settings: GatewaySettings) -> dict[str, Any]:
+    """Return uvicorn's options for TLS (1.2 and later), none where it serves plain."""
+    if settings.tls_certificate_file is None:
+        return {}
+    password, ca = settings.tls_key_password, settings.tls_client_ca_file
+    return {
+        "ssl_certfile": str(settings.tls_certificate_file),
+        "ssl_keyfile": str(settings.tls_key_file),
+        "ssl_keyfile_password": None if password is None else password.get_secret_value(),
+        "ssl_ca_certs": None if ca is None else str(ca),
+        "ssl_cert_reqs": ssl.CERT_NONE if ca is None else ssl.CERT_REQUIRED,
+        "ssl_ciphers": CIPHERS,
+    }
 
 
 @contextlib.asynccontextmanager

@@ -1,15 +1,19 @@
 """Every WebSocket of this gateway, as a raw ASGI application at `/connection/websocket`.
 
-The protocol is chosen by the path; a client may offer `centrifuge-json` or nothing. Past
-`connections_max`, and while stopping, sockets are refused with 503 before they are accepted. When
-the gateway stops, sockets are closed at a stated rate, each after its running calls are answered.
+The protocol is chosen by the path; a client may offer `centrifuge-json`, `centrifuge-protobuf` or
+nothing, which means JSON unless the query says `cf_protocol=protobuf`. Past `connections_max`, and
+while stopping, sockets are refused with 503 before they are accepted. When the gateway stops, every
+client is told when to come again; then sockets are closed at a stated rate with some jitter, each
+after its running calls are answered.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 from msgspec import Struct
+from starlette.types import Scope
 
 from analytics.contracts.errors import MainstemError, Unavailable
 from analytics.contracts.events import ConnectionClosed, ConnectionEvent, ConnectionOpened
@@ -17,17 +21,24 @@ from analytics.contracts.facts import Source
 from analytics.contracts.ids import ConnectionId, derived
 from gateway import admission, metrics, problem
 from gateway.auth import Grant, Verifier
+from gateway.channels.values import Hub
+from gateway.frames import Framer
 from gateway.methods import ROAD, Methods
 from gateway.protocol.codec_json import JsonCodec
-from gateway.protocol.session import Garbled, Manners, Opened, Session
+from gateway.protocol.codec_protobuf import ProtobufCodec
+from gateway.protocol.effects import Garbled, Opened
+from gateway.protocol.session import Manners, Session
 from gateway.publish import Outgoing, Publisher
-from gateway.websocket import Bounds, Keeper, Message, Receive, Send, Socket
+from gateway.rates_meter import Meter, Unmetered
+from gateway.websocket import Keeper, Receive, Socket
 from gateway.wheel import Wheel
+from gateway.writer import Bounds, Line, Message
 
 PATH: Final = "/connection/websocket"
-SUBPROTOCOL: Final = "centrifuge-json"
-ABORT: Final = "mainstem.abort"
-"""Our server's extension: a way to drop a peer that takes no bytes."""
+JSON: Final = "centrifuge-json"
+PROTOBUF: Final = "centrifuge-protobuf"
+WIRE: Final = "mainstem.wire"
+"""Our server's extension: a `Wire` past the queue of ASGI's `send`."""
 FULL_RETRY_MS: Final = 5_000
 
 
@@ -50,6 +61,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     commands_max: int
     drain_rate: int
     drain_seconds_max: float
+    drain_retry_ms: int
 
 
 class Sessions:
@@ -63,12 +75,16 @@ class Sessions:
         verifier: Verifier,
         publisher: Publisher,
         methods: Methods,
+        hub: Hub,
+        meters: Callable[[Scope], Meter] = lambda _: Unmetered(),
     ) -> None:
         self._rules = rules
         self._clocks = clocks
         self._verifier = verifier
+        self._meters = meters
         self._publisher = publisher
-        self._codec = JsonCodec(commands_max=rules.commands_max)
+        self._json = Framer(JsonCodec(commands_max=rules.commands_max))
+        self._protobuf = Framer(ProtobufCodec(commands_max=rules.commands_max))
         self._wheel = Wheel(clocks.now_ms)
         self._sockets: dict[Socket, _Life] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -78,6 +94,7 @@ class Sessions:
             now_ms=clocks.now_ms,
             wall_ms=clocks.wall_ms,
             methods=methods,
+            hub=hub,
             wheel=self._wheel,
             bounds=rules.bounds,
             opened=self._on_opened,
@@ -109,11 +126,14 @@ class Sessions:
     async def drain(self) -> None:
         """Take no more sockets and close those that are open, paced; return when they are gone."""
         self._draining = True
+        rules, jitter = self._rules, self._clocks.jitter
+        for socket in list(self._sockets):
+            socket.warn(retry_after_ms=int(rules.drain_retry_ms * (0.5 + jitter())))
+        pause_s = 1 / max(rules.drain_rate, len(self._sockets) / rules.drain_seconds_max)
         leaving = []
         for socket in list(self._sockets):
-            limit_s = self._rules.drain_seconds_max
-            leaving.append(asyncio.create_task(socket.leave(seconds_max=limit_s)))
-            await asyncio.sleep(1 / self._rules.drain_rate)
+            leaving.append(asyncio.create_task(socket.leave(seconds_max=rules.drain_seconds_max)))
+            await asyncio.sleep(pause_s * (0.5 + jitter()))
         if leaving:
             await asyncio.wait(leaving)
 
@@ -125,27 +145,37 @@ class Sessions:
             metrics.LIMITS_HIT.labels("connections_max").inc()
             await problem.refuse_socket(refusal, scope, receive, send)
             return
-        offered = scope.get("subprotocols", ())
+        subprotocol, framer = self._choose(scope)
         accept: Message = {"type": "websocket.accept"}
-        if SUBPROTOCOL in offered:
-            accept["subprotocol"] = SUBPROTOCOL
+        if subprotocol is not None:
+            accept["subprotocol"] = subprotocol
         await send(accept)
-        await self._serve(receive, send, abort=scope.get("extensions", {}).get(ABORT))
+        line = Line(send, scope.get("extensions", {}).get(WIRE))
+        await self._serve(receive, line, framer, meter=self._meters(scope))
 
-    async def _serve(
-        self, receive: Receive, send: Send, *, abort: Callable[[], None] | None
-    ) -> None:
+    def _choose(self, scope: Any) -> tuple[str | None, Framer]:  # noqa: ANN401 - ASGI
+        """Return the subprotocol to echo, if one is spoken, and what to write with."""
+        offered = scope.get("subprotocols", ())
+        if PROTOBUF in offered:
+            return PROTOBUF, self._protobuf
+        asked = parse_qs(scope.get("query_string", b"").decode("ascii", "replace"))
+        if "protobuf" in asked.get("cf_protocol", []) + asked.get("format", []):
+            return None, self._protobuf
+        return JSON if JSON in offered else None, self._json
+
+    async def _serve(self, receive: Receive, line: Line, framer: Framer, *, meter: Meter) -> None:
         now_ms = self._clocks.now_ms()
         connection_id = ConnectionId(self._clocks.new_id())
         session = Session(
             client=connection_id,
-            codec=self._codec,
-            verify=lambda token, wall_ms: self._verifier.verify(token, now_ms=wall_ms),
+            codec=framer.codec,
+            verify=self._verify,
             manners=self._rules.manners,
+            meter=meter,
             jitter=self._clocks.jitter(),
             now_ms=now_ms,
         )
-        socket = Socket(session, self._keeper, codec=self._codec, send=send, abort=abort)
+        socket = Socket(session, self._keeper, framer=framer, line=line)
         self._sockets[socket] = _Life(connection_id=connection_id, begun_ms=now_ms)
         metrics.CONNECTIONS.inc()
         try:
@@ -153,6 +183,9 @@ class Sessions:
         finally:
             metrics.CONNECTIONS.dec()
             self._on_gone(socket, self._sockets.pop(socket))
+
+    def _verify(self, token: str, wall_ms: int) -> Grant:
+        return self._verifier.verify(token, now_ms=wall_ms)
 
     def _refusal(self) -> Unavailable | None:
         if self._draining:

@@ -4,17 +4,22 @@ Every field reads `MAINSTEM_GATEWAY_<FIELD>` from the environment.
 """
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from analytics.contracts.errors import BadSetting
+from gateway.outbox import Policy as SlowPolicy
+from gateway.settings_access import AccessSettings, check_bursts
+from gateway.settings_registry import RegistrySettings
 
 KEY_BYTES_MIN: Final = 32
 """HS256 wants a key as long as its digest (RFC 7518, section 3.2)."""
 PREFIX: Final = "MAINSTEM_GATEWAY_"
+SECRETS: Final = ("key", "secret", "password", "redis_url")
+"""What is in the name of a setting whose value is never shown."""
 
 
 class Home(BaseSettings):
@@ -28,7 +33,7 @@ class Home(BaseSettings):
     )
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(AccessSettings, RegistrySettings):
     """One gateway process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -58,20 +63,6 @@ class GatewaySettings(BaseSettings):
         "its own; unset shows them at /metrics with a token only.",
     )
 
-    token_key: SecretStr | None = Field(
-        None, description="Secret that signs tokens (HS256), at least 32 bytes of text."
-    )
-    token_key_file: Path | None = Field(
-        None, description="File with that secret; unset takes `token.key` in the data folder."
-    )
-    tokens_cached_max: int = Field(
-        10_000, ge=1, description="Verified tokens remembered until they expire."
-    )
-    origins: tuple[str, ...] = Field(
-        (),
-        description="Browser origins that may call, as JSON list; requests without one always may.",
-    )
-
     body_bytes_max: int = Field(
         8_388_608, ge=1_024, description="Bytes of a request body, also after decompression."
     )
@@ -92,6 +83,18 @@ class GatewaySettings(BaseSettings):
     outbound_bytes_max: int = Field(
         1_048_576, ge=1_024, description="Bytes waiting for a socket before it is closed as slow."
     )
+    outbound_seconds_max: float = Field(
+        10, gt=0, description="Seconds a write may wait for a socket before it counts as slow."
+    )
+    slow_policy: SlowPolicy = Field(
+        SlowPolicy.CLOSE,
+        description="What a slow socket gets: `close` (it recovers), or publications thinned to "
+        "the `latest` of each channel or without the `oldest`, with a notice of what is missing.",
+    )
+    channels_max: int = Field(128, ge=1, le=10_000, description="Channels a socket may be in.")
+    join_seconds_max: float = Field(
+        4, gt=0, description="Seconds a channel has to answer a subscribe."
+    )
     write_seconds_max: float = Field(
         10, gt=0, description="Seconds one write to a socket may take."
     )
@@ -99,6 +102,12 @@ class GatewaySettings(BaseSettings):
     pong_seconds: float = Field(10, gt=0, description="Seconds a socket has to answer a ping.")
     stale_seconds: float = Field(15, gt=0, description="Seconds a socket may stay without a token.")
     drain_rate: int = Field(500, ge=1, description="Sockets closed a second when stopping.")
+    drain_retry_ms: int = Field(
+        1_000,
+        ge=0,
+        le=600_000,
+        description="About when clients are told to come again when the gateway stops.",
+    )
     drain_seconds_max: float = Field(
         10, gt=0, description="Seconds that stopping waits for calls and for the broker, each."
     )
@@ -122,6 +131,11 @@ class GatewaySettings(BaseSettings):
     loop_lag_ms_max: int = Field(
         500, ge=1, description="Event loop lag above which the gateway is not ready."
     )
+
+    @model_validator(mode="after")
+    def _bursts_fit(self) -> Self:
+        check_bursts(self, frame_bytes_max=self.frame_bytes_max, body_bytes_max=self.body_bytes_max)
+        return self
 
 
 def load(**given: object) -> GatewaySettings:
@@ -163,5 +177,8 @@ def _long_enough(key: bytes, where: str) -> bytes:
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"])
-    shown = "" if "key" in field else f" (it is {first['input']!r})"
+    if not field:
+        return str(first["ctx"]["error"]) if "ctx" in first else first["msg"]
+    hidden = any(word in field for word in SECRETS)
+    shown = "" if hidden else f" (it is {first['input']!r})"
     return f"{PREFIX}{field.upper()}: {first['msg'][:1].lower()}{first['msg'][1:]}{shown}"

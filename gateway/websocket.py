@@ -1,85 +1,105 @@
-"""One WebSocket: a reader that always drains, and a writer that is never waited for.
+"""One WebSocket: a reader that always drains, beside a writer that is never waited for.
 
 Commands are handled as they come; what takes time runs beside the reader, at most `calls_max` at
-once, further calls are answered "too many requests". What waits to be written is bounded in bytes
-and each write in time: a peer that reads too slowly is closed, or cut off where it takes no bytes.
+once, further calls are answered "too many requests". Channels are joined for at most
+`join_seconds_max`; while the gateway stops, nothing that takes time is begun any more.
 """
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, assert_never
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, assert_never
 
+import msgspec
 from msgspec import Struct
 
 from gateway import metrics
+from gateway.channels.values import Encoded, Hub, Joined
+from gateway.frames import Framer
 from gateway.methods import Methods
 from gateway.protocol import codes
 from gateway.protocol.codes import Close, Fault
-from gateway.protocol.messages import Codec
-from gateway.protocol.session import Call, Effect, Garbled, Opened, Session, Shut, Write
+from gateway.protocol.effects import (
+    Call,
+    Effect,
+    Enter,
+    Garbled,
+    Leave,
+    Live,
+    Opened,
+    Shut,
+    Write,
+)
+from gateway.protocol.messages import (
+    Called,
+    ClientInfo,
+    Counted,
+    History,
+    MessagePush,
+    Outbound,
+    Presence,
+    PresenceStats,
+    Present,
+    Publish,
+    Published,
+    Result,
+    Rpc,
+    Subscribed,
+)
+from gateway.protocol.session import Session
+from gateway.protocol.subscriptions import Cut
 from gateway.protocol.transitions import Signal, State
 from gateway.wheel import Wheel
+from gateway.writer import Bounds, Line, Message, Spawn, Writer
 
-CLOSE_PAUSE_S: Final = 0.05
-"""Between the last data and a close frame: a client drops what it has not handled by then."""
-JOINED_BYTES_MAX: Final = 65_536
-"""Replies joined in one frame."""
-
-Message = MutableMapping[str, Any]  # ASGI's own type
-Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 
 log = logging.getLogger(__name__)
 
 
-class Bounds(Struct, frozen=True, kw_only=True):
-    """The limits of one socket."""
-
-    calls_max: int
-    outbound_bytes_max: int
-    write_seconds_max: float
-
-
 class Keeper(Struct, frozen=True, kw_only=True):
-    """What sockets share: clocks, methods, and who is told what happens to them."""
+    """What sockets share: clocks, methods, channels, and who is told what happens to them."""
 
     now_ms: Callable[[], int]
     wall_ms: Callable[[], int]
     methods: Methods
+    hub: Hub
     wheel: Wheel
     bounds: Bounds
     opened: Callable[["Socket", Opened], None]
     garbled: Callable[[Garbled], None]
-    spawn: Callable[[Awaitable[None]], "asyncio.Task[None]"]
+    spawn: Spawn
 
 
 class Socket:
     """See the module; `run` is the whole life of an accepted socket."""
 
-    def __init__(
-        self,
-        session: Session,
-        keeper: Keeper,
-        *,
-        codec: Codec,
-        send: Send,
-        abort: Callable[[], None] | None,
-    ) -> None:
+    __slots__ = (
+        "_calls", "_keeper", "_leaving", "_text", "_writer", "frames", "peer_code", "session",
+    )  # fmt: skip
+
+    def __init__(self, session: Session, keeper: Keeper, *, framer: Framer, line: Line) -> None:
         self.session = session
         self.frames = 0
         self.peer_code = 1006
         self._keeper = keeper
-        self._codec = codec
-        self._send = send
-        self._abort = abort
-        self._outbox: deque[bytes] = deque()
-        self._outbox_bytes = 0
-        self._writer: asyncio.Task[None] | None = None
-        self._calls: set[asyncio.Task[None]] = set()
-        self._close: Close | None = None
+        self._text = framer.codec.text
+        self._calls: set[asyncio.Task[None]] | None = None
         self._leaving = False
+        self._writer = Writer(
+            line,
+            framer,
+            keeper.bounds,
+            now_ms=keeper.now_ms,
+            spawn=keeper.spawn,
+            slow=self._on_slow,
+        )
+
+    @property
+    def who(self) -> ClientInfo:
+        """Who the client is, for others in a channel."""
+        grant = self.session.grant
+        return ClientInfo(user="" if grant is None else grant.user, client=self.session.client)
 
     async def run(self, receive: Receive) -> None:
         """Read until the peer or we close."""
@@ -93,14 +113,32 @@ class Socket:
                 self._take(message)
         finally:
             self.session.happen(Signal.LOST)
+            self._keeper.hub.leave_all(self)
             self._keeper.wheel.forget(self)
-            self._drop_outbox()
-            if self._writer is not None and self._close is None:
-                self._writer.cancel()
+            self._writer.stop()
 
     def tick(self, *, now_ms: int) -> None:
         """Do what has become due: a ping, a close."""
         self._apply(self.session.tick(now_ms=now_ms))
+
+    def deliver(self, channel: str, event: Encoded) -> None:
+        """Take one publication of a channel."""
+        if self.session.state is not State.CLOSED:
+            self._writer.deliver(channel, event)
+
+    def cut(self, channel: str, code: int, reason: str) -> None:
+        """Take notice that a channel let this socket go."""
+        self._apply(self.session.cut(Cut(channel, code, reason)))
+
+    def end(self, close: Close) -> None:
+        """Close the socket because somebody who may wants it."""
+        self._apply(self.session.order(close))
+
+    def warn(self, *, retry_after_ms: int) -> None:
+        """Tell the client that the gateway stops, and when to come again."""
+        if self.session.state in {State.ACTIVE, State.WAITING}:
+            told = {"type": "draining", "retry_after_ms": retry_after_ms}
+            self._writer.write([MessagePush(msgspec.json.encode(told))])
 
     async def leave(self, *, seconds_max: float) -> None:
         """Answer the calls that run, take no more, then close because the gateway stops."""
@@ -108,38 +146,58 @@ class Socket:
         if self._calls:
             await asyncio.wait(self._calls, timeout=seconds_max)
         self._apply(self.session.happen(Signal.DRAINED))
-        if self._writer is not None:
-            await asyncio.wait({self._writer})
+        await self._writer.finished()
 
     def _take(self, message: Message) -> None:
         if self.session.state is State.CLOSED:
             return
         self.frames += 1
         metrics.FRAMES.inc()
-        text = message.get("text")
-        if text is None:
+        frame = message.get("text") if self._text else message.get("bytes")
+        if frame is None:
             self._apply(self.session.happen(Signal.OTHER_CODEC))
             return
-        frame = text.encode("utf-8", "replace")
+        data = frame.encode("utf-8", "replace") if isinstance(frame, str) else bytes(frame)
         keeper = self._keeper
-        self._apply(self.session.receive(frame, now_ms=keeper.now_ms(), wall_ms=keeper.wall_ms()))
+        self._apply(self.session.receive(data, now_ms=keeper.now_ms(), wall_ms=keeper.wall_ms()))
 
     def _apply(self, effects: list[Effect]) -> None:
+        writes: list[Outbound] = []
         for effect in effects:
-            match effect:
-                case Write():
-                    self._push(self._codec.encode(effect.outbound))
-                case Shut():
-                    self._shut(effect.close)
-                case Call():
-                    self._call(effect)
-                case Opened():
-                    self._keeper.opened(self, effect)
-                case Garbled():
-                    self._keeper.garbled(effect)
-                case _:
-                    assert_never(effect)
+            if isinstance(effect, Write):
+                writes.append(effect.outbound)
+                continue
+            if writes:
+                self._writer.write(writes)
+                writes = []
+            self._carry_out(effect)
+        if writes:
+            self._writer.write(writes)
         self._plan()
+
+    def _carry_out(self, effect: Shut | Opened | Call | Enter | Live | Leave | Garbled) -> None:
+        keeper = self._keeper
+        match effect:
+            case Call():
+                self._call(effect)
+            case Enter():
+                self._run(self._enter(effect))
+            case Live():
+                keeper.hub.live(self, effect.channel)
+            case Leave():
+                keeper.hub.leave(self, effect.channel)
+            case Shut():
+                self._shut(effect.close)
+            case Opened():
+                keeper.opened(self, effect)
+            case Garbled():
+                keeper.garbled(effect)
+            case _:
+                assert_never(effect)
+
+    def _shut(self, close: Close) -> None:
+        self._keeper.hub.leave_all(self)
+        self._writer.close(close)
 
     def _plan(self) -> None:
         if self.session.state is State.CLOSED:
@@ -148,89 +206,93 @@ class Socket:
             self._keeper.wheel.plan(self, self.session.due_ms)
 
     def _call(self, call: Call) -> None:
-        if self._leaving or len(self._calls) >= self._keeper.bounds.calls_max:
+        busy = self._calls is not None and len(self._calls) >= self._keeper.bounds.calls_max
+        if self._leaving or busy:
             metrics.LIMITS_HIT.labels("calls_max").inc()
             self._apply(self.session.answered(call.id, codes.TOO_MANY_CALLS))
             return
-        method = self._keeper.methods.get(call.method)
-        if method is None:
-            self._apply(self.session.answered(call.id, codes.METHOD_NOT_FOUND))
-            return
-        task = self._keeper.spawn(self._answer(call, method(call.grant, call.data)))
+        self._run(self._answer(call))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._calls is None:
+            self._calls = set()
+        task = self._keeper.spawn(work)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
 
-    async def _answer(self, call: Call, working: Awaitable[bytes | Fault]) -> None:
+    async def _answer(self, call: Call) -> None:
         try:
-            answer = await working
+            answer = await self._ask(call)
         except Exception:
-            log.exception("a call failed unexpectedly", extra={"method": call.method})
+            log.exception("a call failed unexpectedly", extra={"kind": type(call.request).__name__})
             answer = codes.INTERNAL
         metrics.CALLS.labels("fault" if isinstance(answer, Fault) else "done").inc()
         self._apply(self.session.answered(call.id, answer))
 
-    def _push(self, data: bytes) -> None:
-        if self._outbox_bytes + len(data) > self._keeper.bounds.outbound_bytes_max:
-            metrics.LIMITS_HIT.labels("outbound_bytes_max").inc()
-            self._drop_outbox()
-            self._apply(self.session.happen(Signal.BACKED_UP))
-            return
-        self._outbox.append(data)
-        self._outbox_bytes += len(data)
-        metrics.OUTBOUND_BYTES.inc(len(data))
-        self._wake()
+    async def _ask(self, call: Call) -> Result | Fault:
+        request, grant, hub = call.request, call.grant, self._keeper.hub
+        match request:
+            case Rpc():
+                method = self._keeper.methods.get(request.method)
+                if method is None:
+                    return codes.METHOD_NOT_FOUND
+                said = await method(grant, request.data)
+                return said if isinstance(said, Fault) else Called(said)
+            case Publish():
+                fault = await hub.publish(request.channel, request.data, grant=grant, info=self.who)
+                return Published() if fault is None else fault
+            case History():
+                return await hub.history(
+                    request.channel,
+                    grant=grant,
+                    limit=request.limit,
+                    since=request.since,
+                    reverse=request.reverse,
+                )
+            case Presence() | PresenceStats():
+                there = await hub.presence(request.channel, grant=grant)
+                if isinstance(there, Fault):
+                    return there
+                if isinstance(request, Presence):
+                    return Present(there.clients)
+                return Counted(clients=len(there.clients), users=there.users)
+            case _:
+                assert_never(request)
 
-    def _drop_outbox(self) -> None:
-        metrics.OUTBOUND_BYTES.dec(self._outbox_bytes)
-        self._outbox.clear()
-        self._outbox_bytes = 0
+    async def _enter(self, enter: Enter) -> None:
+        result = await self._join(enter)
+        keeper = self._keeper
+        now_ms, wall_ms = keeper.now_ms(), keeper.wall_ms()
+        self._apply(self.session.joined(enter.channel, result, now_ms=now_ms, wall_ms=wall_ms))
 
-    def _shut(self, close: Close) -> None:
-        self._close = close
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._writer is None or self._writer.done():
-            self._writer = self._keeper.spawn(self._write())
-
-    async def _write(self) -> None:
-        limit_s = self._keeper.bounds.write_seconds_max
+    async def _join(self, enter: Enter) -> Subscribed | Fault:
+        hub = self._keeper.hub
         try:
-            while self._outbox:
-                frame = self._next_frame()
-                async with asyncio.timeout(limit_s):
-                    await self._send({"type": "websocket.send", "text": frame.decode()})
-                if not self._outbox and self._close is not None:
-                    await asyncio.sleep(CLOSE_PAUSE_S)
-            if self._close is not None:
-                await self._send_close(self._close, limit_s)
+            async with asyncio.timeout(self._keeper.bounds.join_seconds_max):
+                joined = await hub.join(
+                    self, enter.channel, grant=enter.grant, since=enter.since, tags=enter.tags
+                )
         except TimeoutError:
-            self._cut_off()
-        except OSError:
-            self._drop_outbox()
+            metrics.LIMITS_HIT.labels("join_seconds_max").inc()
+            hub.leave(self, enter.channel)
+            return codes.INTERNAL
+        except Exception:
+            log.exception("a channel could not be joined", extra={"channel": enter.channel})
+            hub.leave(self, enter.channel)
+            return codes.INTERNAL
+        return _subscribed(joined) if isinstance(joined, Joined) else joined
 
-    async def _send_close(self, close: Close, limit_s: float) -> None:
-        async with asyncio.timeout(limit_s):
-            await self._send(
-                {"type": "websocket.close", "code": close.code, "reason": close.reason}
-            )
-
-    def _next_frame(self) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        while self._outbox and (not parts or size + len(self._outbox[0]) < JOINED_BYTES_MAX):
-            parts.append(self._outbox.popleft())
-            size += len(parts[-1])
-        self._outbox_bytes -= size
-        metrics.OUTBOUND_BYTES.dec(size)
-        return self._codec.join(parts)
-
-    def _cut_off(self) -> None:
-        """Drop a peer that takes no bytes: not even a close frame would leave."""
-        metrics.LIMITS_HIT.labels("write_seconds_max").inc()
-        self._drop_outbox()
+    def _on_slow(self) -> None:
         if self.session.state is not State.CLOSED:
-            self.session.happen(Signal.BACKED_UP)
-        self._keeper.wheel.forget(self)
-        if self._abort is not None:
-            self._abort()
+            self._apply(self.session.happen(Signal.BACKED_UP))
+
+
+def _subscribed(joined: Joined) -> Subscribed:
+    return Subscribed(
+        recoverable=joined.recoverable,
+        epoch=joined.epoch,
+        offset=joined.offset,
+        was_recovering=joined.was_recovering,
+        recovered=joined.recovered,
+        publications=joined.publications,
+    )

@@ -5,7 +5,6 @@ has the meaning the protocol gives it; what a client left out has the value that
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -119,25 +118,6 @@ class PresenceStats(Struct, frozen=True):
     channel: str
 
 
-class Unserved(StrEnum):
-    """Commands of the protocol that this gateway knows and does not serve."""
-
-    SUBSCRIBE = "subscribe"
-    PUBLISH = "publish"
-    PRESENCE = "presence"
-    PRESENCE_STATS = "presence_stats"
-    HISTORY = "history"
-    PING = "ping"
-    SUB_REFRESH = "sub_refresh"
-
-
-class Other(Struct, frozen=True):
-    """A command that is known and not served; `channel` where it names one."""
-
-    kind: Unserved
-    channel: str
-
-
 class ClientPing(Struct, frozen=True):
     """A ping by the client, which no client sends and the protocol's server does not serve."""
 
@@ -151,7 +131,7 @@ class Pong(Struct, frozen=True):
 
 
 OnChannel = Subscribe | Unsubscribe | SubRefresh | Publish | History | Presence | PresenceStats
-Request = Connect | Rpc | Refresh | Unsubscribe | Other | Message | Pong
+Request = Connect | Rpc | Refresh | OnChannel | ClientPing | Message | Pong
 
 
 class Command(Struct, frozen=True):
@@ -251,7 +231,18 @@ class Counted(Struct, frozen=True, kw_only=True, tag="presence_stats"):
     users: int
 
 
-Result = Connected | Called | Refreshed | Unsubscribed
+Result = (
+    Connected
+    | Called
+    | Refreshed
+    | SubRefreshed
+    | Subscribed
+    | Unsubscribed
+    | Published
+    | Past
+    | Present
+    | Counted
+)
 
 
 class Reply(Struct, frozen=True):
@@ -324,11 +315,16 @@ Push = (
     | MessagePush
     | DisconnectPush
 )
-Outbound = Reply | Ping
+Outbound = Reply | Ping | Push
 
 
 class Codec(Protocol):
     """How commands and replies look on the wire."""
+
+    @property
+    def text(self) -> bool:
+        """Whether frames are text."""
+        ...
 
     def decode(self, frame: bytes) -> Iterator[Command]:
         """Yield the frame's commands in order; raise `BadFrame` where it stops being one."""

@@ -19,6 +19,8 @@ class State(StrEnum):
 
     CONNECTING = "connecting"
     """The socket is open, nobody has shown a token."""
+    OPENING = "opening"
+    """The token is good; the channels it puts the client in have not all answered."""
     DENIED = "denied"
     """A connect was answered with an error; the client has to come again."""
     ACTIVE = "active"
@@ -31,8 +33,12 @@ class Signal(StrEnum):
     """What can happen to a connection."""
 
     CONNECT_GOOD = "connect with a good token"
+    CONNECT_JOINING = "connect with a good token that puts the client in channels"
     CONNECT_DENIED = "connect without a token, or with one that ran out"
     CONNECT_FORGED = "connect with a token that is not ours"
+    JOINED = "the channels have answered"
+    NOT_JOINED = "a channel cannot answer"
+    HELD = "a command while channels have not answered"
     ASKED = "a command that wants a reply"
     PONGED = "a pong"
     SENT = "a message that wants no reply"
@@ -40,6 +46,10 @@ class Signal(StrEnum):
     REFRESH_LATE = "refresh with a token that ran out"
     REFRESH_FORGED = "refresh with a token that is not ours, or somebody else's"
     REFRESH_UNASKED = "refresh of a token that never runs out, or with none"
+    MISUSED = "a channel's token for another channel, user or tenant"
+    STATE_SHORT = "a channel the server put the client in has a gap"
+    STATE_GONE = "a channel the server put the client in began anew"
+    FLOODED = "more than a client may send"
     MALFORMED = "a frame that is no command"
     OTHER_CODEC = "a frame in another encoding"
     PING_DUE = "time for a ping"
@@ -47,6 +57,7 @@ class Signal(StrEnum):
     STALE = "no token in time"
     EXPIRED = "the token ran out"
     DRAINED = "the gateway stops"
+    ORDERED = "somebody who may wants it closed"
     BACKED_UP = "the peer reads too slowly"
     LOST = "the socket is gone"
 
@@ -58,11 +69,15 @@ class Step(Struct, frozen=True):
     close: Close | None = None
 
 
-PEER_SIGNALS: Final = frozenset(Signal) - {
-    Signal.PING_DUE, Signal.PONG_LATE, Signal.STALE, Signal.EXPIRED, Signal.DRAINED,
-    Signal.BACKED_UP, Signal.LOST,
-}  # fmt: skip
-"""What a peer can cause at any time, by what it sends."""
+PEER_SIGNALS: Final = frozenset(
+    {
+        Signal.CONNECT_GOOD, Signal.CONNECT_JOINING, Signal.CONNECT_DENIED,
+        Signal.CONNECT_FORGED, Signal.ASKED, Signal.PONGED, Signal.SENT, Signal.REFRESH_GOOD,
+        Signal.REFRESH_LATE, Signal.REFRESH_FORGED, Signal.REFRESH_UNASKED, Signal.FLOODED,
+        Signal.MALFORMED, Signal.OTHER_CODEC,
+    }
+)  # fmt: skip
+"""What a peer can cause at any time, by what it sends; while opening, all of it is held."""
 
 
 def _end(close: Close | None = None) -> Step:
@@ -72,7 +87,9 @@ def _end(close: Close | None = None) -> Step:
 _ALWAYS: Final = {
     Signal.MALFORMED: _end(codes.BAD_REQUEST),
     Signal.OTHER_CODEC: _end(codes.INAPPROPRIATE_PROTOCOL),
+    Signal.FLOODED: _end(codes.TOO_MANY_REQUESTS),
     Signal.DRAINED: _end(codes.SHUTDOWN),
+    Signal.ORDERED: _end(),
     Signal.BACKED_UP: _end(codes.SLOW),
     Signal.LOST: _end(),
 }
@@ -90,8 +107,12 @@ _UNKNOWN: Final = {
 _KNOWN: Final = {
     **_ALWAYS,
     Signal.CONNECT_GOOD: _end(codes.BAD_REQUEST),
+    Signal.CONNECT_JOINING: _end(codes.BAD_REQUEST),
     Signal.CONNECT_DENIED: _end(codes.BAD_REQUEST),
     Signal.CONNECT_FORGED: _end(codes.BAD_REQUEST),
+    Signal.MISUSED: _end(codes.INVALID_TOKEN),
+    Signal.STATE_SHORT: _end(codes.INSUFFICIENT_STATE),
+    Signal.STATE_GONE: _end(codes.STATE_INVALIDATED),
     Signal.SENT: _end(codes.NOT_AVAILABLE),
     Signal.REFRESH_LATE: _end(codes.EXPIRED),
     Signal.REFRESH_FORGED: _end(codes.INVALID_TOKEN),
@@ -102,12 +123,21 @@ TRANSITIONS: Final[dict[State, dict[Signal, Step]]] = {
     State.CONNECTING: {
         **_UNKNOWN,
         Signal.CONNECT_GOOD: Step(State.ACTIVE),
+        Signal.CONNECT_JOINING: Step(State.OPENING),
         Signal.CONNECT_DENIED: Step(State.DENIED),
         Signal.CONNECT_FORGED: _end(codes.INVALID_TOKEN),
+    },
+    State.OPENING: {
+        **_ALWAYS,
+        Signal.HELD: Step(State.OPENING),
+        Signal.STALE: _end(codes.STALE),
+        Signal.JOINED: Step(State.ACTIVE),
+        Signal.NOT_JOINED: Step(State.DENIED),
     },
     State.DENIED: {
         **_UNKNOWN,
         Signal.CONNECT_GOOD: _end(codes.BAD_REQUEST),
+        Signal.CONNECT_JOINING: _end(codes.BAD_REQUEST),
         Signal.CONNECT_DENIED: _end(codes.BAD_REQUEST),
         Signal.CONNECT_FORGED: _end(codes.BAD_REQUEST),
     },

@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 
 from gateway.auth import Verifier
 from gateway.protocol.codec_json import JsonCodec
+from gateway.protocol.effects import Call, Effect, Shut, Write
 from gateway.protocol.messages import Reply
-from gateway.protocol.session import Call, Effect, Manners, Session, Shut, Write
+from gateway.protocol.session import Manners, Session
 from gateway.protocol.transitions import State
+from gateway.rates_meter import Unmetered
 from tests.support.gateway import KEY, NOW_MS, token
 
 KINDS = (
@@ -46,6 +48,7 @@ def _session() -> Session:
         codec=CODEC,
         verify=lambda text, wall_ms: VERIFIER.verify(text, now_ms=wall_ms),
         manners=MANNERS,
+        meter=Unmetered(),
         jitter=0.0,
         now_ms=0,
     )

@@ -5,7 +5,7 @@ import pytest
 from gateway.protocol import codes
 from gateway.protocol.transitions import PEER_SIGNALS, TRANSITIONS, Signal, State
 
-OPEN = [state for state in State if state is not State.CLOSED]
+OPEN = [state for state in State if state not in {State.CLOSED, State.OPENING}]
 
 
 @pytest.mark.parametrize("state", OPEN)
@@ -14,6 +14,15 @@ def test_whatever_a_peer_sends_has_an_answer(state: State, signal: Signal) -> No
     step = TRANSITIONS[state][signal]
 
     assert (step.state is State.CLOSED) == (step.close is not None)
+
+
+def test_while_channels_answer_a_command_is_held_and_only_a_bad_frame_ends_it() -> None:
+    row = TRANSITIONS[State.OPENING]
+
+    assert row[Signal.HELD].state is State.OPENING
+    assert {signal for signal in PEER_SIGNALS if signal in row} == {
+        Signal.MALFORMED, Signal.OTHER_CODEC, Signal.FLOODED,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("signal", sorted(Signal))
@@ -31,7 +40,13 @@ def test_only_a_good_token_makes_a_connection_active() -> None:
         if step.state is State.ACTIVE and state not in {State.ACTIVE, State.WAITING}
     }
 
-    assert ways == {(State.CONNECTING, Signal.CONNECT_GOOD)}
+    assert ways == {
+        (State.CONNECTING, Signal.CONNECT_GOOD),
+        (State.OPENING, Signal.JOINED),
+    }
+    assert [state for state, row in TRANSITIONS.items() if Signal.CONNECT_JOINING in row] == [
+        State.CONNECTING, State.DENIED, State.ACTIVE, State.WAITING, State.CLOSED,
+    ]  # fmt: skip
 
 
 def test_every_state_is_reached_from_the_first() -> None:

@@ -2,99 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from analytics.contracts import events, topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened
-from gateway.app import Gateway
-from gateway.sessions import ABORT, PATH
-from tests.support.gateway import WAIT_S, Clock, gateway, token, until
+from tests.support.gateway import Clock, gateway, token, until
+from tests.support.peer import Peer, connected
 from tests.support.publisher_memory import MemoryPublisher
 
 STARTED = {"type": "session.started", "id": "e1", "session_id": "s1", "at_ms": 1}
-
-
-class Peer:
-    """The other side of a socket, at the level of ASGI."""
-
-    def __init__(self) -> None:
-        self.sent: list[dict[str, Any]] = []
-        self.aborted = False
-        self.reads = True
-        self._news = asyncio.Condition()
-        self._incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._incoming.put_nowait({"type": "websocket.connect"})
-
-    async def receive(self) -> dict[str, Any]:
-        return await self._incoming.get()
-
-    async def send(self, message: dict[str, Any]) -> None:
-        if not self.reads:
-            await asyncio.Event().wait()
-        self.sent.append(message)
-        if message["type"] in {"websocket.close", "websocket.http.response.body"}:
-            self.leave(1000)
-        async with self._news:
-            self._news.notify_all()
-
-    def say(self, *commands: dict[str, Any]) -> None:
-        text = "\n".join(json.dumps(command) for command in commands)
-        self._incoming.put_nowait({"type": "websocket.receive", "text": text})
-
-    def say_bytes(self, data: bytes) -> None:
-        self._incoming.put_nowait({"type": "websocket.receive", "bytes": data})
-
-    def leave(self, code: int = 1001) -> None:
-        self._incoming.put_nowait({"type": "websocket.disconnect", "code": code})
-
-    def abort(self) -> None:
-        self.aborted = True
-        self.leave(1006)
-
-    @property
-    def replies(self) -> list[Any]:
-        return [
-            json.loads(line)
-            for message in self.sent
-            if message["type"] == "websocket.send"
-            for line in message["text"].split("\n")
-        ]
-
-    @property
-    def closed_with(self) -> int | None:
-        codes = [one["code"] for one in self.sent if one["type"] == "websocket.close"]
-        return codes[0] if codes else None
-
-    async def until(self, done: Callable[[], object]) -> None:
-        async with asyncio.timeout(WAIT_S), self._news:
-            await self._news.wait_for(lambda: bool(done()))
-
-
-@asynccontextmanager
-async def _connected(
-    under_test: Gateway, *, subprotocols: tuple[str, ...] = (), origin: str = ""
-) -> AsyncIterator[Peer]:
-    peer = Peer()
-    scope = {
-        "type": "websocket",
-        "path": PATH,
-        "headers": [(b"origin", origin.encode())] if origin else [],
-        "query_string": b"",
-        "subprotocols": list(subprotocols),
-        "extensions": {"websocket.http.response": {}, ABORT: peer.abort},
-    }
-    serving = asyncio.ensure_future(under_test.asgi(scope, peer.receive, peer.send))  # type: ignore[arg-type]  # ASGI's types are looser
-    try:
-        yield peer
-    finally:
-        peer.leave()
-        async with asyncio.timeout(WAIT_S):
-            await serving
-            await under_test.sessions.stop()
 
 
 @pytest.fixture
@@ -112,7 +30,7 @@ async def test_a_call_is_answered_once_its_events_are_acknowledged(
 ) -> None:
     publisher.hold()
 
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         await _hello(peer)
         peer.say({"id": 2, "rpc": {"method": "events.publish", "data": STARTED}})
         peer.say({"id": 3, "rpc": {"method": "nothing.such", "data": 1}})
@@ -138,7 +56,7 @@ async def test_a_call_is_answered_once_its_events_are_acknowledged(
 async def test_a_call_may_carry_many_events(
     publisher: MemoryPublisher, data: Any, results: list[str]
 ) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         await _hello(peer)
         peer.say({"id": 2, "rpc": {"method": "events.publish", "data": data}})
         await peer.until(lambda: len(peer.replies) == 2)
@@ -148,7 +66,7 @@ async def test_a_call_may_carry_many_events(
 
 
 async def test_data_that_holds_no_events_is_a_bad_request(publisher: MemoryPublisher) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         await _hello(peer)
         peer.say({"id": 2, "rpc": {"method": "events.publish", "data": "x"}})
         await peer.until(lambda: len(peer.replies) == 2)
@@ -159,7 +77,7 @@ async def test_data_that_holds_no_events_is_a_bad_request(publisher: MemoryPubli
 async def test_a_token_without_the_scope_may_connect_and_not_publish(
     publisher: MemoryPublisher,
 ) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         peer.say({"id": 1, "connect": {"token": token(scopes=())}})
         peer.say({"id": 2, "rpc": {"method": "events.publish", "data": STARTED}})
         await peer.until(lambda: len(peer.replies) == 2)
@@ -173,7 +91,7 @@ async def test_a_connection_tells_when_it_opened_and_why_it_closed(
 ) -> None:
     clock = Clock()
 
-    async with _connected(gateway(publisher, clock)) as peer:
+    async with connected(gateway(publisher, clock)) as peer:
         await _hello(peer, name="python", version="2")
         clock.now_ms += 1_500
         peer.say({"send": {"data": 1}})
@@ -191,7 +109,7 @@ async def test_a_connection_tells_when_it_opened_and_why_it_closed(
 async def test_a_socket_nobody_showed_a_token_on_leaves_no_event(
     publisher: MemoryPublisher,
 ) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         peer.say({"id": 1, "rpc": {"method": "events.publish", "data": STARTED}})
         await peer.until(lambda: peer.closed_with)
 
@@ -202,7 +120,7 @@ async def test_a_socket_nobody_showed_a_token_on_leaves_no_event(
 async def test_garbage_from_a_known_client_is_buried_and_closes_the_socket(
     publisher: MemoryPublisher,
 ) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         await _hello(peer)
         peer.say({"id": 5})
         await peer.until(lambda: peer.closed_with)
@@ -212,7 +130,7 @@ async def test_garbage_from_a_known_client_is_buried_and_closes_the_socket(
 
 
 async def test_a_frame_in_another_encoding_is_refused_for_good(publisher: MemoryPublisher) -> None:
-    async with _connected(gateway(publisher)) as peer:
+    async with connected(gateway(publisher)) as peer:
         await _hello(peer)
         peer.say_bytes(b"\x00")
         await peer.until(lambda: peer.closed_with)
@@ -227,7 +145,7 @@ async def test_a_frame_in_another_encoding_is_refused_for_good(publisher: Memory
 async def test_only_the_subprotocol_that_is_spoken_is_echoed(
     publisher: MemoryPublisher, offered: tuple[str, ...], chosen: str | None
 ) -> None:
-    async with _connected(gateway(publisher), subprotocols=offered) as peer:
+    async with connected(gateway(publisher), subprotocols=offered) as peer:
         await peer.until(lambda: peer.sent)
 
     assert peer.sent[0].get("subprotocol") == chosen
@@ -237,7 +155,7 @@ async def test_only_the_subprotocol_that_is_spoken_is_echoed(
 async def test_calls_past_the_limit_are_answered_at_once(publisher: MemoryPublisher) -> None:
     publisher.hold()
 
-    async with _connected(gateway(publisher, calls_max=2)) as peer:
+    async with connected(gateway(publisher, calls_max=2)) as peer:
         await _hello(peer)
         for number in range(2, 5):
             event = {**STARTED, "id": f"e{number}"}
@@ -253,9 +171,9 @@ async def test_calls_past_the_limit_are_answered_at_once(publisher: MemoryPublis
 
 @pytest.mark.requirement("limits-have-names")
 async def test_a_peer_that_takes_no_bytes_is_cut_off(publisher: MemoryPublisher) -> None:
-    async with _connected(gateway(publisher, write_seconds_max=0.05)) as peer:
+    async with connected(gateway(publisher, write_seconds_max=0.05)) as peer:
         await _hello(peer)
-        peer.reads = False
+        peer.stop_reading()
         peer.say({"id": 2, "rpc": {"method": "nothing.such"}})
         await until(lambda: peer.aborted)
 
@@ -266,10 +184,14 @@ async def test_a_peer_that_takes_no_bytes_is_cut_off(publisher: MemoryPublisher)
 
 @pytest.mark.requirement("limits-have-names")
 async def test_a_peer_that_reads_too_slowly_is_closed_as_slow(publisher: MemoryPublisher) -> None:
-    async with _connected(gateway(publisher, outbound_bytes_max=1_024)) as peer:
+    under_test = gateway(publisher, outbound_bytes_max=1_024)
+    async with connected(under_test) as peer:
         await _hello(peer)
-        many = [{"id": number, "rpc": {"method": "nothing.such"}} for number in range(2, 100)]
+        peer.stop_reading()
+        many = [{"id": number, "unsubscribe": {"channel": "x"}} for number in range(2, 60)]
         peer.say(*many)
+        await until(lambda: not peer.unheard)
+        peer.read_again()
         await peer.until(lambda: peer.closed_with)
 
     assert peer.closed_with == 3008
@@ -281,9 +203,9 @@ async def test_sockets_past_the_limit_are_refused_before_they_are_accepted(
 ) -> None:
     under_test = gateway(publisher, connections_max=1)
 
-    async with _connected(under_test) as first:
+    async with connected(under_test) as first:
         await _hello(first)
-        async with _connected(under_test) as second:
+        async with connected(under_test) as second:
             await second.until(lambda: len(second.sent) == 2)
 
     start, body = second.sent
@@ -298,9 +220,9 @@ async def test_a_socket_from_a_page_that_is_not_allowed_is_refused(
 ) -> None:
     under_test = gateway(publisher, origins=("https://ours.example",))
 
-    async with _connected(under_test, origin="https://evil.example") as refused:
+    async with connected(under_test, origin="https://evil.example") as refused:
         await refused.until(lambda: refused.sent)
-    async with _connected(under_test, origin="https://ours.example") as accepted:
+    async with connected(under_test, origin="https://ours.example") as accepted:
         await accepted.until(lambda: accepted.sent)
 
     assert refused.sent[0]["status"] == 403
@@ -312,19 +234,21 @@ async def test_a_drain_answers_running_calls_before_it_closes(publisher: MemoryP
     under_test = gateway(publisher)
     publisher.hold()
 
-    async with _connected(under_test) as peer:
+    async with connected(under_test) as peer:
         await _hello(peer)
         peer.say({"id": 2, "rpc": {"method": "events.publish", "data": STARTED}})
         await until(lambda: publisher.waiting)
         draining = asyncio.create_task(under_test.sessions.drain())
         await until(lambda: under_test.sessions.draining)
         peer.say({"id": 3, "rpc": {"method": "events.publish", "data": STARTED}})
-        await peer.until(lambda: len(peer.replies) == 2)
+        await peer.until(lambda: len(peer.replies) == 3)
         publisher.acknowledge_all()
         await draining
 
-    assert peer.replies[1]["error"]["code"] == 111
-    assert peer.replies[2]["id"] == 2
+    notice, refused, answered = peer.replies[1:]
+    assert notice == {"push": {"message": {"data": {"type": "draining", "retry_after_ms": 1_000}}}}
+    assert refused["error"]["code"] == 111
+    assert answered["id"] == 2
     assert peer.closed_with == 3001
 
 
@@ -333,7 +257,7 @@ async def test_pings_go_out_by_the_clock_of_all_sockets(publisher: MemoryPublish
     under_test = gateway(publisher, clock)
     under_test.sessions.start()
 
-    async with _connected(under_test) as peer:
+    async with connected(under_test) as peer:
         await _hello(peer)
         clock.now_ms += 19_000
         await peer.until(lambda: len(peer.replies) == 2)

@@ -1,0 +1,132 @@
+"""What waits to be written to one socket: in order, bounded in bytes and in age.
+
+Replies are never dropped. Publications are, where the policy says so: `oldest` drops those that
+wait longest, `latest` keeps the last of each channel. For every channel that lost some, a notice
+takes the place of what is missing, so that no client mistakes a thinned stream for a whole one.
+Policy `close` drops nothing: its client is closed as slow, comes again and recovers.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+Notice = Callable[[str, int], bytes]
+"""Makes the notice that a channel lost this many publications."""
+NOTICE_BYTES: Final = 512
+"""What a notice is counted as before it is made; a channel's name has at most 255 characters."""
+
+
+class Policy(StrEnum):
+    """What becomes of a peer that reads too slowly."""
+
+    CLOSE = "close"
+    LATEST = "latest"
+    OLDEST = "oldest"
+
+
+class Outbox:
+    """See the module; `put` says whether what waits is within its bounds."""
+
+    __slots__ = ("_bytes_max", "_items", "_ms_max", "_policy", "bytes_waiting", "dropped")
+
+    def __init__(self, *, bytes_max: int, ms_max: int, policy: Policy) -> None:
+        self.bytes_waiting = 0
+        self.dropped = 0
+        self._bytes_max = bytes_max
+        self._ms_max = ms_max
+        self._policy = policy
+        self._items: deque[_Item] = deque()
+
+    def __len__(self) -> int:
+        """Return how many writes wait."""
+        return len(self._items)
+
+    def put(self, data: bytes, *, now_ms: int, channel: str = "") -> bool:
+        """Add a write, a publication if it names a channel; return whether all is in bounds."""
+        self._items.append(_Item(data, channel, now_ms))
+        self.bytes_waiting += len(data)
+        return self._fits(now_ms) or (self._policy is not Policy.CLOSE and self._thin(now_ms))
+
+    def take(self, *, bytes_max: int, notice: Notice) -> list[bytes]:
+        """Return the writes that come next, at least one and about `bytes_max` together."""
+        taken: list[bytes] = []
+        size = 0
+        while self._items and (not taken or size + len(self._items[0].data) < bytes_max):
+            item = self._items.popleft()
+            self.bytes_waiting -= item.size
+            taken.append(notice(item.channel, item.missing) if item.missing else item.data)
+            size += len(taken[-1])
+        return taken
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._items.clear()
+        self.bytes_waiting = 0
+
+    def _fits(self, now_ms: int) -> bool:
+        oldest_ms = self._items[0].at_ms if self._items else now_ms
+        return self.bytes_waiting <= self._bytes_max and now_ms - oldest_ms <= self._ms_max
+
+    def _thin(self, now_ms: int) -> bool:
+        """Drop publications as the policy says; return whether that was enough."""
+        if self._policy is Policy.LATEST:
+            self._keep_latest()
+        else:
+            self._drop_oldest(now_ms)
+        return self._fits(now_ms)
+
+    def _keep_latest(self) -> None:
+        """Put the last publication of each channel after a notice of what was before it."""
+        counts: dict[str, int] = {}
+        for item in self._items:
+            if item.channel:
+                counts[item.channel] = counts.get(item.channel, 0) + max(item.missing, 1)
+        last = {item.channel: item for item in self._items if item.channel and not item.missing}
+        kept: list[_Item] = []
+        for item in self._items:
+            if not item.channel:
+                kept.append(item)
+            elif last.get(item.channel) is item:
+                if counts[item.channel] > 1:
+                    kept.append(_Item(b"", item.channel, item.at_ms, counts[item.channel] - 1))
+                kept.append(item)
+        self._replace(kept)
+
+    def _drop_oldest(self, now_ms: int) -> None:
+        """Drop publications from the front until half of both bounds is free again."""
+        excess = self.bytes_waiting - self._bytes_max // 2
+        late_ms = now_ms - self._ms_max // 2
+        lost: dict[str, _Item] = {}
+        kept: list[_Item] = []
+        for item in self._items:
+            if not item.channel or (excess <= 0 and item.at_ms >= late_ms):
+                kept.append(item)
+                continue
+            excess -= item.size
+            before = lost.get(item.channel)
+            if before is None:
+                excess += NOTICE_BYTES
+                before = lost[item.channel] = _Item(b"", item.channel, now_ms)
+                kept.append(before)
+            before.missing += max(item.missing, 1)
+        self._replace(kept)
+
+    def _replace(self, kept: list["_Item"]) -> None:
+        missing = sum(item.missing for item in self._items)
+        self._items = deque(kept)
+        self.bytes_waiting = sum(item.size for item in kept)
+        self.dropped += sum(item.missing for item in kept) - missing
+
+
+class _Item(Struct):
+    data: bytes
+    channel: str
+    at_ms: int
+    missing: int = 0
+
+    @property
+    def size(self) -> int:
+        return NOTICE_BYTES if self.missing else len(self.data)

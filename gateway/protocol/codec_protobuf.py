@@ -1,0 +1,283 @@
+"""The protocol as Protobuf: messages with their length before them, in binary frames.
+
+Application data stays JSON in `bytes` fields, as it is for every other client. What is published is
+checked and written on one line here, because JSON clients get it embedded in a line of their own.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, assert_never
+
+import msgspec
+from google.protobuf.message import DecodeError, Message
+
+from gateway.protocol import messages as says
+from gateway.protocol.codes import Fault
+from gateway.protocol.messages import BadFrame, Command, Outbound, Position
+from gateway.protocol.schema import classes
+
+PING: Final = b"\x00"
+VARINT_BYTES_MAX: Final = 5
+"""Bytes of a length: what 32 bits take."""
+
+_CLASSES: Final[Mapping[str, Any]] = classes()  # made at run time, so without types
+_COMMAND: Final = _CLASSES["Command"]
+_REPLY: Final = _CLASSES["Reply"]
+
+
+class ProtobufCodec:
+    """Commands and replies as Protobuf; at most `commands_max` of them in a frame."""
+
+    text = False
+
+    def __init__(self, *, commands_max: int) -> None:
+        self._commands_max = commands_max
+
+    def decode(self, frame: bytes) -> Iterator[Command]:
+        """Yield the frame's commands in order; raise `BadFrame` where it stops being one."""
+        if not frame:
+            raise BadFrame("a frame without a command")
+        at = count = 0
+        while at < len(frame):
+            count += 1
+            if count > self._commands_max:
+                raise BadFrame(f"more than {self._commands_max} commands in a frame")
+            length, at = _varint(frame, at)
+            if at + length > len(frame):
+                raise BadFrame(f"a command of {length} bytes in a frame that ends before")
+            yield _command(frame[at : at + length])
+            at += length
+
+    def encode(self, outbound: Outbound) -> bytes:
+        """Return one reply or push as bytes."""
+        if isinstance(outbound, says.Ping):
+            return PING
+        if isinstance(outbound, says.Reply):
+            return _framed(_reply(outbound))
+        return _framed(_REPLY(push=_push(outbound)))
+
+    def join(self, encoded: list[bytes]) -> bytes:
+        """Return several encoded replies and pushes as one frame."""
+        return b"".join(encoded)
+
+
+def one_line(data: bytes) -> bytes:
+    """Return JSON without a line break; raise `BadFrame` if it is not JSON."""
+    try:
+        data.decode()
+        return msgspec.json.format(data, indent=-1)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFrame(f"data that is not JSON: {error}") from error
+
+
+def _varint(frame: bytes, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(VARINT_BYTES_MAX):
+        if at + place >= len(frame):
+            break
+        byte = frame[at + place]
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at + place + 1
+    raise BadFrame("a frame that does not start with the length of a command")
+
+
+def _framed(message: Message) -> bytes:
+    body = message.SerializeToString()
+    length, prefix = len(body), bytearray()
+    while length >= 0x80:
+        prefix.append(length & 0x7F | 0x80)
+        length >>= 7
+    prefix.append(length)
+    return bytes(prefix) + body
+
+
+def _command(body: bytes) -> Command:
+    try:
+        read = _COMMAND.FromString(body)
+    except DecodeError as error:
+        raise BadFrame(f"not a command: {error}") from error
+    if read.HasField("send"):
+        return Command(read.id, says.Message())
+    if read.id == 0:
+        return Command(0, says.Pong())
+    for kind, request in _REQUESTS.items():
+        if read.HasField(kind):
+            return Command(read.id, request(getattr(read, kind)))
+    raise BadFrame("a command of no known kind")
+
+
+def _connect(given: Any) -> says.Connect:  # noqa: ANN401 - made at run time
+    since = {name: _since(one) for name, one in given.subs.items() if one.recover}
+    return says.Connect(given.token, given.name, given.version, since)
+
+
+def _publish(given: Any) -> says.Publish:  # noqa: ANN401 - made at run time
+    return says.Publish(channel=given.channel, data=one_line(given.data), kind=given.type)
+
+
+def _history(given: Any) -> says.History:  # noqa: ANN401 - made at run time
+    since = _since(given.since) if given.HasField("since") else None
+    return says.History(
+        channel=given.channel, limit=given.limit, since=since, reverse=given.reverse
+    )
+
+
+def _subscribe(given: Any) -> says.Subscribe:  # noqa: ANN401 - made at run time
+    return says.Subscribe(
+        channel=given.channel,
+        token=given.token,
+        since=_since(given) if given.recover else None,
+        data=given.data or says.NULL,
+        tags=_tags(given.tf) if given.HasField("tf") else None,
+        flag=given.flag,
+        kind=given.type,
+    )
+
+
+def _since(given: Any) -> Position:  # noqa: ANN401 - made at run time
+    return Position(given.epoch, given.offset)
+
+
+def _tags(node: Any) -> says.TagFilter:  # noqa: ANN401 - made at run time
+    return says.TagFilter(
+        op=node.op,
+        key=node.key,
+        cmp=node.cmp,
+        val=node.val,
+        vals=tuple(node.vals),
+        nodes=tuple(_tags(inner) for inner in node.nodes),
+    )
+
+
+_REQUESTS: Final[Mapping[str, Callable[[Any], says.Request]]] = {
+    "connect": _connect,
+    "ping": lambda _: says.ClientPing(),
+    "subscribe": _subscribe,
+    "unsubscribe": lambda given: says.Unsubscribe(given.channel),
+    "publish": _publish,
+    "presence": lambda given: says.Presence(given.channel),
+    "presence_stats": lambda given: says.PresenceStats(given.channel),
+    "history": _history,
+    "rpc": lambda given: says.Rpc(given.method, given.data or says.NULL),
+    "refresh": lambda given: says.Refresh(given.token),
+    "sub_refresh": lambda given: says.SubRefresh(given.channel, given.token),
+}
+"""The kinds of a command; where it names several, the first in the protocol's order."""
+
+
+def _reply(reply: says.Reply) -> Message:
+    result = reply.result
+    if isinstance(result, Fault):
+        error = {"code": result.code, "message": result.message, "temporary": result.temporary}
+        return _made(_REPLY(id=reply.id, error=error))
+    kind = str(result.__struct_config__.tag)
+    return _made(_REPLY(id=reply.id, **{kind: _result(result)}))
+
+
+def _made(message: Any) -> Message:  # noqa: ANN401 - made at run time
+    assert isinstance(message, Message)
+    return message
+
+
+def _result(result: says.Result) -> dict[str, object]:
+    match result:
+        case says.Connected():
+            subs = {name: _subscribed(one) for name, one in result.subs.items()}
+            return {
+                "client": result.client,
+                "version": result.version,
+                **_expiry(result.ttl),
+                "ping": result.ping,
+                "pong": True,
+                "subs": subs,
+            }
+        case says.Refreshed() | says.SubRefreshed():
+            client = {"client": result.client} if isinstance(result, says.Refreshed) else {}
+            return {**client, **_expiry(result.ttl)}
+        case says.Subscribed():
+            return _subscribed(result)
+        case says.Called():
+            return {"data": result.data}
+        case says.Past():
+            return {
+                "epoch": result.epoch,
+                "offset": result.offset,
+                "publications": [_publication(one) for one in result.publications],
+            }
+        case says.Present():
+            return {"presence": {name: _info(one) for name, one in result.clients.items()}}
+        case says.Counted():
+            return {"num_clients": result.clients, "num_users": result.users}
+        case says.Unsubscribed() | says.Published():
+            return {}
+        case _:
+            assert_never(result)
+
+
+def _subscribed(result: says.Subscribed) -> dict[str, object]:
+    return {
+        **_expiry(result.ttl),
+        "recoverable": result.recoverable,
+        "positioned": result.recoverable,
+        "epoch": result.epoch,
+        "offset": result.offset,
+        "was_recovering": result.was_recovering,
+        "recovered": result.recovered,
+        "publications": [_publication(one) for one in result.publications],
+        "data": result.data,
+    }
+
+
+def _push(push: says.Push) -> dict[str, object]:
+    match push:
+        case says.PublicationPush():
+            return {"channel": push.channel, "pub": _publication(push.publication)}
+        case says.JoinPush():
+            return {"channel": push.channel, "join": {"info": _info(push.info)}}
+        case says.LeavePush():
+            return {"channel": push.channel, "leave": {"info": _info(push.info)}}
+        case says.UnsubscribePush():
+            ended = {"code": push.code, "reason": push.reason}
+            return {"channel": push.channel, "unsubscribe": ended}
+        case says.SubscribePush():
+            return {"channel": push.channel, "subscribe": _entered(push.subscribed)}
+        case says.MessagePush():
+            return {"message": {"data": push.data}}
+        case says.DisconnectPush():
+            ended = {"code": push.code, "reason": push.reason}
+            return {"disconnect": {**ended, "reconnect": push.reconnect}}
+        case _:
+            assert_never(push)
+
+
+def _entered(given: says.Subscribed) -> dict[str, object]:
+    return {
+        "recoverable": given.recoverable,
+        "positioned": given.recoverable,
+        "epoch": given.epoch,
+        "offset": given.offset,
+        "data": given.data,
+    }
+
+
+def _publication(given: says.Publication) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "data": given.data,
+        "offset": given.offset,
+        "tags": dict(given.tags),
+        "time": given.time_ms,
+    }
+    return fields if given.info is None else {**fields, "info": _info(given.info)}
+
+
+def _info(given: says.ClientInfo) -> dict[str, object]:
+    return {
+        "user": given.user,
+        "client": given.client,
+        "conn_info": given.connection,
+        "chan_info": given.channel,
+    }
+
+
+def _expiry(ttl: int | None) -> dict[str, object]:
+    return {} if ttl is None else {"expires": True, "ttl": ttl}
