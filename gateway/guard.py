@@ -1,44 +1,52 @@
-"""The door for HTTP and WebSocket alike, as pure ASGI: origins and bearer tokens, and a count.
+"""The door for HTTP and WebSocket alike, as pure ASGI: rates, origins and bearer tokens.
 
-Every request but those to open paths needs a good token; what it grants travels on in the scope. A
-WebSocket shows its token in its first frame, so only its origin is looked at here. A request that
-names an origin comes from a browser, and is refused unless that origin is allowed.
+Every request but those to open and signed paths needs a good token; what it grants travels on in
+the scope. A WebSocket shows its token in its first frame, so here only its origin is looked at, and
+how many its address opens; its meter travels on in the scope. A request that names an origin comes
+from a browser, and is refused unless that origin is allowed. Open paths are not limited: whoever
+watches over the gateway asks there.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from analytics.contracts.errors import Forbidden, MainstemError
-from gateway import metrics, problem
+from analytics.contracts.errors import Forbidden, MainstemError, Unauthenticated
+from gateway import metrics, problem, rates_meter
+from gateway.addresses import Addresses
 from gateway.auth import Grant, Verifier, bearer
+from gateway.rates_meter import Limits, Meter, Resource, Stand, Subject, who_of
 
 GRANT: Final = "mainstem.grant"
+METER: Final = "mainstem.meter"
 OTHER: Final = "other"
+
+
+class Checks(Struct, frozen=True, kw_only=True):
+    """What is looked at, and by whom."""
+
+    verifier: Verifier
+    wall_ms: Callable[[], int]
+    addresses: Addresses
+    limits: Limits
+    strikes_max: int
+    origins: frozenset[str]
+    open_paths: frozenset[str]
+    signed_paths: frozenset[str]
+    """What needs no token since its bodies are signed."""
 
 
 class Guard:
     """Wraps an application; nothing reaches it unchecked."""
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        verifier: Verifier,
-        wall_ms: Callable[[], int],
-        open_paths: Collection[str],
-        origins: Collection[str],
-        roads: Mapping[str, str],
-    ) -> None:
+    def __init__(self, app: ASGIApp, checks: Checks, *, roads: Mapping[str, str]) -> None:
         """`roads` names the paths that are counted by name."""
         self._app = app
-        self._verifier = verifier
-        self._wall_ms = wall_ms
-        self._open_paths = frozenset(open_paths)
-        self._origins = frozenset(origins)
+        self._checks = checks
         self._roads = roads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,19 +62,19 @@ class Guard:
         road = self._roads.get(scope["path"], OTHER)
         begun = time.perf_counter()
         status = 500
+        told: dict[str, str] = {}
 
         async def noting(message: Any) -> None:  # noqa: ANN401 - ASGI
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = _with(message.get("headers", ()), told)
             await send(message)
 
         try:
-            if scope["path"] not in self._open_paths:
-                self._check_origin(scope)
-                scope[GRANT] = self._verifier.verify(
-                    bearer(_header(scope, b"authorization")), now_ms=self._wall_ms()
-                )
+            if scope["path"] not in self._checks.open_paths:
+                who = self._enter(scope, told)
+                receive = self._counting(scope, receive, who)
         except MainstemError as error:
             await problem.answer(error)(scope, receive, noting)
         else:
@@ -75,18 +83,58 @@ class Guard:
             metrics.REQUESTS.labels(road, str(status)).inc()
             metrics.REQUEST_SECONDS.labels(road).observe(time.perf_counter() - begun)
 
+    def _enter(self, scope: Scope, told: dict[str, str]) -> rates_meter.Who:
+        checks = self._checks
+        who: rates_meter.Who = {Subject.ADDRESS: checks.addresses.client_of(scope)}
+        stands: Sequence[Stand] = checks.limits.ask(Resource.COMMANDS, who)
+        told.update(rates_meter.headers_of(stands))
+        self._check_origin(scope)
+        if scope["path"] in checks.signed_paths:
+            return who
+        grant = checks.verifier.verify(
+            bearer(_header(scope, b"authorization")), now_ms=checks.wall_ms()
+        )
+        if grant.channel:
+            raise Unauthenticated("the token opens a channel only; use one that connects")
+        named = who_of(grant)
+        stands = [*stands, *checks.limits.ask(Resource.COMMANDS, named)]
+        told.update(rates_meter.headers_of(stands))
+        scope[GRANT] = grant
+        return {**who, **named}
+
+    def _counting(self, scope: Scope, receive: Receive, who: rates_meter.Who) -> Receive:
+        """Return `receive` with the bytes of the body counted, at once where it says how many."""
+        limits = self._checks.limits
+        declared = _header(scope, b"content-length") or ""
+        if declared.isdecimal() and len(declared) < _DIGITS_MAX:
+            if int(declared):
+                limits.ask(Resource.BYTES, who, cost=int(declared))
+            return receive
+
+        async def counted() -> Any:  # noqa: ANN401 - ASGI
+            message = await receive()
+            if body := message.get("body"):
+                limits.ask(Resource.BYTES, who, cost=len(body))
+            return message
+
+        return counted
+
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        checks = self._checks
+        address = checks.addresses.client_of(scope)
         try:
+            checks.limits.ask(Resource.CONNECTIONS, {Subject.ADDRESS: address})
             self._check_origin(scope)
-        except Forbidden as error:
+        except MainstemError as error:
             await receive()
             await problem.refuse_socket(error, scope, receive, send)
             return
+        scope[METER] = checks.limits.meter(address, strikes_max=checks.strikes_max)
         await self._app(scope, receive, send)
 
     def _check_origin(self, scope: Scope) -> None:
         origin = _header(scope, b"origin")
-        if origin is not None and origin not in self._origins:
+        if origin is not None and origin not in self._checks.origins:
             raise Forbidden(f"origin {origin[:100]!r} is not allowed here")
 
 
@@ -96,8 +144,30 @@ def grant_of(request: Request) -> Grant:
     return grant
 
 
+def meter_of(scope: Scope) -> Meter:
+    """Return what a socket is held to; nothing where it came by no guard."""
+    meter: Meter = scope.get(METER) or rates_meter.Unmetered()
+    return meter
+
+
+def _with(
+    headers: Collection[tuple[bytes, bytes]], told: Mapping[str, str]
+) -> list[tuple[bytes, bytes]]:
+    listed = list(headers)
+    named = {name.lower() for name, _ in listed}
+    for name, value in told.items():
+        spelled = name.lower().encode()
+        if spelled not in named:
+            listed.append((spelled, value.encode()))
+    return listed
+
+
 def _header(scope: Scope, name: bytes) -> str | None:
     for key, value in scope["headers"]:
         if key == name:
             return bytes(value).decode("latin-1")
     return None
+
+
+_DIGITS_MAX: Final = 16
+"""Digits of a length that is looked at; what has more is refused for its size."""

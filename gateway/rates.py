@@ -78,6 +78,14 @@ class Rates:
             retry_after_ms=0,
         )
 
+    def fits(self, key: Hashable, *, now_ms: int, cost: int = 1) -> bool:
+        """Say whether `take` would allow it, at the least cost."""
+        rate = self.rate
+        now = now_ms * rate.count
+        full_at = self._full_at.get(key, now)
+        owed = full_at - now if full_at > now else 0
+        return owed + cost * rate.per_ms <= rate.burst * rate.per_ms
+
     def take(self, key: Hashable, *, now_ms: int, cost: int = 1) -> Reading:
         """Take `cost` if there is as much; say what is left."""
         reading = self.look(key, now_ms=now_ms, cost=cost)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from analytics.contracts.errors import Unavailable
 from gateway import metrics
 from gateway.auth import Grant
-from gateway.rates import Rates, Reading, take_all
+from gateway.rates import Rates, Reading, read_rate, take_all
 
 
 class Resource(StrEnum):
@@ -104,6 +104,23 @@ class Limits:
             raise RateLimited(stands)
         return stands
 
+    def admit(self, resource: Resource, who: Who, *, cost: int = 1) -> bool:
+        """Take as `ask` does, and say only whether it was allowed."""
+        rows = self._rates[resource]
+        if not rows:
+            return True
+        now_ms = self._now_ms()
+        held = True
+        for subject, name, rates in rows:
+            if subject in who and not rates.fits(who[subject], now_ms=now_ms, cost=cost):
+                metrics.RATE_LIMITED.labels(name).inc()
+                held = False
+        if held:
+            for subject, _, rates in rows:
+                if subject in who:
+                    rates.spend(who[subject], now_ms=now_ms, cost=cost)
+        return held
+
     def meter(self, address: str, *, strikes_max: int) -> "Meter":
         """Return the meter of one socket."""
         return Meter(self, address, strikes_max=strikes_max)
@@ -121,27 +138,23 @@ class Meter:
     def know(self, grant: Grant) -> bool:
         """Count by token and tenant from now on; say whether the connection itself may be."""
         named = who_of(grant)
-        try:
-            self._limits.ask(Resource.CONNECTIONS, named)
-        except RateLimited:
+        if not self._limits.admit(Resource.CONNECTIONS, named):
             return False
         self._who = {Subject.ADDRESS: self._who[Subject.ADDRESS], **named}
         return True
 
     def frame(self, size: int) -> Ruling:
         """Rule on a frame of so many bytes."""
-        try:
-            self._limits.ask(Resource.FRAMES, self._who)
-            self._limits.ask(Resource.BYTES, self._who, cost=size)
-        except RateLimited:
-            return self._strike()
-        return Ruling.PASS
+        limits, who = self._limits, self._who
+        if limits.admit(Resource.FRAMES, who) and limits.admit(
+            Resource.BYTES, who, cost=max(1, size)
+        ):
+            return Ruling.PASS
+        return self._strike()
 
     def command(self) -> Ruling:
         """Rule on one command of a frame that passed."""
-        try:
-            self._limits.ask(Resource.COMMANDS, self._who)
-        except RateLimited:
+        if not self._limits.admit(Resource.COMMANDS, self._who):
             return self._strike()
         self._strikes = max(0, self._strikes - 1)
         return Ruling.PASS
@@ -164,6 +177,19 @@ def who_of(grant: Grant) -> Who:
         Subject.TOKEN: (grant.tenant, grant.user, grant.token_id),
         Subject.TENANT: grant.tenant,
     }
+
+
+def limits_of(
+    spelled: Callable[[Subject, Resource], str], *, keys_max: int, now_ms: Callable[[], int]
+) -> Limits:
+    """Return the limits that settings spell; raise `BadSetting` if one has no meaning."""
+    rates = {
+        (subject, resource): Rates(rate, keys_max=keys_max)
+        for subject in Subject
+        for resource in Resource
+        if (rate := read_rate(spelled(subject, resource))) is not None
+    }
+    return Limits(rates, now_ms=now_ms)
 
 
 def headers_of(stands: Sequence[Stand]) -> dict[str, str]:
