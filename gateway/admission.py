@@ -18,6 +18,7 @@ from analytics.contracts.errors import BadBody, BadEvent, MainstemError, TooLarg
 from gateway import metrics
 from gateway.auth import Grant
 from gateway.publish import Outgoing, Publisher, Status, Verdict
+from gateway.tracing import Tracing, begun
 
 PUBLISHABLE: Final = frozenset({*topics.AGENTS.carries, *topics.REVIEWS.carries})
 """What clients may publish; the other types are written by us alone."""
@@ -45,8 +46,16 @@ class _Envelope(Struct, frozen=True):
 class Admission:
     """The way in for events that are ours already."""
 
-    def __init__(self, publisher: Publisher, *, events_max: int, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        *,
+        events_max: int,
+        new_id: Callable[[], str],
+        tracing: Tracing | None = None,
+    ) -> None:
         self._publisher = publisher
+        self._tracing = tracing
         self._events_max = events_max
         self._new_id = new_id
 
@@ -55,6 +64,21 @@ class Admission:
         if len(batch.items) > self._events_max:
             metrics.LIMITS_HIT.labels("batch_events_max").inc()
             raise TooLarge(f"more than {self._events_max} events; send fewer at a time")
+        span = begun(self._tracing, road, batch.traceparent, events=len(batch.items))
+        if span is None:
+            done = await self._take(batch, grant=grant, road=road)
+        else:
+            traced = msgspec.structs.replace(batch, traceparent=span.traceparent)
+            refused = len(batch.items)
+            try:
+                done = await self._take(traced, grant=grant, road=road)
+                refused = sum(verdict.status is Status.REFUSED for verdict in done)
+            finally:
+                span.end(refused=refused)
+        metrics.count_events(road, (verdict.status for verdict in done))
+        return done
+
+    async def _take(self, batch: Batch, *, grant: Grant, road: str) -> list[Verdict]:
         outgoing: list[Outgoing] = []
         places: list[int] = []
         verdicts: list[Verdict | None] = [None] * len(batch.items)
@@ -78,9 +102,7 @@ class Admission:
             published = await publishing
         for place, verdict in zip(places, published, strict=True):
             verdicts[place] = verdict
-        done = [verdict for verdict in verdicts if verdict is not None]
-        metrics.count_events(road, (verdict.status for verdict in done))
-        return done
+        return [verdict for verdict in verdicts if verdict is not None]
 
     def _read(self, item: bytes, *, grant: Grant, traceparent: str) -> Outgoing | Verdict:
         try:
@@ -126,10 +148,10 @@ def split(body: bytes) -> Batch:
             return Batch(tuple(map(bytes, msgspec.json.decode(text, type=list[Raw]))))
         if text.startswith(b"{"):
             envelope = msgspec.json.decode(text, type=_Envelope)
+            traceparent = trace_of(envelope.traceparent)
             if envelope.events is not None and envelope.type is None:
-                traceparent = trace_of(envelope.traceparent)
                 return Batch(tuple(map(bytes, envelope.events)), traceparent)
-            return Batch((text,))
+            return Batch((text,), traceparent)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"not JSON: {error}; send an event, a list or an object of events") from error
     raise BadBody('send one event, a list of events or {"events": […]}')

@@ -44,6 +44,7 @@ from streams.ledger import Ledger
 from streams.outbox import Outbox
 from streams.settings import StreamsSettings
 from streams.step import Recipe
+from streams.tracing import Traces
 from streams.watch import MetricsWatch
 
 LOOK_S: Final = 1.0
@@ -70,6 +71,8 @@ class Parts(Struct, frozen=True, kw_only=True):
     """Makes sure that the topics are there; raises `BrokerAway`."""
     jobs: Job
     """Does what the store needs done from time to time."""
+    traces: Traces | None = None
+    """Who is told of messages that somebody traces."""
 
 
 class Worker:
@@ -127,7 +130,7 @@ class _Stream:
             retry_ms_max=settings.retry_wait_ms_max,
             fenced_ms=settings.fenced_wait_ms,
         )
-        watch = MetricsWatch(progress, on_results=self._outbox.filled)
+        watch = MetricsWatch(progress, on_results=self._outbox.filled, traces=parts.traces)
         bounds = Bounds(
             batches_max=settings.batches_at_once,
             records_max=settings.batch_records_max,

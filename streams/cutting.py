@@ -6,13 +6,15 @@ from typing import Final
 from faust.types import TP
 from msgspec import Struct
 
-from analytics.contracts import graves
+from analytics.contracts import graves, traces
 from streams.parsed import Record
 
 RECORD_BYTES: Final = 160
 """What a record weighs beyond its key and value, about, once it is read."""
 
-READ_HEADERS: Final = frozenset({"ce_source", graves.REASON, graves.ORIGIN, graves.TENANT})
+READ_HEADERS: Final = frozenset(
+    {"ce_source", graves.REASON, graves.ORIGIN, graves.TENANT, traces.HEADER}
+)
 HEADERS_MAX: Final = 1_000
 """Headers that are the same again and again, told apart."""
 
@@ -27,7 +29,7 @@ class Kept(Struct, frozen=True, gc=False):
     timestamp: int
     value: bytes | None
     headers: Headers
-    """Those that a burial reads."""
+    """Those that a burial or a trace reads."""
 
 
 class Batch(Struct, frozen=True):
@@ -85,8 +87,10 @@ class Cutter:
         yield len(weights)
 
     def _read(self, headers: Sequence[tuple[str, bytes]]) -> Headers:
-        """Return the headers that a burial reads; what is the same again and again is kept once."""
+        """Return the headers that are read; what is the same again and again is kept once."""
         read = tuple([header for header in headers if header[0] in READ_HEADERS])
+        if read and read[-1][0] == traces.HEADER:
+            return read
         known = self._headers.get(read)
         if known is None:
             if len(self._headers) >= HEADERS_MAX:

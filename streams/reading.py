@@ -4,7 +4,7 @@ A record that is no event of its topic is buried as it came, with the reason and
 never stops the partition. Nothing here touches a broker, a store or a clock.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 from urllib.parse import unquote
 
@@ -43,7 +43,7 @@ class Taken(Protocol):
         ...
 
     @property
-    def headers(self) -> Iterable[tuple[str, bytes]]:
+    def headers(self) -> Sequence[tuple[str, bytes]]:
         """The CloudEvents attributes."""
         ...
 

@@ -21,6 +21,7 @@ from analytics.measures.rows import Outcome, SessionRow
 from streams.ledger import Burial, Claim, Ledger, SessionKey
 from streams.marks import NO_MARK, mark_of
 from streams.reading import Reader, Reading, Taken, buried
+from streams.tracing import Traced, sampled
 
 A = TypeVar("A")
 A_contra = TypeVar("A_contra", contravariant=True)
@@ -107,6 +108,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     fold_s: float
     commit_s: float
     open_windows: int
+    traced: tuple[Traced, ...]
+    """Those of its messages that somebody follows."""
 
 
 class Folded(Struct, frozen=True, kw_only=True):
@@ -116,6 +119,7 @@ class Folded(Struct, frozen=True, kw_only=True):
     outcome: Outcome
     burials: Sequence[Burial]
     fold_s: float
+    traced: tuple[Traced, ...] = ()
 
 
 class PartitionStep:
@@ -311,6 +315,7 @@ class PartitionStep:
                 fold_s=folded.fold_s,
                 commit_s=self._stopwatch() - begun_s,
                 open_windows=0 if self._fold is None else self._fold.open_count,
+                traced=folded.traced,
             )
         )
 
@@ -320,12 +325,12 @@ class PartitionStep:
 
 
 def _marked(folded: Folded, records: Sequence[Taken]) -> Folded:
-    """Return what was folded, with the mark of the last of its records."""
+    """Return what was folded, with the mark of its last record, and which of them are traced."""
     if not records:
         return folded
     mark = mark_of(records[-1].timestamp, records[-1].value)
     outcome = structs.replace(folded.outcome, mark=mark)
-    return structs.replace(folded, outcome=outcome)
+    return structs.replace(folded, outcome=outcome, traced=sampled(records))
 
 
 class _Uncountable(Exception):

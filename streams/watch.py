@@ -7,13 +7,17 @@ from faust.types import TP
 from streams import metrics
 from streams.health import Progress
 from streams.step import Stored
+from streams.tracing import Traces
 
 
 class MetricsWatch:
     """A `drive.Watch` that counts."""
 
-    def __init__(self, progress: Progress, *, on_results: Callable[[int], None]) -> None:
+    def __init__(
+        self, progress: Progress, *, on_results: Callable[[int], None], traces: Traces | None
+    ) -> None:
         self._progress = progress
+        self._traces = traces
         self._on_results = on_results
 
     def claimed(self, tp: TP) -> None:
@@ -36,6 +40,8 @@ class MetricsWatch:
         metrics.OPEN_WINDOWS.labels(topic, str(tp.partition)).set(stored.open_windows)
         if stored.results:
             self._on_results(stored.results)
+        if stored.traced and self._traces is not None:
+            self._traces.stored(topic, tp.partition, stored.traced)
 
     def taken(self, tp: TP, records: int) -> None:
         """Count a batch that is being worked on."""

@@ -47,7 +47,7 @@ def command(
 
 
 async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
-    from apps import collecting, topics
+    from apps import collecting, topics, tracing
     from apps.prices import price_table
     from streams import health, recipes
     from streams.app import Parts, Worker
@@ -66,24 +66,28 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
         partitions=settings.partitions,
         replication=settings.replication,
     )
-    async with open_ledger(url, clock=_now_ms, size_max=settings.store_connections_max) as ledger:
-        parts = Parts(
-            ledger=ledger,
-            recipes=recipes.recipes(
-                price_table(settings.prices_file),
-                recipes.rules(settings),
-                recipes.merge_rules(settings),
-            ),
-            prepare=ensure,
-            jobs=Upkeep(url, recipes.retention(settings), now_ms=_now_ms),
-        )
-        worker = Worker(settings, parts)
-        listening = health.serving(
-            worker.progress, host=settings.metrics_host, port=settings.metrics_port
-        )
-        async with listening as port:
-            _announce(settings.metrics_host, port, as_json=as_json)
-            await worker.run(stopping)
+    with tracing.collecting("mainstem-worker") as traces:
+        async with open_ledger(
+            url, clock=_now_ms, size_max=settings.store_connections_max
+        ) as ledger:
+            parts = Parts(
+                ledger=ledger,
+                recipes=recipes.recipes(
+                    price_table(settings.prices_file),
+                    recipes.rules(settings),
+                    recipes.merge_rules(settings),
+                ),
+                prepare=ensure,
+                jobs=Upkeep(url, recipes.retention(settings), now_ms=_now_ms),
+                traces=traces,
+            )
+            worker = Worker(settings, parts)
+            listening = health.serving(
+                worker.progress, host=settings.metrics_host, port=settings.metrics_port
+            )
+            async with listening as port:
+                _announce(settings.metrics_host, port, as_json=as_json)
+                await worker.run(stopping)
 
 
 def _now_ms() -> int:

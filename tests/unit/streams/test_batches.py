@@ -376,3 +376,13 @@ async def test_a_batch_keeps_of_headers_what_a_burial_reads_and_keeps_it_once() 
     first, second = batch.records
     assert first.headers == (source,)
     assert first.headers is second.headers
+
+
+async def test_a_batch_keeps_what_trace_a_record_belongs_to() -> None:
+    source, trace = ("ce_source", b"/tenants/acme/hook"), ("ce_traceparent", b"00-1-2-01")
+    log = Log({PARTITION: [Fetched(0, headers=[source, ("ce_id", b"1"), trace])]})
+    thread = await _placed(log)
+
+    [batch] = (await thread.fetch(log))[PARTITION]
+
+    assert batch.records[0].headers == (source, trace)
