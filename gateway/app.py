@@ -84,6 +84,7 @@ def build(
         methods=methods(admission),
         hub=Nowhere() if hub is None else hub,
     )
+    verifier.on_revoked = sockets.expel
     pulse = Pulse(clocks.now_ms)
 
     def health() -> Health:

@@ -9,7 +9,7 @@ repeats one.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -144,6 +144,8 @@ class Verifier:
     ) -> None:
         """Bytes as `keys` are one secret, of tokens that are our own."""
         self.revoked = Revoked()
+        self.on_revoked: Callable[[], None] = _nothing
+        """Told after tokens were taken back, so that what they opened can be closed."""
         self._keys = Keyring([secret(keys, issuer=ISSUER)]) if isinstance(keys, bytes) else keys
         self._version = self._keys.version
         self._policy = policy
@@ -159,6 +161,12 @@ class Verifier:
             raise
         _GOOD.inc()
         return grant
+
+    def take_back(self, revoked: Revoked) -> None:
+        """Hold these tokens for taken back, and no others."""
+        self.revoked = revoked
+        metrics.REVOKED.set(len(revoked))
+        self.on_revoked()
 
     def holds(self, grant: Grant) -> bool:
         """Say whether what was granted still is: its token was not taken back since."""
@@ -234,6 +242,10 @@ class Verifier:
         for begins in (claims.nbf, claims.iat):
             if begins is not None and begins * 1_000 > now_ms + CLOCK_SKEW_MS:
                 raise Unauthenticated("the token is not valid yet")
+
+
+def _nothing() -> None:
+    return None
 
 
 def _ms(seconds: float | None) -> int | None:

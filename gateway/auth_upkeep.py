@@ -60,7 +60,7 @@ def verifier_of(settings: GatewaySettings) -> Kept:
         tasks.append(keys.run)
     if settings.revoked_file is not None:
         kept = RevokedKept(verifier, settings.revoked_file, settings)
-        kept.read()
+        kept.look(kept.read())
         tasks.append(kept.run)
     return Kept(verifier=verifier, tasks=tasks)
 
@@ -128,31 +128,35 @@ class RevokedKept:
         self._settings = settings
         self._seen: tuple[int, int] = (0, 0)
 
-    def read(self) -> None:
-        """Read the file if it changed; raise `BadSetting` if it cannot be."""
+    def read(self) -> Revoked | None:
+        """Return what the file holds if it changed; raise `BadSetting` if it cannot be read."""
         try:
             found = self._path.stat()
             seen = (found.st_mtime_ns, found.st_size)
             if seen == self._seen:
-                return
+                return None
             entries_max = self._settings.revoked_max
             if found.st_size > entries_max * REVOKED_BYTES_A_ENTRY:
                 raise BadSetting(f"{str(self._path)!r} is too large for {entries_max} entries")
-            revoked: Revoked = read_revoked(self._path.read_bytes(), entries_max=entries_max)
+            revoked = read_revoked(self._path.read_bytes(), entries_max=entries_max)
         except OSError as error:
             raise BadSetting(
                 f"the list of revoked tokens {str(self._path)!r} cannot be read ({error.strerror})"
             ) from error
         self._seen = seen
-        self._verifier.revoked = revoked
-        metrics.REVOKED.set(len(revoked))
+        return revoked
+
+    def look(self, revoked: Revoked | None) -> None:
+        """Hand on what was read."""
+        if revoked is not None:
+            self._verifier.take_back(revoked)
 
     async def run(self) -> None:
         """Look at the file until cancelled."""
         while True:
             await asyncio.sleep(self._settings.revoked_seconds)
             try:
-                await asyncio.to_thread(self.read)
+                self.look(await asyncio.to_thread(self.read))
             except BadSetting as error:
                 log.warning("revoked tokens not read", extra={"reason": str(error)})
 

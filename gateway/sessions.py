@@ -8,12 +8,11 @@ after its running calls are answered.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from msgspec import Struct
-from starlette.types import Scope
 
 from analytics.contracts.errors import MainstemError, Unavailable
 from analytics.contracts.events import ConnectionClosed, ConnectionEvent, ConnectionOpened
@@ -23,13 +22,15 @@ from gateway import admission, metrics, problem
 from gateway.auth import Grant, Verifier
 from gateway.channels.values import Hub
 from gateway.frames import Framer
+from gateway.guard import meter_of
 from gateway.methods import ROAD, Methods
+from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
 from gateway.protocol.effects import Garbled, Opened
 from gateway.protocol.session import Manners, Session
 from gateway.publish import Outgoing, Publisher
-from gateway.rates_meter import Meter, Unmetered
+from gateway.rates_meter import Meter
 from gateway.websocket import Keeper, Receive, Socket
 from gateway.wheel import Wheel
 from gateway.writer import Bounds, Line, Message
@@ -76,12 +77,10 @@ class Sessions:
         publisher: Publisher,
         methods: Methods,
         hub: Hub,
-        meters: Callable[[Scope], Meter] = lambda _: Unmetered(),
     ) -> None:
         self._rules = rules
         self._clocks = clocks
         self._verifier = verifier
-        self._meters = meters
         self._publisher = publisher
         self._json = Framer(JsonCodec(commands_max=rules.commands_max))
         self._protobuf = Framer(ProtobufCodec(commands_max=rules.commands_max))
@@ -111,6 +110,10 @@ class Sessions:
         """Whether the gateway is stopping."""
         return self._draining
 
+    def __iter__(self) -> Iterator[Socket]:
+        """Return every open socket."""
+        return iter(list(self._sockets))
+
     def start(self) -> None:
         """Start the clock of all sockets."""
         self._turning = asyncio.create_task(self._wheel.run())
@@ -122,6 +125,13 @@ class Sessions:
             await asyncio.gather(self._turning, return_exceptions=True)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._rules.drain_seconds_max)
+
+    def expel(self) -> None:
+        """Close the sockets whose tokens were taken back."""
+        for socket in list(self._sockets):
+            grant = socket.session.grant
+            if grant is not None and not self._verifier.holds(grant):
+                socket.end(codes.FORCE_DISCONNECT)
 
     async def drain(self) -> None:
         """Take no more sockets and close those that are open, paced; return when they are gone."""
@@ -151,7 +161,7 @@ class Sessions:
             accept["subprotocol"] = subprotocol
         await send(accept)
         line = Line(send, scope.get("extensions", {}).get(WIRE))
-        await self._serve(receive, line, framer, meter=self._meters(scope))
+        await self._serve(receive, line, framer, meter=meter_of(scope))
 
     def _choose(self, scope: Any) -> tuple[str | None, Framer]:  # noqa: ANN401 - ASGI
         """Return the subprotocol to echo, if one is spoken, and what to write with."""

@@ -125,14 +125,14 @@ def publisher_of(settings: "GatewaySettings") -> "KafkaPublisher":
 def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Server":
     """Return the gateway's server over this publisher, not yet started."""
     from gateway.app import build
-    from gateway.auth import Verifier
+    from gateway.auth_upkeep import verifier_of
     from gateway.server import server
     from gateway.sessions import Clocks
-    from gateway.settings import signing_key
 
+    kept = verifier_of(settings)
     gateway = build(
         settings,
-        verifier=Verifier(signing_key(settings), cached_max=settings.tokens_cached_max),
+        verifier=kept.verifier,
         publisher=publisher,
         clocks=Clocks(
             now_ms=lambda: time.monotonic_ns() // 1_000_000,
@@ -142,6 +142,7 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
         ),
         node=settings.node or uuid4().hex[:12],
         version=version("mainstem"),
+        beside=kept.tasks,
     )
     return server(gateway.asgi, settings, drain=gateway.sessions.drain)
 

@@ -12,7 +12,7 @@ from typing import Final, assert_never
 
 from msgspec import Struct, field
 
-from analytics.contracts.errors import Unauthenticated
+from analytics.contracts.errors import Unauthenticated, Unavailable
 from gateway.auth import Grant, TokenExpired
 from gateway.protocol import codes
 from gateway.protocol.codes import Close, Fault
@@ -288,6 +288,8 @@ class Session:
             return codes.TOKEN_EXPIRED
         except Unauthenticated:
             return None
+        except Unavailable:
+            return codes.INTERNAL
         if grant.channel:
             return None
         if len(set(grant.channels)) > self._manners.channels_max:
@@ -350,6 +352,8 @@ class Session:
             return self.happen(Signal.REFRESH_LATE)
         except Unauthenticated:
             return self.happen(Signal.REFRESH_FORGED)
+        except Unavailable:
+            return [Write(Reply(command_id, codes.INTERNAL))]
         ours = (self.grant.user, self.grant.tenant, "")
         if (grant.user, grant.tenant, grant.channel) != ours:
             return self.happen(Signal.REFRESH_FORGED)

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from analytics.contracts.errors import Unauthenticated
+from analytics.contracts.errors import Unauthenticated, Unavailable
 from gateway.auth import Grant, Scope, TokenExpired
 from gateway.protocol import codes, transitions
 from gateway.protocol.codes import Fault
@@ -192,6 +192,8 @@ class Subscriptions:
             return codes.TOKEN_EXPIRED
         except Unauthenticated:
             return codes.PERMISSION_DENIED
+        except Unavailable:
+            return codes.INTERNAL
         ours = (wanted.grant.user, wanted.grant.tenant, channel)
         if (grant.user, grant.tenant, grant.channel) != ours:
             return Ends(transitions.Signal.MISUSED)
