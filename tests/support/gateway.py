@@ -2,17 +2,22 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
+from uuid import uuid4
 
 import httpx
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from analytics.contracts.ids import TenantId
+from gateway import sessions
 from gateway.app import Gateway, Outlet, build
 from gateway.auth import AUDIENCE, ISSUER, Scope, Verifier, issue
+from gateway.channels.values import Hub
+from gateway.server import server, serving
 from gateway.sessions import Clocks
 from gateway.settings import GatewaySettings
 
@@ -72,8 +77,15 @@ def settings(**changed: object) -> GatewaySettings:
     return GatewaySettings.model_construct(None, **{**defaults, **changed})
 
 
-def gateway(publisher: Outlet, /, clock: Clock | None = None, **changed: object) -> Gateway:
-    """Return a gateway over this publisher."""
+def gateway(
+    publisher: Outlet,
+    /,
+    clock: Clock | None = None,
+    *,
+    hub: Hub | None = None,
+    **changed: object,
+) -> Gateway:
+    """Return a gateway over this publisher and these channels."""
     return build(
         settings(**changed),
         verifier=Verifier(KEY, cached_max=100),
@@ -81,7 +93,33 @@ def gateway(publisher: Outlet, /, clock: Clock | None = None, **changed: object)
         clocks=clocks(clock or Clock()),
         node="node-1",
         version="0",
+        hub=hub,
     )
+
+
+@asynccontextmanager
+async def listening(
+    publisher: Outlet, /, *, hub: Hub | None = None, **changed: object
+) -> AsyncIterator[tuple[Gateway, str]]:
+    """Serve a gateway on a free port by the real clock; give it and where it takes sockets."""
+    chosen = settings(port=0, **changed)
+    under_test = build(
+        chosen,
+        verifier=Verifier(KEY, cached_max=100),
+        publisher=publisher,
+        clocks=Clocks(
+            now_ms=lambda: time.monotonic_ns() // 1_000_000,
+            wall_ms=lambda: time.time_ns() // 1_000_000,
+            jitter=lambda: 0.5,
+            new_id=lambda: uuid4().hex,
+        ),
+        node="node-1",
+        version="0",
+        hub=hub,
+    )
+    served = server(under_test.asgi, chosen, drain=under_test.sessions.drain)
+    async with serving(served) as running:
+        yield under_test, f"ws://127.0.0.1:{running.port}{sessions.PATH}"
 
 
 @asynccontextmanager

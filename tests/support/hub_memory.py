@@ -33,7 +33,7 @@ class _Channel(Struct):
 
 
 class MemoryHub:
-    """Channels are whatever is asked for, but for names that start with `no`."""
+    """Channels are whatever is asked for, but for names that start with `no:`."""
 
     def __init__(self, *, kept_max: int = 1_000) -> None:
         self.away = False
@@ -93,7 +93,7 @@ class MemoryHub:
         await self._answering.wait()
         if self.away:
             return codes.INTERNAL
-        if channel.startswith("no"):
+        if channel.startswith("no:"):
             return codes.UNKNOWN_CHANNEL
         if Scope.SUBSCRIBE not in grant.scopes:
             return codes.PERMISSION_DENIED

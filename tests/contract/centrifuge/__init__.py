@@ -1,0 +1,1 @@
+"""The protocol held to by its own clients."""
