@@ -27,7 +27,7 @@ from gateway.otlp.intake import Signal
 from gateway.protocol.session import Manners
 from gateway.publish import Publisher
 from gateway.rates_meter import limits_of
-from gateway.routes import events, hooks, operations, otlp
+from gateway.routes import events, hooks, operations, otlp, sse, stream
 from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
@@ -40,6 +40,8 @@ ROADS: Final = {
     operations.METRICS: "prometheus",
     operations.LIVE: "live",
     operations.READY: "ready",
+    stream.STREAM: "stream",
+    stream.UNI: "uni_sse",
 }
 
 
@@ -58,6 +60,8 @@ class Gateway(Struct, frozen=True, kw_only=True):
     asgi: ASGIApp
     api: FastAPI
     sessions: Sessions
+    drain: Callable[[], Awaitable[None]]
+    """Ends streams, then closes sockets at their pace; to be awaited before it stops."""
 
 
 def build(
@@ -76,13 +80,14 @@ def build(
     What is `beside` runs for as long as the gateway does.
     """
     admission = Admission(publisher, events_max=settings.batch_events_max, new_id=clocks.new_id)
+    live = Nowhere() if hub is None else hub
     sockets = Sessions(
         _rules(settings, node=node, version=version),
         clocks,
         verifier=verifier,
         publisher=publisher,
         methods=methods(admission),
-        hub=Nowhere() if hub is None else hub,
+        hub=live,
     )
     verifier.on_revoked = sockets.expel
     pulse = Pulse(clocks.now_ms)
@@ -105,7 +110,20 @@ def build(
         body_seconds_max=settings.body_seconds_max,
         keep_content=settings.keep_content,
     )
+    streams = sse.Streams(
+        streams_max=settings.streams_max,
+        bytes_max=settings.outbound_bytes_max,
+        heartbeat_s=settings.stream_heartbeat_seconds,
+        wall_ms=clocks.wall_ms,
+    )
+    streaming = stream.Streaming(hub=live, streams=streams, new_id=clocks.new_id, version=version)
     api = _api(parts, sockets, [pulse.run, *beside], version=version)
+    api.include_router(stream.router(parts, streaming))
+
+    async def drain() -> None:
+        streams.drain()
+        await sockets.drain()
+
     checks = Checks(
         verifier=verifier,
         wall_ms=clocks.wall_ms,
@@ -116,7 +134,8 @@ def build(
         open_paths=frozenset(operations.OPEN_PATHS),
         signed_paths=frozenset(),
     )
-    return Gateway(asgi=Guard(api, checks, roads=ROADS), api=api, sessions=sockets)
+    guard = Guard(api, checks, roads=ROADS)
+    return Gateway(asgi=guard, api=api, sessions=sockets, drain=drain)
 
 
 def _api(

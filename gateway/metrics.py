@@ -43,7 +43,8 @@ BAD_TEXT: Final = Counter("gateway_bad_text", "Frames that were not UTF-8.", reg
 
 EVENTS: Final = Counter(
     "gateway_events",
-    "Events handed in, by road (websocket, events, metrics, logs, traces, hooks) and verdict.",
+    "Events handed in, by road (websocket, events, metrics, logs, traces, hooks, webhooks) and "
+    "verdict.",
     ["road", "status"],
     registry=REGISTRY,
 )
@@ -124,6 +125,9 @@ CHANNEL_PARTITIONS: Final = Gauge(
 )
 CHANNEL_SUBSCRIPTIONS: Final = Gauge(
     "gateway_channel_subscriptions", "Subscriptions to channels.", registry=REGISTRY
+)
+STREAMS: Final = Gauge(
+    "gateway_streams", "Server-sent event streams that are open.", registry=REGISTRY
 )
 CHANNEL_OPENED: Final = Counter(
     "gateway_channel_opened",

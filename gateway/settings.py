@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from analytics.contracts.errors import BadSetting
 from gateway.outbox import Policy as SlowPolicy
 from gateway.settings_access import AccessSettings, check_bursts
+from gateway.settings_channels import ChannelSettings
 from gateway.settings_registry import RegistrySettings
 
 KEY_BYTES_MIN: Final = 32
@@ -33,7 +34,7 @@ class Home(BaseSettings):
     )
 
 
-class GatewaySettings(AccessSettings, RegistrySettings):
+class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings):
     """One gateway process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)

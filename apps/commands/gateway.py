@@ -126,25 +126,29 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
     """Return the gateway's server over this publisher, not yet started."""
     from gateway.app import build
     from gateway.auth_upkeep import verifier_of
+    from gateway.channels.on_kafka import channels_of
     from gateway.server import server
     from gateway.sessions import Clocks
 
     kept = verifier_of(settings)
+    clocks = Clocks(
+        now_ms=lambda: time.monotonic_ns() // 1_000_000,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+        jitter=random,
+        new_id=lambda: uuid4().hex,
+    )
+    channels = channels_of(settings, publisher=publisher, clock=clocks)
     gateway = build(
         settings,
         verifier=kept.verifier,
         publisher=publisher,
-        clocks=Clocks(
-            now_ms=lambda: time.monotonic_ns() // 1_000_000,
-            wall_ms=lambda: time.time_ns() // 1_000_000,
-            jitter=random,
-            new_id=lambda: uuid4().hex,
-        ),
+        clocks=clocks,
         node=settings.node or uuid4().hex[:12],
         version=version("mainstem"),
-        beside=kept.tasks,
+        hub=channels.hub,
+        beside=[*kept.tasks, channels.run],
     )
-    return server(gateway.asgi, settings, drain=gateway.sessions.drain)
+    return server(gateway.asgi, settings, drain=gateway.drain)
 
 
 async def _quietly(running: "Server") -> None:

@@ -29,6 +29,7 @@ WAIT_MS: Final = 250
 RECORDS_MAX: Final = 2_000
 """Records handled before others get their turn."""
 BACKOFF_MS: Final = (100, 200, 400, 800, 1_500)
+RETRY_S: Final = 0.1
 FAILING: Final = (KafkaError, MainstemError, OSError, TimeoutError)
 
 log = logging.getLogger(__name__)
@@ -85,19 +86,29 @@ class Follower:
         if self._task is not None:
             await end([self._task])
 
+    async def run(self) -> None:
+        """Follow for as long as this is awaited."""
+        self.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await self.stop()
+
     async def place_of(self, address: str, key: bytes) -> Place:
-        """Return where records with this key are; raise `BrokerAway` while nobody knows."""
-        consumer = self._consumer
-        if consumer is None:
-            raise BrokerAway("the broker is away; join again later")
-        width = self._widths.get(address)
-        if width is None:
+        """Return where records with this key are; waits while nobody knows."""
+        while True:
+            consumer = self._consumer
+            width = self._widths.get(address)
+            if consumer is not None and width is not None:
+                return Place(address, consumer.partition_of(key, width=width))
+            if consumer is None:
+                await asyncio.sleep(RETRY_S)
+                continue
             try:
-                width = await consumer.width(address)
+                self._widths.setdefault(address, await consumer.width(address))
             except FAILING as error:
-                raise BrokerAway(f"topic {address!r} cannot be found: {error}") from error
-            width = self._widths.setdefault(address, width)
-        return Place(address, consumer.partition_of(key, width=width))
+                log.info("a topic was not found", extra={"topic": address, "reason": repr(error)})
+                await asyncio.sleep(RETRY_S)
 
     def watch(self, place: Place) -> None:
         """Follow a partition; once for each who watches."""

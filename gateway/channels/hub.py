@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
-from analytics.contracts.errors import MainstemError, Unavailable
+from analytics.contracts.errors import MainstemError
 from analytics.contracts.events import NotePublished
 from analytics.contracts.facts import TEXT_LENGTH_MAX
 from analytics.contracts.facts import Source as Road
@@ -215,13 +215,14 @@ class LiveHub:
         if isinstance(named, Fault):
             return named
         try:
-            place = await self._source.place_of(named.topic.address, named.key)
+            async with asyncio.timeout(self._limits.join_seconds_max):
+                place = await self._source.place_of(named.topic.address, named.key)
             others = (
                 {}
                 if self._elsewhere is None
                 else await self._elsewhere.present(grant.tenant, channel)
             )
-        except Unavailable:
+        except (TimeoutError, MainstemError):
             return codes.INTERNAL
         return Presence({**others, **self._board.clients(place, named)})
 

@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     async def place_of(self, address: str, key: bytes) -> Place:
-        """Return where records with this key are; raise `Unavailable` while nobody knows."""
+        """Return where records with this key are; waits while nobody knows."""
         ...
 
     def watch(self, place: Place) -> None:

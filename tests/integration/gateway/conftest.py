@@ -69,7 +69,7 @@ async def _running(publisher: Outlet, **changed: object) -> AsyncIterator[Runnin
         node="node-1",
         version="0",
     )
-    async with serving(server(gateway.asgi, chosen, drain=gateway.sessions.drain)) as listening:
+    async with serving(server(gateway.asgi, chosen, drain=gateway.drain)) as listening:
         yield Running(listening, publisher, gateway)
 
 

@@ -1,0 +1,58 @@
+"""Channels over Kafka: a hub, and what has to run for it."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from gateway.channels.archive_kafka import KafkaArchive, Reach
+from gateway.channels.follower import Follower, Habits
+from gateway.channels.hub import Clock, Limits, LiveHub
+from gateway.channels.ring import Bounds
+from gateway.publish import Publisher
+from gateway.settings import GatewaySettings
+
+
+class Channels(Struct, frozen=True):
+    """The hub; `run` follows the log for it as long as it is awaited."""
+
+    hub: LiveHub
+    run: Callable[[], Awaitable[None]]
+
+
+def channels_of(settings: GatewaySettings, *, publisher: Publisher, clock: Clock) -> Channels:
+    """Return the channels that these settings ask for, not yet running."""
+    habits = Habits(
+        warm_records=settings.channel_warm_records,
+        linger_ms=int(settings.channel_linger_seconds * 1_000),
+        fetch_bytes=settings.channel_fetch_bytes,
+        generation=settings.log_generation,
+    )
+    reach = Reach(
+        records_max=settings.recovery_records_max,
+        bytes_max=settings.recovery_bytes_max,
+        seconds_max=settings.recovery_seconds_max,
+        generation=settings.log_generation,
+    )
+    limits = Limits(
+        ring=Bounds(
+            records_max=settings.channel_records_max,
+            bytes_max=settings.channel_bytes_max,
+            age_ms=int(settings.channel_seconds_max * 1_000),
+        ),
+        join_seconds_max=settings.join_seconds_max,
+        ahead_seconds_max=settings.ahead_seconds_max,
+        publications_max=settings.recovery_publications_max,
+        recovery_bytes_max=settings.recovery_bytes_max,
+        subscriptions_max=settings.subscriptions_max,
+    )
+    follower = Follower(settings.broker, habits, now_ms=clock.now_ms)
+    archive = KafkaArchive(settings.broker, reach)
+
+    async def run() -> None:
+        try:
+            await follower.run()
+        finally:
+            await archive.stop()
+
+    hub = LiveHub(follower, [archive], publisher=publisher, limits=limits, clock=clock)
+    return Channels(hub, run)
