@@ -168,7 +168,7 @@ class AccessSettings(BaseSettings):
 
 def check_bursts(settings: AccessSettings, *, frame_bytes_max: int, body_bytes_max: int) -> None:
     """Raise `ValueError` if a burst of bytes is less than what may come in one piece."""
-    piece = max(frame_bytes_max, body_bytes_max)
+    piece = max(frame_bytes_max, body_bytes_max, settings.webhook_bytes_max)
     for subject in Subject:
         rate = read_rate(settings.rate(subject, Resource.BYTES))
         if rate is not None and rate.burst < piece:
