@@ -14,6 +14,7 @@ from msgspec import Struct
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
+from analytics.contracts.ids import TenantId
 from gateway import problem, sessions
 from gateway.addresses import Addresses
 from gateway.admission import Admission
@@ -27,7 +28,7 @@ from gateway.otlp.intake import Signal
 from gateway.protocol.session import Manners
 from gateway.publish import Publisher
 from gateway.rates_meter import limits_of
-from gateway.routes import events, hooks, operations, otlp, sse, stream
+from gateway.routes import events, hooks, operations, otlp, sse, stream, webhooks
 from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
@@ -35,6 +36,7 @@ from gateway.writer import Bounds
 
 ROADS: Final = {
     events.PATH: events.ROAD,
+    webhooks.PATH: webhooks.ROAD,
     hooks.PATH: hooks.ROAD,
     **{f"/v1/{signal}": str(signal) for signal in Signal},
     operations.METRICS: "prometheus",
@@ -119,22 +121,13 @@ def build(
     streaming = stream.Streaming(hub=live, streams=streams, new_id=clocks.new_id, version=version)
     api = _api(parts, sockets, [pulse.run, *beside], version=version)
     api.include_router(stream.router(parts, streaming))
+    api.include_router(webhooks.router(parts, _hooked(settings)))
 
     async def drain() -> None:
         streams.drain()
         await sockets.drain()
 
-    checks = Checks(
-        verifier=verifier,
-        wall_ms=clocks.wall_ms,
-        addresses=Addresses(settings.proxies, hops_max=settings.proxy_hops_max),
-        limits=limits_of(settings.rate, keys_max=settings.rate_keys_max, now_ms=clocks.now_ms),
-        strikes_max=settings.rate_strikes_max,
-        origins=frozenset(settings.origins),
-        open_paths=frozenset(operations.OPEN_PATHS),
-        signed_paths=frozenset(),
-    )
-    guard = Guard(api, checks, roads=ROADS)
+    guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
     return Gateway(asgi=guard, api=api, sessions=sockets, drain=drain)
 
 
@@ -168,6 +161,28 @@ def _api(
         api.include_router(road.router(parts))
     api.router.routes.append(WebSocketRoute(sessions.PATH, sockets))
     return api
+
+
+def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks) -> Checks:
+    return Checks(
+        verifier=verifier,
+        wall_ms=clocks.wall_ms,
+        addresses=Addresses(settings.proxies, hops_max=settings.proxy_hops_max),
+        limits=limits_of(settings.rate, keys_max=settings.rate_keys_max, now_ms=clocks.now_ms),
+        strikes_max=settings.rate_strikes_max,
+        origins=frozenset(settings.origins),
+        open_paths=frozenset(operations.OPEN_PATHS),
+        signed_paths=frozenset({webhooks.PATH}),
+    )
+
+
+def _hooked(settings: GatewaySettings) -> webhooks.Hooked:
+    return webhooks.Hooked(
+        secrets=tuple(one.get_secret_value().encode() for one in settings.github_secrets),
+        tenant=TenantId(settings.github_tenant),
+        deliveries_max=settings.github_deliveries_max,
+        bytes_max=settings.webhook_bytes_max,
+    )
 
 
 def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:

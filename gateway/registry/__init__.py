@@ -1,0 +1,1 @@
+"""Where gateways of one deployment meet: nodes, connections, presence, hints."""

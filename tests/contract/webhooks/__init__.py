@@ -1,0 +1,1 @@
+"""What GitHub says of its own webhooks, held against ours."""
