@@ -152,6 +152,25 @@ CHANNEL_JOINS: Final = Counter(
     registry=REGISTRY,
 )
 
+REGISTRY_UP: Final = Gauge(
+    "gateway_registry_up", "1 while the registry of gateways answers.", registry=REGISTRY
+)
+REGISTRY_NODES: Final = Gauge(
+    "gateway_registry_nodes", "Gateways that lived when last heard of.", registry=REGISTRY
+)
+REGISTRY_WAITING: Final = Gauge(
+    "gateway_registry_waiting", "Changes the registry was not told yet.", registry=REGISTRY
+)
+REGISTRY_BEATS: Final = Counter(
+    "gateway_registry_beats",
+    "Exchanges with the registry, by outcome (done, away, fenced).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+REGISTRY_REAPED: Final = Counter(
+    "gateway_registry_reaped", "Dead gateways that this one cleared away.", registry=REGISTRY
+)
+
 
 def render() -> bytes:
     """Return all of it in Prometheus' text format."""
