@@ -1,7 +1,7 @@
 // The JavaScript client, told what to do in lines of JSON on stdin; what happens goes to stdout.
 import { createInterface } from "node:readline";
 import { Centrifuge as Json } from "centrifuge";
-import { Centrifuge as Protobuf } from "centrifuge/build/protobuf/index.js";
+import { Centrifuge as Protobuf } from "centrifuge/build/protobuf";
 import WebSocket from "ws";
 
 const [, , codec, url] = process.argv;

@@ -90,7 +90,7 @@ async def test_errors_keep_their_codes_and_the_connection(client: Driven) -> Non
     assert len(heard(client, "connected")) == 1
 
 
-@pytest.mark.requirement("watchers-resume")
+@pytest.mark.requirement("recovered-or-gap")
 async def test_after_a_forced_disconnect_nothing_is_lost_and_nothing_comes_twice(
     client: Driven, hub: MemoryHub, served: tuple[Gateway, str]
 ) -> None:
@@ -139,12 +139,16 @@ async def test_a_log_that_began_anew_is_told_as_a_gap(client: Driven, hub: Memor
 
 
 @pytest.mark.requirement("websocket-sdk-unchanged")
-async def test_a_token_that_runs_out_is_refreshed_in_place(client: Driven) -> None:
-    def short() -> str:
-        return token(lifetime_ms=2_000, now_ms=time.time_ns() // 1_000_000)
+async def test_a_token_that_runs_out_is_refreshed_in_place(
+    client: Driven, served: tuple[Gateway, str]
+) -> None:
+    short = token(lifetime_ms=4_000, now_ms=time.time_ns() // 1_000_000)
 
-    await client.tell("connect", token=short(), tokens=[short(), _now()])
-    await wait(client, "token", count=2)
+    await client.tell("connect", token=short, tokens=[_now()])
+    await wait(client, "connected")
+    [socket] = served[0].sessions
+    await wait(client, "token")
+    await until(lambda: socket.session.grant and socket.session.grant.expires_ms is None)
     answer = await client.tell("rpc", method="events.publish", data=STARTED)
 
     assert answer["results"][0]["status"] == "accepted"
