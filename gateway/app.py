@@ -112,23 +112,29 @@ def build(
         body_seconds_max=settings.body_seconds_max,
         keep_content=settings.keep_content,
     )
+    streaming = _streaming(settings, clocks, live, version=version)
+    api = _api(parts, sockets, [pulse.run, *beside], version=version)
+    api.include_router(stream.router(parts, streaming))
+    api.include_router(webhooks.router(parts, _hooked(settings)))
+
+    async def drain() -> None:
+        streaming.streams.drain()
+        await sockets.drain()
+
+    guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
+    return Gateway(asgi=guard, api=api, sessions=sockets, drain=drain)
+
+
+def _streaming(
+    settings: GatewaySettings, clocks: Clocks, hub: Hub, *, version: str
+) -> stream.Streaming:
     streams = sse.Streams(
         streams_max=settings.streams_max,
         bytes_max=settings.outbound_bytes_max,
         heartbeat_s=settings.stream_heartbeat_seconds,
         wall_ms=clocks.wall_ms,
     )
-    streaming = stream.Streaming(hub=live, streams=streams, new_id=clocks.new_id, version=version)
-    api = _api(parts, sockets, [pulse.run, *beside], version=version)
-    api.include_router(stream.router(parts, streaming))
-    api.include_router(webhooks.router(parts, _hooked(settings)))
-
-    async def drain() -> None:
-        streams.drain()
-        await sockets.drain()
-
-    guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
-    return Gateway(asgi=guard, api=api, sessions=sockets, drain=drain)
+    return stream.Streaming(hub=hub, streams=streams, new_id=clocks.new_id, version=version)
 
 
 def _api(

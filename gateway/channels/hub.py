@@ -263,15 +263,16 @@ class LiveHub:
             self._source.watch(place)
         tail = await self._caught_up(place, since)
         if since is None or not recovery.is_of(tail.epoch, since):
-            return self._answer(seat, place, tail, since, ())
+            return self._answer(seat, place, tail, since=since, slices=())
         async with self._pasts.before(place, tail, since.offset) as slices:
-            return self._answer(seat, place, tail, since, slices)
+            return self._answer(seat, place, tail, since=since, slices=slices)
 
     def _answer(
         self,
         seat: Seat,
         place: Place,
         tail: Tail,
+        *,
         since: Position | None,
         slices: Sequence[Slice],
     ) -> Joined | Fault | None:

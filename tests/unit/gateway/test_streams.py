@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope
 
+from analytics.contracts.ids import TenantId
 from gateway.app import Gateway
-from gateway.auth import Scope
+from gateway.auth import Scope as Right
 from tests.support.channels import MemoryLog, Node, node, note
 from tests.support.gateway import NOW_MS, Clock, client, gateway, token, until
 
-WATCHING = (Scope.SUBSCRIBE,)
+WATCHING = (Right.SUBSCRIBE,)
 
 
 class Stream:
@@ -46,6 +47,10 @@ class Stream:
         return [line[4:] for line in self.text.splitlines() if line.startswith("id: ")][-1]
 
 
+async def _run(under_test: Gateway, scope: Scope, receive: Receive, stream: Stream) -> None:
+    await under_test.asgi(scope, receive, stream.send)
+
+
 @asynccontextmanager
 async def _open(
     under_test: Gateway, address: str, *, bearer: str, last_id: str = ""
@@ -71,7 +76,7 @@ async def _open(
         asked = True
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    running = asyncio.create_task(under_test.asgi(scope, receive, stream.send))  # type: ignore[arg-type]  # a coroutine, as ASGI has it
+    running = asyncio.ensure_future(_run(under_test, scope, receive, stream))
     try:
         await until(lambda: stream.text or running.done())
         yield stream
@@ -80,9 +85,9 @@ async def _open(
         await running
 
 
-def _built(log: MemoryLog, **changed: object) -> tuple[Gateway, Node]:
+def _built(log: MemoryLog, **changed: float) -> tuple[Gateway, Node]:
     there = node(log)
-    return gateway(there.publisher, hub=there.hub, **changed), there
+    return gateway(there.publisher, None, hub=there.hub, **changed), there
 
 
 def _filled(count: int) -> MemoryLog:
@@ -149,7 +154,7 @@ async def test_a_heartbeat_moves_the_position_of_a_quiet_channel() -> None:
 async def test_a_stream_of_another_tenant_is_silent() -> None:
     log = _filled(3)
     under_test, there = _built(log)
-    evil = token(scopes=WATCHING, tenant="evil")  # type: ignore[arg-type]  # any text is one
+    evil = token(scopes=WATCHING, tenant=TenantId("evil"))
 
     async with _open(
         under_test, "/v1/stream?channel=notes:room", bearer=evil, last_id="log-1:0"
@@ -223,7 +228,7 @@ async def test_a_stream_ends_with_its_token() -> None:
 @pytest.mark.parametrize(
     ("address", "scopes", "status"),
     [
-        ("/v1/stream?channel=notes:room", (Scope.PUBLISH,), 403),
+        ("/v1/stream?channel=notes:room", (Right.PUBLISH,), 403),
         ("/v1/stream?channel=nothing", WATCHING, 400),
         ("/v1/stream", WATCHING, 400),
         ("/v1/stream?channel=notes:a&channel=notes:b", WATCHING, 400),
@@ -232,7 +237,7 @@ async def test_a_stream_ends_with_its_token() -> None:
     ],
 )
 async def test_what_is_no_stream_is_refused(
-    address: str, scopes: tuple[Scope, ...], status: int
+    address: str, scopes: tuple[Right, ...], status: int
 ) -> None:
     under_test, there = _built(_filled(1))
 
