@@ -171,6 +171,8 @@ class Subscriptions:
         signal, expires_ms = Signal.REFRESH_UNASKED, None
         if place is not None and place.expires_ms is not None and asked.token:
             token = self._read(wanted, asked.channel, asked.token, at=at)
+            if isinstance(token, Fault) and token.temporary:
+                return _reply(wanted.id, token)
             if isinstance(token, Grant):
                 signal, expires_ms = Signal.REFRESH_GOOD, token.expires_ms
             elif token == codes.TOKEN_EXPIRED:

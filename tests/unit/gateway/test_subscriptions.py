@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.auth import Scope, Verifier
+from analytics.contracts.errors import Unavailable
+from gateway.auth import Grant, Scope, Verifier
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codes import Fault
@@ -26,11 +27,15 @@ SUBSCRIBE = {"id": 7, "subscribe": {"channel": "x"}}
 UNSUBSCRIBE = {"id": 8, "unsubscribe": {"channel": "x"}}
 
 
-def _session(**claims: object) -> Session:
+def _verify(text: str, wall_ms: int) -> Grant:
+    return VERIFIER.verify(text, now_ms=wall_ms)
+
+
+def _session(verify: Callable[[str, int], Grant] = _verify, **claims: object) -> Session:
     session = Session(
         client="c1",
         codec=CODEC,
-        verify=lambda text, wall_ms: VERIFIER.verify(text, now_ms=wall_ms),
+        verify=verify,
         manners=MANNERS,
         meter=Unmetered(),
         jitter=0.0,
@@ -325,3 +330,19 @@ def test_a_token_with_more_channels_than_a_connection_may_be_in_is_refused() -> 
     session = _session(channels=["a", "b", "c", "d"])
 
     assert session.grant is None
+
+
+def test_a_refresh_whose_token_cannot_be_read_for_now_is_to_be_tried_again() -> None:
+    def verify(text: str, wall_ms: int) -> Grant:
+        if text == "unreadable":
+            raise Unavailable("the keys are being fetched")
+        return VERIFIER.verify(text, now_ms=wall_ms)
+
+    session = _session(verify=verify)
+    _send(session, {"id": 2, "subscribe": {"channel": "x", "token": _token(60_000)}})
+    _joined(session)
+
+    [reply] = _send(session, {"id": 7, "sub_refresh": {"channel": "x", "token": "unreadable"}})
+
+    assert reply["error"]["temporary"] is True
+    assert session.ended is None
