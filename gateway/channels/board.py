@@ -8,10 +8,11 @@ first held back until it is `live`; where a partition begins anew it is cut inst
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
+from analytics.contracts.ids import TenantId
 from gateway.channels.filters import Accepts, both
 from gateway.channels.names import Channel, Stream
 from gateway.channels.reading import Line
@@ -61,13 +62,28 @@ class _Room:
         self.seats: dict[Subscriber, Seat] = {}
 
 
+class Roll(Protocol):
+    """Who is told who is in which channel, so that other gateways can know."""
+
+    def entered(self, tenant: TenantId, channel: str, who: ClientInfo) -> None:
+        """Note that a client is in a channel."""
+        ...
+
+    def left(self, tenant: TenantId, channel: str, client: str) -> None:
+        """Note that a client is in a channel no more."""
+        ...
+
+
 class Board:
     """See the module; `freed` is told of every partition that one seat fewer is on."""
 
-    def __init__(self, bounds: Bounds, *, freed: Callable[[Place], None]) -> None:
+    def __init__(
+        self, bounds: Bounds, *, freed: Callable[[Place], None], roll: Roll | None = None
+    ) -> None:
         self.tails: dict[Place, Tail] = {}
         self._bounds = bounds
         self._freed = freed
+        self._roll = roll
         self._rooms: dict[Place, dict[Stream, dict[str, _Room]]] = {}
         self._seats: dict[Subscriber, dict[str, Seat]] = {}
 
@@ -93,6 +109,8 @@ class Board:
         if room is None:
             room = rooms[seat.channel.name] = _Room(seat.channel)
         room.seats[seat.subscriber] = seat
+        if self._roll is not None:
+            self._roll.entered(seat.channel.stream.tenant, room.name, seat.subscriber.who)
 
     def live(self, subscriber: Subscriber, name: str) -> None:
         """Deliver what was held back, then everything as it comes."""
@@ -181,6 +199,9 @@ class Board:
         room = named.get(seat.channel.name)
         if room is not None and room.seats.get(seat.subscriber) is seat:
             del room.seats[seat.subscriber]
+            if self._roll is not None:
+                client = seat.subscriber.who.client
+                self._roll.left(seat.channel.stream.tenant, room.name, client)
             if not room.seats:
                 del named[room.name]
             if not named:

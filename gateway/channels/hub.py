@@ -23,7 +23,7 @@ from analytics.contracts.ids import EventId, TenantId
 from gateway import metrics
 from gateway.auth import Grant
 from gateway.channels import board, recovery
-from gateway.channels.board import Board, Place, Seat, Tail
+from gateway.channels.board import Board, Place, Roll, Seat, Tail
 from gateway.channels.filters import Accepts, BadFilter, compile_filter
 from gateway.channels.names import Channel, NoChannel, channel_of, may_watch, may_write
 from gateway.channels.past import Pasts
@@ -98,13 +98,14 @@ class LiveHub:
         limits: Limits,
         clock: Clock,
         elsewhere: Elsewhere | None = None,
+        roll: Roll | None = None,
     ) -> None:
         self._source = source
         self._publisher = publisher
         self._limits = limits
         self._clock = clock
         self._elsewhere = elsewhere
-        self._board = Board(limits.ring, freed=source.release)
+        self._board = Board(limits.ring, freed=source.release, roll=roll)
         self._pasts = Pasts(archives, bytes_max=limits.recovery_bytes_max)
         self._turns: dict[Place, asyncio.Event] = {}
         source.tell(self)

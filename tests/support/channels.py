@@ -13,7 +13,7 @@ from analytics.contracts import events
 from analytics.contracts.events import NotePublished
 from analytics.contracts.ids import EventId, TenantId
 from gateway.auth import Grant, Scope
-from gateway.channels.board import Place
+from gateway.channels.board import Place, Roll
 from gateway.channels.hub import Limits, LiveHub
 from gateway.channels.reading import Line, read
 from gateway.channels.recovery import Slice
@@ -189,6 +189,7 @@ def node(
     records_max: int = 1_000,
     publications_max: int = 1_000,
     seconds_max: float = 2,
+    roll: Roll | None = None,
 ) -> Node:
     """Return a gateway's channels over this log."""
     source = MemorySource(log, warm=warm)
@@ -198,6 +199,7 @@ def node(
         archives,
         publisher=publisher,
         clock=clocks(Clock()),
+        roll=roll,
         limits=Limits(
             ring=Bounds(records_max=records_max, bytes_max=1_000_000, age_ms=600_000),
             join_seconds_max=seconds_max,

@@ -8,7 +8,15 @@ from msgspec.structs import replace
 
 from gateway.auth import Grant, Scope
 from gateway.channels.filters import BadFilter, compile_filter
-from gateway.channels.values import Joined, Past, Position, Presence, PublicationPush, TagFilter
+from gateway.channels.values import (
+    ClientInfo,
+    Joined,
+    Past,
+    Position,
+    Presence,
+    PublicationPush,
+    TagFilter,
+)
 from gateway.protocol import codes
 from tests.support.channels import MemoryArchive, MemoryLog, Node, Watcher, grant, node, note
 
@@ -120,6 +128,25 @@ async def test_another_tenant_hears_and_is_told_nothing() -> None:
     assert isinstance(past, Past)
     assert past.publications == ()
     assert who == Presence({})
+
+
+async def test_who_is_in_a_channel_is_told_on_and_taken_back() -> None:
+    told: list[tuple[str, ...]] = []
+
+    class Roll:
+        def entered(self, tenant: str, channel: str, who: ClientInfo) -> None:
+            told.append(("entered", tenant, channel, who.client))
+
+        def left(self, tenant: str, channel: str, client: str) -> None:
+            told.append(("left", tenant, channel, client))
+
+    there, watcher = node(MemoryLog(), roll=Roll()), Watcher()
+    await _joined(there, watcher)
+    assert await there.hub.presence("notes:room", grant=grant()) == Presence({"c1": watcher.who})
+    there.hub.leave_all(watcher)
+    there.hub.leave(watcher, "notes:room")
+
+    assert told == [("entered", "acme", "notes:room", "c1"), ("left", "acme", "notes:room", "c1")]
 
 
 async def test_one_event_is_encoded_once_for_everybody() -> None:
