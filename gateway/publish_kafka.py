@@ -86,12 +86,12 @@ class KafkaPublisher:
         self._broker = broker
         self._prepare = prepare
         self._bounds = bounds
-        self._recent: Recent[_Parcel] = Recent(ids_max=bounds.recent_ids_max)
+        self.recent: Recent[_Parcel] = Recent(ids_max=bounds.recent_ids_max)
         self._queue: deque[_Parcel] = deque()
         self._flying: set[_Parcel] = set()
         self._records = 0
         self._bytes = 0
-        self._log_id = ""
+        self.log_id = ""
         self._stopping = False
         self._producer: FencedProducer | None = None
         self._up = asyncio.Event()
@@ -181,9 +181,9 @@ class KafkaPublisher:
         """Return who carries the event, and whether it was first; or the verdict if nobody does."""
         event = item.event
         key = key_of(event.tenant, event.id)
-        if self._recent.accepted(key):
+        if self.recent.accepted(key):
             return Verdict(id=event.id, status=Status.DUPLICATE), False
-        carrier = self._recent.pending(key)
+        carrier = self.recent.pending(key)
         if carrier is not None:
             return carrier, False
         if self._stopping or not (posted or self.ready):
@@ -208,7 +208,7 @@ class KafkaPublisher:
         outcome: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         parcel = _Parcel(record, key=key, posted=posted, outcome=outcome)
         if key:
-            self._recent.begin(key, parcel)
+            self.recent.begin(key, parcel)
         self._records += 1
         self._bytes += parcel.bytes
         self._emptied.clear()
@@ -274,7 +274,7 @@ class KafkaPublisher:
         self._records -= 1
         self._bytes -= parcel.bytes
         if parcel.key:
-            self._recent.settle(parcel.key, accepted=not reason)
+            self.recent.settle(parcel.key, accepted=not reason)
         if reason and parcel.posted:
             metrics.LOST.inc()
         if not parcel.outcome.done():
@@ -344,10 +344,10 @@ class KafkaPublisher:
                 self._settle(parcel, AWAY)
 
     def _on_log(self, log_id: str) -> None:
-        if self._log_id and self._log_id != log_id:
+        if self.log_id and self.log_id != log_id:
             log.warning("the broker came back with another log; ids are forgotten")
-            self._recent.forget()
-        self._log_id = log_id
+            self.recent.forget()
+        self.log_id = log_id
 
     async def _wait(self, failures: int, error: BaseException) -> int:
         if not failures:

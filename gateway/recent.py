@@ -6,6 +6,7 @@ when there are too many, since what is on its way is bounded by the publisher's 
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 from analytics.contracts.ids import TenantId
@@ -17,6 +18,8 @@ class Recent(Generic[Pending]):
     """A bounded memory of what was accepted, and of what is on its way."""
 
     def __init__(self, *, ids_max: int) -> None:
+        self.on_accepted: Callable[[bytes], None] = _nothing
+        """Told each key that was accepted here."""
         self._ids_max = ids_max
         self._accepted: OrderedDict[bytes, None] = OrderedDict()
         self._pending: dict[bytes, Pending] = {}
@@ -42,13 +45,26 @@ class Recent(Generic[Pending]):
         self._pending.pop(key, None)
         if not accepted:
             return
-        self._accepted[key] = None
-        if len(self._accepted) > self._ids_max:
-            self._accepted.popitem(last=False)
+        self._keep(key)
+        self.on_accepted(key)
+
+    def learn(self, keys: Iterable[bytes]) -> None:
+        """Take over what others know as accepted, by the same log."""
+        for key in keys:
+            self._keep(key)
 
     def forget(self) -> None:
         """Forget what was accepted, because the log that held it is gone."""
         self._accepted.clear()
+
+    def _keep(self, key: bytes) -> None:
+        self._accepted[key] = None
+        if len(self._accepted) > self._ids_max:
+            self._accepted.popitem(last=False)
+
+
+def _nothing(_key: bytes) -> None:
+    return None
 
 
 def key_of(tenant: TenantId, event_id: str) -> bytes:

@@ -31,6 +31,8 @@ from gateway.protocol.effects import Garbled, Opened
 from gateway.protocol.session import Manners, Session
 from gateway.publish import Outgoing, Publisher
 from gateway.rates_meter import Meter
+from gateway.registry.journal import Journal
+from gateway.registry.registry import Linked
 from gateway.websocket import Keeper, Receive, Socket
 from gateway.wheel import Wheel
 from gateway.writer import Bounds, Line, Message
@@ -78,6 +80,8 @@ class Sessions:
         methods: Methods,
         hub: Hub,
     ) -> None:
+        self.journal: Journal | None = None
+        """Where connections are noted for other gateways."""
         self._rules = rules
         self._clocks = clocks
         self._verifier = verifier
@@ -207,6 +211,11 @@ class Sessions:
 
     def _on_opened(self, socket: Socket, opened: Opened) -> None:
         life = self._sockets[socket]
+        if self.journal is not None:
+            grant = opened.grant
+            self.journal.opened(
+                Linked(connection_id=life.connection_id, tenant=grant.tenant, user=grant.user)
+            )
         self._post(
             ConnectionOpened(
                 id=derived("connection.opened", life.connection_id),
@@ -223,6 +232,8 @@ class Sessions:
         )
 
     def _on_gone(self, socket: Socket, life: "_Life") -> None:
+        if self.journal is not None:
+            self.journal.closed(life.connection_id)
         ended = socket.session.ended
         metrics.CLOSES.labels("peer" if ended is None else str(ended.code)).inc()
         grant: Grant | None = socket.session.grant

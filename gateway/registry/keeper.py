@@ -58,8 +58,8 @@ class Keeper:
         load: Callable[[], Load],
     ) -> None:
         self.journal = journal
-        self.log_id = ""
-        """The log that ids which are told are of."""
+        self.log_id: Callable[[], str] = str
+        """Which log the ids that are told are of; empty tells none."""
         self.on_told: Callable[[Told], None] = _nothing
         """Told what other nodes' logs have."""
         self._registry = registry
@@ -140,7 +140,8 @@ class Keeper:
             self._epoch = await self._registry.enter(self._node)
             self.journal.anew()
         changes, keys = self.journal.take(), self.journal.take_told()
-        told = Told(log_id=self.log_id, keys=keys) if keys and self.log_id else None
+        log_id = self.log_id()
+        told = Told(log_id=log_id, keys=keys) if keys and log_id else None
         beat = Beat(
             node=self._node, epoch=self._epoch, load=self._load(), changes=changes, told=told
         )
