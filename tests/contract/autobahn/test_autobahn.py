@@ -47,22 +47,24 @@ POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
 """
 
 
-async def _echo(scope: Any, receive: Any, send: Any) -> None:
-    """Send back what comes, by the wire where the peer takes bytes."""
-    wire = scope["extensions"][WIRE]
-    text = Framer(JsonCodec(commands_max=1))
-    binary = Framer(ProtobufCodec(commands_max=1))
-    await receive()
-    await send({"type": "websocket.accept"})
-    while True:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        said = message.get("text")
-        frame = binary.frame(message["bytes"]) if said is None else text.frame(said.encode())
-        await wire.drained()
-        if wire.ready:
-            wire.write(frame)
+class Echo:
+    """Sends back what comes, by the wire where the peer takes bytes; an ASGI application."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        wire = scope["extensions"][WIRE]
+        text = Framer(JsonCodec(commands_max=1))
+        binary = Framer(ProtobufCodec(commands_max=1))
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            said = message.get("text")
+            frame = binary.frame(message["bytes"]) if said is None else text.frame(said.encode())
+            await wire.drained()
+            if wire.ready:
+                wire.write(frame)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +105,7 @@ def _complaints() -> Iterator[list[str]]:
 async def test_no_case_fails_and_nothing_is_logged(suite: list[Path], tmp_path: Path) -> None:
     with _complaints() as complaints:
         async with listening(MemoryPublisher()) as (under_test, url):
-            under_test.api.router.routes.append(WebSocketRoute(PATH, _echo))
+            under_test.api.router.routes.append(WebSocketRoute(PATH, Echo()))
             address = url.rsplit("/connection", 1)[0] + PATH
             await _run(suite, address, tmp_path)
 
