@@ -8,6 +8,7 @@ from gateway.channels.archive_kafka import KafkaArchive, Reach
 from gateway.channels.follower import Follower, Habits
 from gateway.channels.hub import Clock, Limits, LiveHub
 from gateway.channels.ring import Bounds
+from gateway.channels.roll_registry import RegistryRoll
 from gateway.publish import Publisher
 from gateway.settings import GatewaySettings
 
@@ -19,8 +20,17 @@ class Channels(Struct, frozen=True):
     run: Callable[[], Awaitable[None]]
 
 
-def channels_of(settings: GatewaySettings, *, publisher: Publisher, clock: Clock) -> Channels:
-    """Return the channels that these settings ask for, not yet running."""
+def channels_of(
+    settings: GatewaySettings,
+    *,
+    publisher: Publisher,
+    clock: Clock,
+    roll: RegistryRoll | None = None,
+) -> Channels:
+    """Return the channels that these settings ask for, not yet running.
+
+    Without a `roll`, presence is that of this gateway alone.
+    """
     habits = Habits(
         warm_records=settings.channel_warm_records,
         linger_ms=int(settings.channel_linger_seconds * 1_000),
@@ -54,5 +64,13 @@ def channels_of(settings: GatewaySettings, *, publisher: Publisher, clock: Clock
         finally:
             await archive.stop()
 
-    hub = LiveHub(follower, [archive], publisher=publisher, limits=limits, clock=clock)
+    hub = LiveHub(
+        follower,
+        [archive],
+        publisher=publisher,
+        limits=limits,
+        clock=clock,
+        elsewhere=roll,
+        roll=roll,
+    )
     return Channels(hub, run)
