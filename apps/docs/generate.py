@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from apps.docs import asyncapi, events_page, metrics_page, schemas, settings_page
+from apps.docs import asyncapi, events_page, grafana, metrics_page, schemas, settings_page
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 SCHEMAS: Final = "schemas"
@@ -21,6 +21,7 @@ def documents() -> dict[str, str]:
         "SETTINGS.md": settings_page.page(),
         "METRICS.md": metrics_page.page(),
         "asyncapi.yaml": asyncapi.page(),
+        "grafana/gateway.json": grafana.page(),
     }
     for name, schema in schemas.all_schemas():
         text = json.dumps(schema, indent=2, ensure_ascii=False)
@@ -31,11 +32,12 @@ def documents() -> dict[str, str]:
 def write(folder: Path) -> None:
     """Write every document below `folder`, and remove schemas of events that are no more."""
     made = documents()
-    (folder / SCHEMAS).mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for old in (folder / SCHEMAS).glob("*.json"):
         if f"{SCHEMAS}/{old.name}" not in made:
             old.unlink()
     for path, text in made.items():
+        (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
 
 
