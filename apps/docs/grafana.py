@@ -67,7 +67,9 @@ PANELS: Final = (
         "{{limit}}": _rate("gateway_limits_hit_total", "limit"),
         "rate of {{limit}}": _rate("gateway_rate_limited_total", "limit"),
     }),
-    Panel("Requests, by status", "reqps", {"{{status}}": _rate("gateway_requests_total", "status")}),
+    Panel("Requests, by status", "reqps", {
+        "{{status}}": _rate("gateway_requests_total", "status"),
+    }),
     Panel("Answers", "s", _quantiles("gateway_request_seconds")),
 )  # fmt: skip
 
