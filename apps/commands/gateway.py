@@ -18,6 +18,8 @@ from apps.telemetry import log_to_stderr
 
 if TYPE_CHECKING:
     from gateway.publish_kafka import KafkaPublisher
+    from gateway.registry.keeper import Keeper
+    from gateway.registry.registry import Told
     from gateway.server import Server
     from gateway.settings import GatewaySettings
 
@@ -127,6 +129,9 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
     from gateway.app import build
     from gateway.auth_upkeep import verifier_of
     from gateway.channels.on_kafka import channels_of
+    from gateway.channels.roll_registry import RegistryRoll
+    from gateway.registry.joining import keeper_of
+    from gateway.registry.registry import Load
     from gateway.server import server
     from gateway.sessions import Clocks
 
@@ -137,18 +142,40 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
         jitter=random,
         new_id=lambda: uuid4().hex,
     )
-    channels = channels_of(settings, publisher=publisher, clock=clocks)
+    node = settings.node or uuid4().hex[:12]
+    keeper = keeper_of(
+        settings,
+        node=node,
+        now_ms=clocks.now_ms,
+        load=lambda: Load(connections=len(gateway.sessions), draining=gateway.sessions.draining),
+    )
+    share_ids(publisher, keeper)
+    channels = channels_of(settings, publisher=publisher, clock=clocks, roll=RegistryRoll(keeper))
     gateway = build(
         settings,
         verifier=kept.verifier,
         publisher=publisher,
         clocks=clocks,
-        node=settings.node or uuid4().hex[:12],
+        node=node,
         version=version("mainstem"),
         hub=channels.hub,
-        beside=[*kept.tasks, channels.run],
+        beside=[*kept.tasks, channels.run, keeper.run],
     )
+    gateway.sessions.journal = keeper.journal
     return server(gateway.asgi, settings, drain=gateway.drain)
+
+
+def share_ids(publisher: "KafkaPublisher", keeper: "Keeper") -> None:
+    """Tell other gateways which events the log has, and take their word for it, of one log."""
+    from gateway.registry.keeper import keys_of
+
+    def learn(told: "Told") -> None:
+        if told.log_id == publisher.log_id:
+            publisher.recent.learn(keys_of(told))
+
+    keeper.log_id = lambda: publisher.log_id
+    keeper.on_told = learn
+    publisher.recent.on_accepted = keeper.journal.accepted
 
 
 async def _quietly(running: "Server") -> None:
