@@ -83,8 +83,8 @@ class Session:
         verify: Callable[[str, int], Grant],
         manners: Manners,
         meter: Meter,
-        jitter: float,
         now_ms: int,
+        jitter: float = 0.0,
     ) -> None:
         """`jitter` in [0, 1) spreads first pings, so that reconnecting crowds tick apart."""
         self.state = State.CONNECTING
