@@ -19,7 +19,9 @@ from typing import Any, Final
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
 
 from gateway import metrics
 from gateway.sessions import WIRE
@@ -67,8 +69,22 @@ class TransportWire:
         self._protocol.transport.abort()
 
 
+class PatientProtocol(ServerProtocol):
+    """The protocol of a socket whose peer may close in the middle of a message (RFC 6455, 5.4)."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a frame; a close ends a message that was not finished."""
+        if frame.opcode is Opcode.CLOSE:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
 class SocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's WebSocket protocol, quiet on bad text and with a wire past its queue."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
+        super().__init__(*args, **kwargs)
+        self.conn = PatientProtocol(max_size=self.config.ws_max_size, logger=self.conn.logger)
 
     def handle_connect(self, event: Request) -> None:
         """Offer a `Wire` to the application."""

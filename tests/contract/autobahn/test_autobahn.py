@@ -29,6 +29,8 @@ pytestmark = pytest.mark.kafka
 
 PATH: Final = "/echo"
 CASES: Final = 246
+FRAME_MAX: Final = 1_048_576
+"""A case of section 7 sends a quarter of this in one frame."""
 MAVEN_WAIT_S: Final = 300
 SUITE_WAIT_S: Final = 280
 RUN: Final = Path(__file__).with_name("run.jython")
@@ -104,7 +106,7 @@ def _complaints() -> Iterator[list[str]]:
 @pytest.mark.requirement("websocket-conformant")
 async def test_no_case_fails_and_nothing_is_logged(suite: list[Path], tmp_path: Path) -> None:
     with _complaints() as complaints:
-        async with listening(MemoryPublisher()) as (under_test, url):
+        async with listening(MemoryPublisher(), frame_bytes_max=FRAME_MAX) as (under_test, url):
             under_test.api.router.routes.append(WebSocketRoute(PATH, Echo()))
             address = url.rsplit("/connection", 1)[0] + PATH
             await _run(suite, address, tmp_path)
