@@ -20,6 +20,21 @@ SHOWN: Final = 40
 _stderr = pytest.StashKey[int]()
 
 
+LANES: Final = frozenset({"embedded", "kafka", "timescaledb", "browser", "wheel"})
+WITH_PARTS: Final = (ROOT / "tests/integration", ROOT / "tests/faults", ROOT / "tests/e2e")
+"""Where every test runs in a lane: in that of embedded parts if it names none."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test a lane, so that none is left out of all of them."""
+    for item in items:
+        if LANES.isdisjoint(mark.name for mark in item.iter_markers()) and any(
+            item.path.is_relative_to(folder) for folder in WITH_PARTS
+        ):
+            item.add_marker("embedded")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_stderr] = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
 

@@ -31,8 +31,6 @@ from tests.bench.sockets import Peer, connected, opened
 
 REQUIREMENTS = ("gateway-publish-latency", "gateway-throughput", "gateway-idle-memory")
 SHARE: Final = float(os.environ.get("MAINSTEM_BENCH_SHARE", "1"))
-LOADS: Final = ((100, 10.0, 20.0), (1_000, 2.0, 50.0), (10_000, 0.2, 100.0))
-"""Connections, publishes a second of each, and how many ms above the broker's own are allowed."""
 SECONDS: Final = max(15 * SHARE, 3.0)
 WARM_S: Final = 2.0
 OPENING: Final = 200
@@ -58,6 +56,18 @@ _EVENT: Final = (
     b'{"type":"prompt.submitted","id":"%b-%d","at_ms":%d,"source":"websocket","session_id":"bench-%d",'
     b'"project":"bench","agent":"claude-code","length":%d,"text":""}'
 )
+
+
+class Load(Struct, frozen=True):
+    """So many connections with so many publishes a second of each."""
+
+    connections: int
+    rate: float
+    above_ms: float
+    """How much above the broker's own acknowledgement is allowed."""
+
+
+LOADS: Final = (Load(100, 10.0, 20.0), Load(1_000, 2.0, 50.0), Load(10_000, 0.2, 100.0))
 
 
 class Took(Struct, frozen=True):
@@ -93,9 +103,9 @@ def run() -> Report:
 
 async def _all(folder: Path, broker: str) -> list[Figure]:
     figures: list[Figure] = []
-    for connections, rate, above_ms in LOADS:
+    for load in LOADS:
         with gateway_parts.gateway(folder, broker) as server:
-            figures += await _publishes(server, broker, connections, rate, above_ms)
+            figures += await _publishes(server, broker, load)
     with gateway_parts.gateway(folder, broker) as server:
         figures += await _throughput(server)
     figures += await _idle(folder, broker)
@@ -103,9 +113,8 @@ async def _all(folder: Path, broker: str) -> list[Figure]:
     return figures
 
 
-async def _publishes(
-    server: Server, broker: str, connections: int, rate: float, above_ms: float
-) -> list[Figure]:
+async def _publishes(server: Server, broker: str, load: Load) -> list[Figure]:
+    connections, rate = load.connections, load.rate
     began = time.perf_counter()
     peers = await open_many(connections, lambda: connected(LOOPBACK, server.port, server.token))
     opening_s = time.perf_counter() - began
@@ -119,7 +128,7 @@ async def _publishes(
             name=f"{name}: acknowledged p99 above the broker's own",
             value=found - limit,
             unit="ms",
-            goal=above_ms,
+            goal=load.above_ms,
             note=f"{took.refused} refused of {len(took.ms):,}",
         ),
         *(
