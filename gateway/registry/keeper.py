@@ -88,7 +88,7 @@ class Keeper:
                 await self.step()
                 await asyncio.sleep(self._pause_s())
         finally:
-            await self._leave()
+            await self.leave()
 
     async def step(self) -> None:
         """Make one exchange, whatever comes of it."""
@@ -111,6 +111,16 @@ class Keeper:
         metrics.REGISTRY_UP.set(self.up)
         metrics.REGISTRY_NODES.set(len(self._nodes))
         metrics.REGISTRY_WAITING.set(self.journal.waiting)
+
+    async def leave(self) -> None:
+        """Say goodbye, if the registry hears it, and let go of it."""
+        try:
+            if self._epoch is not None:
+                await self._registry.leave(self._node, self._epoch)
+        except Unavailable:
+            log.warning("left without a word: the registry is away", extra={"node": self._node})
+        finally:
+            await self._registry.close()
 
     async def presence(self, room: Room) -> Sequence[Member]:
         """Return who is in a channel: everywhere, or here while the registry is away."""
@@ -170,14 +180,6 @@ class Keeper:
         if not self._failures:
             return beat_s
         return float(min(PAUSE_S_MAX, beat_s * 2 ** min(self._failures, 10)) * (0.5 + random() / 2))  # noqa: S311 - spreads retries
-
-    async def _leave(self) -> None:
-        if self._epoch is None:
-            return
-        try:
-            await self._registry.leave(self._node, self._epoch)
-        except Unavailable:
-            log.warning("left without a word: the registry is away", extra={"node": self._node})
 
 
 def keys_of(told: Told) -> list[bytes]:

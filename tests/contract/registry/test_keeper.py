@@ -55,6 +55,8 @@ async def test_redis_that_is_killed_costs_nobody_and_presence_heals(tmp_path: Pa
     assert one.up
     assert await other.find("c1") is None
     assert (await other.find("c3")) is not None
+    for keeper in (one, other):
+        await keeper.leave()
     await server.kill()
 
 
@@ -75,6 +77,8 @@ async def test_a_keeper_that_was_fenced_off_enters_again_and_tells_everything(
     assert not fenced
     assert one.up
     assert [member.client for member in await one.presence(ROOM)] == ["c1"]
+    for keeper in (one, twin):
+        await keeper.leave()
     await server.kill()
 
 
