@@ -7,23 +7,29 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
 import psutil
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from analytics.contracts import topics
 from analytics.contracts.errors import MissingPart
 from analytics.contracts.ids import TenantId
+from apps.local import kafka as apache
+from apps.local.home import cache_folder
 from apps.local.ports import LOOPBACK, free_port
+from apps.local.ports import answers as accepts
 from apps.topics import ensure_topics
 from gateway.auth import Scope, issue
-from tests.support.broker import started_kafka
 from tests.support.stack import ROOT, answers, wait_for
 
 KEY: Final = "a key for benchmarks, as long as one has to be"
 PEER: Final = Path(__file__).parent / "peers" / "centrifuge"
+START_S: Final = 60.0
 STOP_S: Final = 30.0
 
 
@@ -45,6 +51,21 @@ class Server:
         """Return its resident memory."""
         return int(self._process.memory_info().rss)
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+
+    def signal(self, number: int) -> None:
+        """Send the process a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> None:
+        """Wait until the process has ended."""
+        ends = time.monotonic() + STOP_S
+        while self.alive and time.monotonic() < ends:
+            time.sleep(0.05)
+
     def note(self, channel: str, data: bytes) -> bytes:
         """Return the command that publishes `data` to a channel."""
         about = b'{"channel":"%b","data":%b}' % (channel.encode(), data)
@@ -53,12 +74,80 @@ class Server:
         return b'"publish":%b' % about
 
 
+class KafkaNode:
+    """An Apache Kafka that can be killed and started again on the log it has."""
+
+    def __init__(self, folder: Path) -> None:
+        self._node = apache.Node(
+            folder=folder,
+            port=free_port(),
+            controller_port=free_port(),
+            cluster_id=apache.new_cluster_id(),
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return f"{LOOPBACK}:{self._node.port}"
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self._process = subprocess.Popen(
+            apache.prepare(self._node, apache.libraries(cache_folder())),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: accepts(self._node.port), what="an answer of Kafka", seconds=START_S)
+
+    def kill(self) -> None:
+        """Kill it."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_S)
+            self._process = None
+
+
+@contextmanager
+def kafka(folder: Path) -> Iterator[KafkaNode]:
+    """Run an Apache Kafka that can be killed."""
+    node = KafkaNode(folder / "kafka")
+    try:
+        node.start()
+        asyncio.run(ensure_topics(node.address, partitions=4))
+        yield node
+    finally:
+        node.kill()
+
+
 @contextmanager
 def broker(folder: Path) -> Iterator[str]:
     """Run Apache Kafka; give its address."""
-    with started_kafka(folder / "kafka") as running:
-        asyncio.run(ensure_topics(running.address, partitions=4))
-        yield running.address
+    with kafka(folder) as node:
+        yield node.address
+
+
+async def ids_on(address: str) -> Counter[str]:
+    """Return how often each event is on the topic of agents."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=address, enable_auto_commit=False)
+    await consumer.start()
+    found: Counter[str] = Counter()
+    try:
+        numbers = await consumer._client.fetch_all_metadata()
+        parts = [
+            TopicPartition(topics.AGENTS.address, number)
+            for number in numbers.partitions_for_topic(topics.AGENTS.address) or ()
+        ]
+        consumer.assign(parts)
+        await consumer.seek_to_beginning(*parts)
+        ends = await consumer.end_offsets(parts)
+        while any([await consumer.position(part) < ends[part] for part in parts]):
+            got = await consumer.getmany(timeout_ms=1_000)
+            for record in (one for records in got.values() for one in records):
+                found[dict(record.headers)["ce_id"].decode()] += 1
+    finally:
+        await consumer.stop()
+    return found
 
 
 @contextmanager

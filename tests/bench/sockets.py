@@ -94,6 +94,11 @@ class Peer(asyncio.Protocol):
         self._waiting[self._last] = waiting
         return waiting
 
+    def stop_reading(self) -> None:
+        """Read nothing any more, as a client does that hangs."""
+        assert self._transport is not None, "only what is open can hang"
+        self._transport.pause_reading()
+
     def abort(self) -> None:
         """Drop the socket."""
         if self._transport is not None:
