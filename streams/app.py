@@ -54,6 +54,9 @@ LAG_LOOK_S: Final = 5.0
 POLL_S_MAX: Final = 86_400.0
 """How long a store may be away before the group thinks that the worker is."""
 SEND_WAIT_S: Final = 30.0
+RESULTS_BATCH_BYTES: Final = 524_288
+"""Results of one look go to the broker in few requests: one after the other, each waits for the
+event loop, which folds."""
 BUFFERED_MAX: Final = 4
 """Batches of a topic on Faust's queue, from which they are taken at once."""
 
@@ -326,6 +329,7 @@ def _faust_app(settings: StreamsSettings) -> faust.App:
         broker_heartbeat_interval=settings.heartbeat_s,
         consumer_group_instance_id=settings.instance or None,
         consumer_max_fetch_size=settings.fetch_bytes_max,
+        producer_max_batch_size=RESULTS_BATCH_BYTES,
     )
 
 

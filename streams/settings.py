@@ -160,7 +160,7 @@ class StreamsSettings(BaseSettings):
     )
 
     outbox_records_max: int = Field(
-        500, ge=1, le=10_000, description="Results sent to the broker at once."
+        2_000, ge=1, le=10_000, description="Results sent to the broker at once."
     )
     outbox_waiting_max: int = Field(
         200_000,
