@@ -7,7 +7,7 @@ The publisher's life belongs to whoever passes it in.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from msgspec import Struct
@@ -154,7 +154,7 @@ def _api(
         await asyncio.gather(*running, return_exceptions=True)
         await sockets.stop()
 
-    api = FastAPI(
+    api = _Api(
         title="Mainstem gateway",
         version=version,
         lifespan=lifespan,
@@ -167,6 +167,18 @@ def _api(
         api.include_router(road.router(parts))
     api.router.routes.append(WebSocketRoute(sessions.PATH, sockets))
     return api
+
+
+class _Api(FastAPI):
+    """Says in OpenAPI what the guard in front of it asks for."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description, with a bearer token wherever a route says nothing else."""
+        described = super().openapi()
+        scheme = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+        described.setdefault("components", {})["securitySchemes"] = {"token": scheme}
+        described["security"] = [{"token": []}]
+        return described
 
 
 def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks) -> Checks:

@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import Receive, Scope, Send
 
 from analytics.contracts import errors
@@ -131,7 +132,18 @@ async def _on_http(request: Request, error: Exception) -> Response:
         405: f"{request.url.path!r} does not take {request.method}",
     }.get(error.status_code, str(error.detail))
     code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
-    return _response(error.status_code, str(error.detail), detail, code=code, headers=error.headers)
+    headers = {"Allow": _methods_of(request)} if error.status_code == 405 else error.headers
+    return _response(error.status_code, str(error.detail), detail, code=code, headers=headers)
+
+
+def _methods_of(request: Request) -> str:
+    """Return what a path takes; Starlette names the methods of the first route only."""
+    routes = [
+        route
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    return ", ".join(sorted({method for route in routes for method in route.methods or ()}))
 
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:

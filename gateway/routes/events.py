@@ -19,13 +19,18 @@ from gateway.routes.parts import JSON, NDJSON, Parts, off_loop, responses
 PATH: Final = "/v1/events"
 ROAD: Final = "events"
 
-_EVENT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
+_EVENT: Final[dict[str, Any]] = {"type": "object"}
+_BATCH: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {},
+    "description": "Events; what is none is refused on its own.",
+}
 _BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "content": {
-            JSON: {"schema": {"oneOf": [{"type": "array", "items": _EVENT}, _EVENT]}},
-            NDJSON: {"schema": {"type": "string"}},
+            JSON: {"schema": {"oneOf": [_BATCH, _EVENT]}},
+            NDJSON: {"schema": {}},
         },
     }
 }
@@ -61,7 +66,7 @@ def router(parts: Parts) -> APIRouter:
         PATH,
         summary="Publish events",
         openapi_extra=_BODY,
-        responses={200: _ANSWER, **responses(400, 401, 403, 408, 413, 415, 503)},
+        responses={200: _ANSWER, **responses(400, 401, 403, 408, 413, 415, 429, 503)},
     )
     async def publish(request: Request) -> Response:
         grant = grant_of(request)

@@ -35,7 +35,7 @@ def router(parts: Parts) -> APIRouter:
         openapi_extra={"requestBody": {"required": True, "content": {JSON: _OBJECT}}},
         responses={
             200: {"description": "Taken; no decision.", "content": {JSON: _OBJECT}},
-            **responses(400, 401, 403, 408, 413, 415, 503),
+            **responses(400, 401, 403, 408, 413, 415, 429, 503),
         },
     )
     async def hook(request: Request) -> Response:

@@ -15,6 +15,7 @@ METRICS: Final = "/metrics"
 OPEN_PATHS: Final = (LIVE, READY)
 """What needs no token."""
 
+_OPEN: Final[dict[str, Any]] = {"security": []}
 _OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}
 
 
@@ -22,13 +23,14 @@ def router(parts: Parts) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["operations"])
 
-    @routes.get(LIVE, summary="Say that the process answers")
+    @routes.get(LIVE, summary="Say that the process answers", openapi_extra=_OPEN)
     async def live() -> dict[str, bool]:
         return {"live": True}
 
     @routes.get(
         READY,
         summary="Say whether events can be taken now",
+        openapi_extra=_OPEN,
         responses={
             200: {"description": "They can.", "content": {JSON: _OBJECT}},
             503: {"description": "They cannot; the body says why.", "content": {JSON: _OBJECT}},
@@ -45,7 +47,7 @@ def router(parts: Parts) -> APIRouter:
         summary="Show the metrics, for Prometheus",
         responses={
             200: {"description": "Text format.", "content": {"text/plain": {}}},
-            **responses(401, 403),
+            **responses(401, 403, 429),
         },
     )
     async def show() -> Response:

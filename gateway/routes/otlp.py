@@ -54,7 +54,7 @@ def router(parts: Parts) -> APIRouter:
 
 
 def _add(routes: APIRouter, parts: Parts, signal: Signal) -> None:
-    described = responses(400, 401, 403, 408, 413, 415, 503)
+    described = responses(400, 401, 403, 408, 413, 415, 429, 503)
     for status in (400, 403, 408, 413, 503):
         described[status]["content"] = {**described[status]["content"], **_STATUS}
 

@@ -63,6 +63,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": _ABOUT[status],
             "content": {problem.MEDIA_TYPE: {"schema": _SCHEMA}},
+            **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
         }
         for status in statuses
     }
@@ -75,7 +76,15 @@ _ABOUT: Final = {
     408: "The body did not come in time.",
     413: "The body, or what it unpacks to, is too large.",
     415: "A content type or encoding that is not taken.",
+    429: "More than a rate limit allows; send it again after Retry-After.",
     503: "The broker is away or slow; send it again after Retry-After.",
+}
+_TEXT: Final = {"schema": {"type": "string"}}
+_WAIT: Final = {"required": True, "schema": {"type": "integer", "minimum": 1}}
+_HEADERS: Final[dict[int, dict[str, Any]]] = {
+    401: {"WWW-Authenticate": {"required": True, **_TEXT}},
+    429: {"Retry-After": _WAIT, "RateLimit": _TEXT, "RateLimit-Policy": _TEXT},
+    503: {"Retry-After": _WAIT},
 }
 _SCHEMA: Final = {
     "type": "object",

@@ -36,7 +36,7 @@ ID_LENGTH_MAX: Final = 64
 
 _EVENTS: Final[dict[str, Any]] = {
     "description": "Events, until either side ends it.",
-    "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
+    "content": {sse.MEDIA_TYPE: {}},
 }
 _CHANNEL: Final[dict[str, Any]] = {
     "parameters": [
@@ -87,7 +87,7 @@ def router(parts: Parts, streaming: Streaming) -> APIRouter:
         summary="Stream one channel",
         openapi_extra=_CHANNEL,
         response_class=Response,
-        responses={200: _EVENTS, **responses(400, 401, 403, 503)},
+        responses={200: _EVENTS, **responses(400, 401, 403, 429, 503)},
     )
     async def stream(request: Request) -> Response:
         named = request.query_params.getlist("channel")
@@ -102,7 +102,7 @@ def router(parts: Parts, streaming: Streaming) -> APIRouter:
         summary="Stream channels, as the protocol has it",
         openapi_extra=_CONNECT,
         response_class=Response,
-        responses={200: _EVENTS, **responses(400, 401, 403, 503)},
+        responses={200: _EVENTS, **responses(400, 401, 403, 429, 503)},
     )
     async def uni(request: Request) -> Response:
         connect = _read(request.query_params.get("cf_connect", "{}").encode())
@@ -115,7 +115,7 @@ def router(parts: Parts, streaming: Streaming) -> APIRouter:
         summary="Stream channels, as the protocol has it",
         openapi_extra=_BODY,
         response_class=Response,
-        responses={200: _EVENTS, **responses(400, 401, 403, 408, 413, 415, 503)},
+        responses={200: _EVENTS, **responses(400, 401, 403, 408, 413, 415, 429, 503)},
     )
     async def uni_posted(request: Request) -> Response:
         limits.media_type(request, (JSON,))

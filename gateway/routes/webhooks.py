@@ -83,7 +83,7 @@ def router(parts: Parts, hooked: Hooked) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             202: {"description": "Taken, now or before.", "content": {JSON: _OBJECT}},
-            **responses(400, 401, 403, 408, 413, 415, 503),
+            **responses(400, 401, 403, 408, 413, 415, 429, 503),
         },
     )
     async def hook(request: Request) -> Response:

@@ -26,6 +26,8 @@ INSTALL: Final = f"npm ci --prefix {LANE.relative_to(LANE.parents[2])}"
 SECRET: Final = "between GitHub and us"
 Example = tuple[str, dict[str, Any]]
 
+pytestmark = [pytest.mark.embedded, pytest.mark.requirement("github-webhooks")]
+
 
 @pytest.fixture(scope="module")
 def examples() -> list[Example]:

@@ -258,6 +258,7 @@ async def test_openapi_names_every_road(http: httpx.AsyncClient) -> None:
 
     assert set(described["paths"]) == {
         "/v1/events", "/v1/metrics", "/v1/logs", "/v1/traces", "/hooks/claude",
-        "/health/live", "/health/ready", "/metrics",
+        "/health/live", "/health/ready", "/metrics", "/v1/stream", "/connection/uni_sse",
+        "/webhooks/github",
     }  # fmt: skip
     assert "503" in described["paths"]["/v1/logs"]["post"]["responses"]
