@@ -27,7 +27,7 @@ types:
 	$(BIN)/mypy
 
 quick:
-	$(PYTEST) -q $(QUICK) -m "not ($(PARTS))"
+	$(PYTEST) -q --numprocesses=auto --dist=worksteal $(QUICK) -m "not ($(PARTS))"
 
 test: sync
 	@rm -f .coverage .coverage.*
