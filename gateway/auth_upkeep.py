@@ -6,6 +6,7 @@ no redirect, has a time and a size, and no two begin within the cooldown.
 """
 
 import asyncio
+import http.client
 import logging
 import time
 import urllib.error
@@ -201,6 +202,8 @@ def _download(url: str, limit_s: float, bytes_max: int) -> bytes:
                     raise Unavailable(f"the keys at {url!r} are too many bytes or too slow")
     except urllib.error.URLError as error:
         raise Unavailable(f"the keys at {url!r} cannot be fetched ({error.reason})") from error
+    except http.client.HTTPException as error:
+        raise Unavailable(f"what is at {url!r} does not speak HTTP as it should") from error
     return data
 
 

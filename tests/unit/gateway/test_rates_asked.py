@@ -20,8 +20,8 @@ JSON: Final = {"content-type": "application/json"}
 pytestmark = pytest.mark.requirement("rates-held")
 
 
-def _under_test(clock: Clock | None = None, **rates: str) -> Gateway:
-    unlimited = {"rate_commands_by_token": "", "rate_connections_by_address": ""}
+def _under_test(clock: Clock | None = None, /, **rates: Any) -> Gateway:
+    unlimited: dict[str, Any] = {"rate_commands_by_token": "", "rate_connections_by_address": ""}
     return gateway(MemoryPublisher(), clock, **{**unlimited, **rates})
 
 
