@@ -112,8 +112,9 @@ async def test_who_speaks_plain_or_trusts_another_or_is_old_is_not_served(
     another = _pair(tmp_path, "another").trusting
 
     async with start(MemoryPublisher(), **_served(ours)) as running:
-        with pytest.raises(httpx.TransportError):
-            await httpx.AsyncClient().get(running.url)
+        async with httpx.AsyncClient() as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get(running.url)
         for context in (old, another):
             async with httpx.AsyncClient(verify=context) as http:
                 with pytest.raises(httpx.ConnectError):
