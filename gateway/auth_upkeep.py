@@ -1,8 +1,8 @@
 """Keys and revocations kept fresh: read from files and fetched from an address, beside the work.
 
 What cannot be read at the start stops the process; later the last good state is kept, which is
-logged and counted, and fetched keys are dropped once they are older than the limit. A fetch follows
-no redirect, has a time and a size, and no two begin within the cooldown.
+logged (and of keys counted), and fetched keys are dropped once they are older than the limit. A
+fetch follows no redirect, has a time and a size, and no two begin within the cooldown.
 """
 
 import asyncio

@@ -73,6 +73,7 @@ def test_what_is_said_to_remain_can_be_taken_at_once_and_no_more(
         assert not rates.fits("key", now_ms=now_ms, cost=left + 1)
 
 
+@pytest.mark.requirement("rates-held")
 @settings(max_examples=60)
 @given(steps=STEPS, count=st.sampled_from([1, 2, 4, 8]), burst=st.integers(1, 50))
 def test_a_limiter_that_others_wrote_lets_the_same_requests_in(

@@ -28,6 +28,7 @@ def _join(keeper: Keeper, client: str) -> None:
     keeper.journal.joined(ACME, ROOM.channel, Member(client=client, user="ada"))
 
 
+@pytest.mark.requirement("registry-heals")
 async def test_redis_that_is_killed_costs_nobody_and_presence_heals(tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     await server.start()

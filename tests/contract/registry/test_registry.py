@@ -21,6 +21,8 @@ ACME: Final = TenantId("acme")
 ROOM: Final = Room(ACME, "notes:plan")
 WAIT_S: Final = 10
 
+pytestmark = pytest.mark.requirement("registry-heals")
+
 
 @pytest.fixture(params=["memory", "redis"])
 async def registries(

@@ -143,6 +143,7 @@ def _verifier(**changed: Any) -> Verifier:
 
 
 @pytest.mark.requirement("bad-input-answered")
+@pytest.mark.requirement("tokens-forged-refused")
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
 def test_an_attack_is_refused_without_repeating_it(attack: str) -> None:
     with pytest.raises(Unauthenticated) as refused:
