@@ -201,6 +201,7 @@ async def test_the_command_serves_drains_on_a_signal_and_leaves_with_zero(
                 await socket.send(json.dumps({"id": 1, "connect": {"token": bearer}}))
                 await socket.recv()
                 process.send_signal(signal.SIGTERM)
+                notice = json.loads(await socket.recv())["push"]["message"]["data"]
                 with pytest.raises(websockets.ConnectionClosed) as closed:
                     await socket.recv()
         code = await asyncio.wait_for(process.wait(), 20)
@@ -209,6 +210,8 @@ async def test_the_command_serves_drains_on_a_signal_and_leaves_with_zero(
             process.kill()
             await process.wait()
 
+    assert notice["type"] == "draining"
+    assert notice["retry_after_ms"] > 0
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 3001
     assert code == 0
