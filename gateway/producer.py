@@ -17,14 +17,18 @@ from aiokafka.errors import (
     KafkaError,
     OutOfOrderSequenceNumber,
     UnknownProducerId,
+    UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import MainstemError
 
 BATCH_BYTES: Final = 131_072
-REQUEST_OVERHEAD_BYTES: Final = 48_576
-"""What a request may hold beside its largest record."""
+"""A batch that has a record takes no more past this; one record alone may be larger."""
+KEYS_MAX: Final = 65_536
+"""Keys of a topic whose partition is remembered."""
 
 SPOILING: Final = (OutOfOrderSequenceNumber, UnknownProducerId)
 """What the broker says of a producer that lost count: aiokafka gives up a batch that waited too
@@ -52,6 +56,44 @@ class Delivery(Protocol):
         ...
 
 
+class Partitions:
+    """Where the keys of a topic go: by murmur2, as with every client of Kafka."""
+
+    def __init__(self, there: list[int]) -> None:
+        self.there = there
+        self._known: dict[bytes, int] = {}
+
+    def of(self, key: bytes) -> int:
+        """Return the partition of a key."""
+        known = self._known.get(key)
+        if known is None:
+            if len(self._known) >= KEYS_MAX:
+                self._known.clear()
+            known = self.there[(murmur2(key) & 0x7FFFFFFF) % len(self.there)]
+            self._known[key] = known
+        return known
+
+
+class Batch:
+    """Records that leave together, to one partition."""
+
+    def __init__(self, builder: BatchBuilder) -> None:
+        self._builder = builder
+        self._append = builder.append
+
+    def add(self, record: Record) -> bool:
+        """Add a record, and say whether it fits; the first one always does."""
+        added = self._append(
+            timestamp=None, key=record.key, value=record.value, headers=list(record.headers)
+        )
+        return added is not None
+
+    def closed(self) -> BatchBuilder:
+        """Return it with no more to come: it does not wait to be filled."""
+        self._builder.close()
+        return self._builder
+
+
 class FencedProducer:
     """One producer from its first connection to its last."""
 
@@ -62,7 +104,6 @@ class FencedProducer:
         prepare: Prepare,
         on_log: Callable[[str], None],
         request_timeout_ms: int,
-        linger_ms: int,
         idempotent: bool,
     ) -> None:
         """`on_log` is told the id of the log each time a connection was prepared."""
@@ -70,13 +111,12 @@ class FencedProducer:
         self._on_log = on_log
         self._prepared: dict[object, AIOKafkaConnection] = {}
         self._spoiled = False
+        self._partitions: dict[str, Partitions] = {}
         self._producer = AIOKafkaProducer(
             bootstrap_servers=broker,
             acks="all",
             enable_idempotence=idempotent,
-            linger_ms=linger_ms,
             max_batch_size=BATCH_BYTES,
-            max_request_size=1_000_000 + REQUEST_OVERHEAD_BYTES,
             request_timeout_ms=request_timeout_ms,
             retry_backoff_ms=100,
         )
@@ -90,11 +130,24 @@ class FencedProducer:
         if not await self.probe():
             raise KafkaConnectionError("the broker answers and is not ready")
 
-    async def send(self, record: Record) -> Delivery:
-        """Put a record into a batch; what comes back is done once the broker acknowledged it."""
-        delivery: Delivery = await self._producer.send(
-            record.topic, record.value, key=record.key, headers=list(record.headers)
-        )
+    async def partitions(self, topic: str) -> "Partitions":
+        """Return which key goes where; raise `KafkaError` if the broker does not say."""
+        there = sorted(await self._producer.partitions_for(topic))
+        known = self._partitions.get(topic)
+        if known is None or known.there != there:
+            known = self._partitions[topic] = Partitions(there)
+        return known
+
+    def batch(self) -> "Batch":
+        """Return a batch to be filled."""
+        return Batch(self._producer.create_batch())
+
+    async def send(self, batch: "Batch", topic: str, *, partition: int) -> Delivery:
+        """Send a batch; what comes back is done once the broker acknowledged all of it."""
+        if partition not in (await self.partitions(topic)).there:
+            raise UnknownTopicOrPartitionError(f"{topic} has no partition {partition}")
+        builder = batch.closed()
+        delivery: Delivery = await self._producer.send_batch(builder, topic, partition=partition)
         return delivery
 
     async def probe(self) -> bool:

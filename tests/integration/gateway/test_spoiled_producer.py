@@ -27,7 +27,7 @@ def _outgoing(event_id: str) -> Outgoing:
 
 def _lose_count(publisher: KafkaPublisher) -> None:
     """Skip a number of every partition, as aiokafka does with a batch that it gives up."""
-    fenced = publisher._producer
+    fenced = publisher._keeper.producer
     assert fenced is not None
     for partition in range(PARTITIONS):
         place = TopicPartition(topics.AGENTS.address, partition)
