@@ -7,6 +7,7 @@ source names tenant and road, not the gateway.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -14,11 +15,16 @@ from msgspec import Struct
 
 from analytics.contracts import events, topics
 from analytics.contracts.events import Event
+from analytics.contracts.facts import Source
 
 CONTENT_TYPE: Final = b"application/json"
 TYPE_PREFIX: Final = "mainstem."
 
-Headers = tuple[tuple[str, bytes], ...]
+CACHED_MAX: Final = 4_096
+"""Sources, and seconds, whose text is remembered."""
+
+Header = tuple[str, bytes]
+Headers = tuple[Header, ...]
 
 
 class Record(Struct, frozen=True, kw_only=True):
@@ -30,40 +36,67 @@ class Record(Struct, frozen=True, kw_only=True):
     headers: Headers
 
 
+class _Way(Struct, frozen=True):
+    topic: str
+    key: str
+    type: Header
+
+
+_WAYS: Final = {
+    kind: _Way(topic.address, topic.key, ("ce_type", f"{TYPE_PREFIX}{name}".encode()))
+    for topic in topics.ALL
+    for name, kind in events.TYPES.items()
+    if kind in topic.carries
+}
+_SPECVERSION: Final[Header] = ("ce_specversion", b"1.0")
+_CONTENT_TYPE: Final[Header] = ("content-type", CONTENT_TYPE)
+
+
 def record(event: Event, *, payload: bytes | None = None, traceparent: str = "") -> Record:
     """Return `event` as a Kafka record; `payload` is its JSON with fields we do not know.
 
     `traceparent` (W3C Trace Context) is carried as the extension attribute of that name.
     """
-    key = topics.key_of(event).encode()
-    headers: list[tuple[str, bytes]] = [
-        ("ce_specversion", b"1.0"),
+    way = _WAYS[type(event)]
+    key = str(getattr(event, way.key)).encode()
+    headers: Headers = (
+        _SPECVERSION,
         ("ce_id", event.id.encode()),
-        ("ce_source", source_of(event).encode()),
-        ("ce_type", (TYPE_PREFIX + events.type_of(event)).encode()),
+        _source(event.tenant, event.source),
+        way.type,
         ("ce_subject", key),
         ("ce_time", rfc3339(event.at_ms).encode()),
         ("ce_partitionkey", key),
-        ("content-type", CONTENT_TYPE),
-    ]
+        _CONTENT_TYPE,
+    )
     if traceparent:
-        headers.append(("ce_traceparent", traceparent.encode()))
+        headers += (("ce_traceparent", traceparent.encode()),)
     return Record(
-        topic=topics.of(event).address,
+        topic=way.topic,
         key=key,
         value=events.encode(event) if payload is None else payload,
-        headers=tuple(headers),
+        headers=headers,
     )
 
 
 def source_of(event: Event) -> str:
     """Return the CloudEvents source: a URI reference made of tenant and road."""
-    tenant = event.tenant
+    return _source(event.tenant, event.source)[1].decode()
+
+
+@lru_cache(maxsize=CACHED_MAX)
+def _source(tenant: str, road: Source) -> Header:
     plain = tenant.isascii() and tenant.isalnum()
-    return f"/tenants/{tenant if plain else quote(tenant, safe='')}/{event.source}"
+    source = f"/tenants/{tenant if plain else quote(tenant, safe='')}/{road}"
+    return "ce_source", source.encode()
 
 
 def rfc3339(at_ms: int) -> str:
     """Return the instant as RFC 3339 text in UTC with milliseconds."""
-    at = datetime.fromtimestamp(at_ms // 1000, tz=UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    at_s, ms = divmod(at_ms, 1_000)
+    return f"{_second(at_s)}.{ms:03d}Z"
+
+
+@lru_cache(maxsize=CACHED_MAX)
+def _second(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, tz=UTC):%Y-%m-%dT%H:%M:%S}"

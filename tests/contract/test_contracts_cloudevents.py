@@ -1,13 +1,15 @@
 """Our Kafka records are CloudEvents: the `cloudevents` package reads and writes the same ones."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary, to_binary
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
+from hypothesis import given
+from hypothesis import strategies as st
 
 from analytics.contracts import cloudevents, events, topics
 from analytics.contracts.events import Event
@@ -99,3 +101,10 @@ def test_a_source_is_a_uri_whatever_the_tenant_is_called() -> None:
 )
 def test_times_are_rfc_3339_with_milliseconds(at_ms: int, text: str) -> None:
     assert cloudevents.rfc3339(at_ms) == text
+
+
+@given(at_ms=st.integers(min_value=0, max_value=253_402_300_799_999))
+def test_times_are_those_of_the_standard_library(at_ms: int) -> None:
+    at = datetime.fromtimestamp(at_ms // 1_000, tz=UTC) + timedelta(milliseconds=at_ms % 1_000)
+
+    assert cloudevents.rfc3339(at_ms) == at.isoformat(timespec="milliseconds")[:-6] + "Z"
