@@ -15,8 +15,8 @@ OLDER_EVERY: Final = 20
 """So many looks at the younger are one look at the next older."""
 
 
-def seldom() -> None:
+def seldom(*, young_max: int = YOUNG_MAX, older_every: int = OLDER_EVERY) -> None:
     """Leave out what is there by now for good, and look through the rest less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_MAX, OLDER_EVERY, OLDER_EVERY)
+    gc.set_threshold(young_max, older_every, older_every)

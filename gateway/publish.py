@@ -23,7 +23,7 @@ class Status(StrEnum):
     REFUSED = "refused"
 
 
-class Outgoing(Struct, frozen=True, kw_only=True):
+class Outgoing(Struct, frozen=True, kw_only=True, gc=False):
     """An event on its way to the broker; `payload` is its JSON where it holds unknown fields."""
 
     event: Event
@@ -31,7 +31,7 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     traceparent: str = ""
 
 
-class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The answer for one event; `retry_after_ms` only where sending it again may help."""
 
     id: str

@@ -27,7 +27,7 @@ Header = tuple[str, bytes]
 Headers = tuple[Header, ...]
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, gc=False):
     """What is handed to a producer: where it goes, its key, value and headers."""
 
     topic: str

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 QUIET: Final = ("aiokafka", "uvicorn")
 """Libraries that repeat in their own words what we log once."""
+YOUNG_MAX: Final = 20_000
+OLDER_EVERY: Final = 5
+"""As for `collecting.seldom`: sockets that closed leave cycles, some 500,000 values at most."""
 
 
 def command(
@@ -55,6 +58,8 @@ def command(
 
 
 async def _serve(settings: "GatewaySettings", *, as_json: bool) -> None:
+    from apps import collecting
+
     publisher = publisher_of(settings)
     running = server_of(settings, publisher)
     publisher.start()
@@ -62,6 +67,7 @@ async def _serve(settings: "GatewaySettings", *, as_json: bool) -> None:
         serving = asyncio.create_task(_quietly(running))
         await running.listening(serving)
         if running.started:
+            collecting.seldom(young_max=YOUNG_MAX, older_every=OLDER_EVERY)
             _announce(settings.host, running.port, as_json=as_json)
         await serving
     finally:
