@@ -116,7 +116,9 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings):
     ack_seconds_max: float = Field(
         8, gt=0, description="Seconds the broker has to acknowledge an event before it is refused."
     )
-    linger_ms: int = Field(5, ge=0, le=1_000, description="How long a batch waits to be filled.")
+    linger_ms: int = Field(
+        5, ge=0, le=1_000, description="How far apart batches leave; after a pause, at once."
+    )
     inflight_records_max: int = Field(
         50_000, ge=1, description="Records waiting for the broker before more are refused."
     )

@@ -80,6 +80,17 @@ def _started(session: str = "s1", *, event_id: str = "", tenant: TenantId = TENA
     )
 
 
+def _prompted(session: str) -> Outgoing:
+    event = PromptSubmitted(
+        id=EventId(f"contract-{next(_numbers)}"),
+        tenant=TENANT,
+        at_ms=1,
+        session_id=SessionId(session),
+        text="long enough for some batches" * 100,
+    )
+    return Outgoing(event=event)
+
+
 async def test_what_is_accepted_is_on_the_broker_under_its_key(bench: Bench) -> None:
     feedback: Event = ReviewFeedback(
         id=EventId(f"contract-{next(_numbers)}"), tenant=TENANT, at_ms=1, pull_request="a/b#1"
@@ -151,6 +162,20 @@ async def test_what_a_session_does_stays_in_order_however_it_is_handed_in(bench:
     await _until_seen(bench, 60)
     ids = [events.decode(value).id for _, _, value in await bench.seen()]
     assert ids == [one.event.id for one in given]
+
+
+@pytest.mark.requirement("session-ordered")
+async def test_each_session_stays_in_order_over_many_batches(bench: Bench) -> None:
+    given = [_prompted(f"s{number % 7}") for number in range(420)]
+
+    calls = [bench.publisher.publish(given[start : start + 20]) for start in range(0, 420, 20)]
+    answers = await asyncio.gather(*calls)
+
+    assert {one.status for verdicts in answers for one in verdicts} == {Status.ACCEPTED}
+    seen = [(key, events.decode(value).id) for _, key, value in await bench.seen()]
+    for number in range(7):
+        ids = [event_id for key, event_id in seen if key == b"s%d" % number]
+        assert ids == [one.event.id for one in given[number::7]]
 
 
 async def test_posted_events_arrive_and_are_known_by_their_id(bench: Bench) -> None:
