@@ -207,18 +207,19 @@ class KafkaPublisher:
         return parcel
 
     async def _pump(self) -> None:
-        """Send what waits; a batch leaves `linger_ms` after the one before it, or at once."""
+        """Send what waits: at once where nothing is under way, else `linger_ms` apart."""
         loop = asyncio.get_running_loop()
         departed = 0.0
         while True:
             await self._filled.wait()
             await self._up.wait()
-            early_s = departed + self._bounds.linger_ms / 1_000 - loop.time()
-            if early_s > 0:
-                await asyncio.sleep(early_s)
             self._filled.clear()
             producer = self._keeper.producer
             if producer is None or not self._up.is_set():
+                continue
+            early_s = departed + self._bounds.linger_ms / 1_000 - loop.time()
+            if early_s > 0 and self._lanes.flying():
+                loop.call_later(early_s, self._filled.set)
                 continue
             await self._place(producer)
             departed = loop.time()
@@ -267,7 +268,7 @@ class KafkaPublisher:
             return
         for parcel in lane.land():
             self._settle(parcel, "")
-        if lane.waiting:
+        if lane.waiting or self._queue:
             self._filled.set()
 
     def _fell(self, lane: Lane, error: BaseException) -> None:

@@ -117,7 +117,7 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings):
         8, gt=0, description="Seconds the broker has to acknowledge an event before it is refused."
     )
     linger_ms: int = Field(
-        5, ge=0, le=1_000, description="How far apart batches leave; after a pause, at once."
+        5, ge=0, le=1_000, description="How far apart batches leave; with none under way, at once."
     )
     inflight_records_max: int = Field(
         50_000, ge=1, description="Records waiting for the broker before more are refused."
