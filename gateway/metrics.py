@@ -6,6 +6,7 @@ registry of their own, beside the memory and CPU of the process.
 
 from collections import Counter as Counts
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -180,4 +181,9 @@ def render() -> bytes:
 def count_events(road: str, statuses: Iterable[str]) -> None:
     """Count what became of a batch."""
     for status, count in Counts(statuses).items():
-        EVENTS.labels(road, status).inc(count)
+        _events(road, status).inc(count)
+
+
+@lru_cache(maxsize=128)
+def _events(road: str, status: str) -> Counter:
+    return EVENTS.labels(road, status)

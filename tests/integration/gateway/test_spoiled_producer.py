@@ -18,9 +18,9 @@ from tests.support.publisher_kafka import PARTITIONS, landed, publisher_on
 __all__ = ["kafka"]
 
 
-def _outgoing(event_id: str) -> Outgoing:
+def _outgoing(event_id: str, *, session: str = "spoiled") -> Outgoing:
     event = SessionStarted(
-        id=EventId(event_id), tenant=TENANT, session_id=SessionId("spoiled"), at_ms=1
+        id=EventId(event_id), tenant=TENANT, session_id=SessionId(session), at_ms=1
     )
     return Outgoing(event=event)
 
@@ -57,3 +57,25 @@ async def test_events_that_follow_a_lost_one_are_refused_only_until_the_producer
     assert (before.status, refused.status) == (Status.ACCEPTED, Status.REFUSED)
     agents = [one for one in await landed(kafka.address) if one.key == b"spoiled"]
     assert [events.decode(one.value).id for one in agents] == ["before", "after"]
+
+
+@pytest.mark.kafka
+@pytest.mark.requirement("session-ordered")
+async def test_posted_events_outlive_a_producer_that_lost_count_and_stay_in_order(
+    kafka: RunningBroker,
+) -> None:
+    names = [f"posted-{number}" for number in range(20)]
+    async with publisher_on(kafka.address) as publisher:
+        await until(lambda: publisher.ready, seconds_max=READY_S)
+        await publisher.publish([_outgoing("posted-before", session="posted")])
+        _lose_count(publisher)
+
+        publisher.post([_outgoing(name, session="posted") for name in names])
+        await until(lambda: not publisher.ready, seconds_max=READY_S)
+        await until(lambda: publisher.ready, seconds_max=READY_S)
+        [last] = await publisher.publish([_outgoing("posted-after", session="posted")])
+
+    assert last.status is Status.ACCEPTED
+    agents = [one for one in await landed(kafka.address) if one.key == b"posted"]
+    ids = [events.decode(one.value).id for one in agents]
+    assert ids == ["posted-before", *names, "posted-after"]
