@@ -1,0 +1,52 @@
+"""What a pool wants told: values that the edge turns into answers, messages and counts."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from analytics.pool.leases import Ask, Lease, Outcome
+from analytics.pool.lifecycle import Signal, State
+from analytics.pool.members import Member
+
+
+class Why(StrEnum):
+    """Why nobody was found."""
+
+    NOBODY = "nobody"
+    """Nobody can take it now, and the ask did not want to wait."""
+    TIMED_OUT = "timed_out"
+    FULL = "full"
+    """Too many wait already."""
+
+
+class Granted(Struct, frozen=True):
+    """Tell the holder of its lease, and the member of its work."""
+
+    ask: Ask
+    lease: Lease
+
+
+class Unserved(Struct, frozen=True):
+    """Tell who asked that there is nobody."""
+
+    ask: Ask
+    why: Why
+
+
+class Ended(Struct, frozen=True):
+    """Tell the holder, and the member unless it said so itself, that a lease is over."""
+
+    lease: Lease
+    outcome: Outcome
+    answer: bytes
+
+
+class Moved(Struct, frozen=True):
+    """A member is in another state."""
+
+    member: Member
+    signal: Signal
+    state: State
+
+
+Notice = Granted | Unserved | Ended | Moved

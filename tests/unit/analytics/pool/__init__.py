@@ -1,0 +1,1 @@
+"""The pool's decisions, one by one."""
