@@ -25,13 +25,17 @@ from gateway.guard import Checks, Guard
 from gateway.health import Health, Pulse, judge
 from gateway.methods import methods
 from gateway.otlp.intake import Signal
+from gateway.pool import calls
+from gateway.pool.chronicle import Chronicle
+from gateway.pool.pools import Pools, Ways
 from gateway.protocol.session import Manners
 from gateway.publish import Publisher
 from gateway.rates_meter import limits_of
-from gateway.routes import events, hooks, operations, otlp, sse, stream, webhooks
+from gateway.routes import events, hooks, operations, otlp, pool, sse, stream, webhooks
 from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
+from gateway.settings_pool import rules_of
 from gateway.writer import Bounds
 
 ROADS: Final = {
@@ -44,6 +48,7 @@ ROADS: Final = {
     operations.READY: "ready",
     stream.STREAM: "stream",
     stream.UNI: "uni_sse",
+    **dict.fromkeys((pool.POOL, pool.HEALTH, pool.CONFIG), "pool"),
 }
 
 
@@ -62,6 +67,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     asgi: ASGIApp
     api: FastAPI
     sessions: Sessions
+    pools: Pools
     drain: Callable[[], Awaitable[None]]
     """Ends streams, then closes sockets at their pace; to be awaited before it stops."""
 
@@ -83,15 +89,18 @@ def build(
     """
     admission = Admission(publisher, events_max=settings.batch_events_max, new_id=clocks.new_id)
     live = Nowhere() if hub is None else hub
+    pools = _pools(settings, publisher, clocks, node=node)
     sockets = Sessions(
         _rules(settings, node=node, version=version),
         clocks,
         verifier=verifier,
         publisher=publisher,
-        methods=methods(admission),
+        methods={**methods(admission), **calls.methods(pools)},
         hub=live,
     )
     verifier.on_revoked = sockets.expel
+    sockets.on_gone = pools.lose
+    pools.wheel = sockets.wheel
     pulse = Pulse(clocks.now_ms)
 
     def health() -> Health:
@@ -116,13 +125,32 @@ def build(
     api = _api(parts, sockets, [pulse.run, *beside], version=version)
     api.include_router(stream.router(parts, streaming))
     api.include_router(webhooks.router(parts, _hooked(settings)))
+    api.include_router(pool.router(parts, pools, sockets))
 
     async def drain() -> None:
         streaming.streams.drain()
+        pools.stop()
         await sockets.drain()
 
     guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
-    return Gateway(asgi=guard, api=api, sessions=sockets, drain=drain)
+    return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, drain=drain)
+
+
+def _pools(settings: GatewaySettings, publisher: Publisher, clocks: Clocks, *, node: str) -> Pools:
+    ways = Ways(
+        rules=rules_of(settings),
+        tenants_max=settings.pool_tenants_max,
+        sessions_max=settings.pool_sessions_max,
+        task_bytes_max=settings.pool_task_bytes_max,
+    )
+    chronicle = Chronicle(publisher, node=node, wall_ms=clocks.wall_ms, new_id=clocks.new_id)
+    return Pools(
+        ways,
+        now_ms=clocks.now_ms,
+        chance=clocks.jitter,
+        new_id=clocks.new_id,
+        chronicle=chronicle,
+    )
 
 
 def _streaming(

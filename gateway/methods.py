@@ -5,9 +5,10 @@
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from analytics.contracts.errors import Forbidden, Refused
 from gateway import admission
@@ -19,14 +20,36 @@ from gateway.protocol.codes import Fault
 PUBLISH: Final = "events.publish"
 ROAD: Final = "websocket"
 
-Method = Callable[[Grant, bytes], Awaitable[bytes | Fault]]
+
+class Link(Protocol):
+    """The connection that a call came on, for answers that come later."""
+
+    @property
+    def id(self) -> str:
+        """The connection's name."""
+        ...
+
+    def tell(self, data: bytes, /) -> None:
+        """Send the client a message, JSON; nothing if it is gone."""
+        ...
+
+
+class Caller(Struct, frozen=True):
+    """Who calls, and on which connection."""
+
+    grant: Grant
+    link: Link
+
+
+Method = Callable[[Caller, bytes], Awaitable[bytes | Fault]]
 Methods = Mapping[str, Method]
 
 
 def methods(way_in: Admission) -> Methods:
     """Return every method by name."""
 
-    async def publish(grant: Grant, data: bytes) -> bytes | Fault:
+    async def publish(caller: Caller, data: bytes) -> bytes | Fault:
+        grant = caller.grant
         try:
             grant.require(Scope.PUBLISH)
             verdicts = await way_in.take(admission.split(data), grant=grant, road=ROAD)

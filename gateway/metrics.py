@@ -153,6 +153,41 @@ CHANNEL_JOINS: Final = Counter(
     registry=REGISTRY,
 )
 
+POOL_MEMBERS: Final = Gauge(
+    "gateway_pool_members", "Agents in pools, by state of their life.", ["state"], registry=REGISTRY
+)
+POOL_LEASES: Final = Gauge("gateway_pool_leases", "Leases that are held.", registry=REGISTRY)
+POOL_WAITING: Final = Gauge(
+    "gateway_pool_waiting", "Asks that wait for an agent.", registry=REGISTRY
+)
+POOL_ACQUIRES: Final = Counter(
+    "gateway_pool_acquires",
+    "Asks for an agent, by outcome (granted, nobody, timed_out, full, left).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+POOL_ACQUIRE_SECONDS: Final = Histogram(
+    "gateway_pool_acquire_seconds",
+    "From asking for an agent to its lease, or a refusal.",
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+POOL_ENDED: Final = Counter(
+    "gateway_pool_ended",
+    "Leases that ended, by outcome (done, failed, released, expired, lost).",
+    ["outcome"],
+    registry=REGISTRY,
+)
+POOL_BREAKERS: Final = Gauge(
+    "gateway_pool_breakers",
+    "Circuit breakers of agents and upstreams, by state (closed, open, half_open).",
+    ["state"],
+    registry=REGISTRY,
+)
+POOL_EJECTED: Final = Gauge(
+    "gateway_pool_ejected", "Agents that are ejected as outliers.", registry=REGISTRY
+)
+
 REGISTRY_UP: Final = Gauge(
     "gateway_registry_up", "1 while the registry of gateways answers.", registry=REGISTRY
 )

@@ -82,13 +82,15 @@ class Sessions:
     ) -> None:
         self.journal: Journal | None = None
         """Where connections are noted for other gateways."""
+        self.on_gone: Callable[[str], None] = _unheard
+        """Told the name of each connection that is gone."""
         self._rules = rules
         self._clocks = clocks
         self._verifier = verifier
         self._publisher = publisher
         self._json = Framer(JsonCodec(commands_max=rules.commands_max))
         self._protobuf = Framer(ProtobufCodec(commands_max=rules.commands_max))
-        self._wheel = Wheel(clocks.now_ms)
+        self.wheel = Wheel(clocks.now_ms)
         self._sockets: dict[Socket, _Life] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._turning: asyncio.Task[None] | None = None
@@ -98,7 +100,7 @@ class Sessions:
             wall_ms=clocks.wall_ms,
             methods=methods,
             hub=hub,
-            wheel=self._wheel,
+            wheel=self.wheel,
             bounds=rules.bounds,
             opened=self._on_opened,
             garbled=self._on_garbled,
@@ -114,13 +116,18 @@ class Sessions:
         """Whether the gateway is stopping."""
         return self._draining
 
+    def find(self, connection_id: str) -> Socket | None:
+        """Return the open socket of this name."""
+        named = (socket for socket in self._sockets if socket.id == connection_id)
+        return next(named, None)
+
     def __iter__(self) -> Iterator[Socket]:
         """Return every open socket."""
         return iter(list(self._sockets))
 
     def start(self) -> None:
         """Start the clock of all sockets."""
-        self._turning = asyncio.create_task(self._wheel.run())
+        self._turning = asyncio.create_task(self.wheel.run())
 
     async def stop(self) -> None:
         """Stop the clock; wait for what still runs."""
@@ -234,6 +241,7 @@ class Sessions:
     def _on_gone(self, socket: Socket, life: "_Life") -> None:
         if self.journal is not None:
             self.journal.closed(life.connection_id)
+        self.on_gone(life.connection_id)
         ended = socket.session.ended
         metrics.CLOSES.labels("peer" if ended is None else str(ended.code)).inc()
         grant: Grant | None = socket.session.grant
@@ -278,6 +286,10 @@ class Sessions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _unheard(_connection_id: str) -> None:
+    return None
 
 
 class _Life(Struct, frozen=True, kw_only=True):

@@ -10,10 +10,11 @@ import platformdirs
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-from analytics.contracts.errors import BadSetting
+from analytics.contracts.errors import BadBody, BadSetting
 from gateway.outbox import Policy as SlowPolicy
 from gateway.settings_access import AccessSettings, check_bursts
 from gateway.settings_channels import ChannelSettings
+from gateway.settings_pool import PoolSettings, rules_of
 from gateway.settings_registry import RegistrySettings
 
 KEY_BYTES_MIN: Final = 32
@@ -34,7 +35,7 @@ class Home(BaseSettings):
     )
 
 
-class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings):
+class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSettings):
     """One gateway process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -138,6 +139,14 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings):
     @model_validator(mode="after")
     def _bursts_fit(self) -> Self:
         check_bursts(self, frame_bytes_max=self.frame_bytes_max, body_bytes_max=self.body_bytes_max)
+        return self
+
+    @model_validator(mode="after")
+    def _rules_fit(self) -> Self:
+        try:
+            rules_of(self)
+        except BadBody as error:
+            raise ValueError(f"rules of the pool: {error}") from error
         return self
 
 

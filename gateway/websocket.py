@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway import metrics
 from gateway.channels.values import Encoded, Hub, Joined
 from gateway.frames import Framer
-from gateway.methods import Methods
+from gateway.methods import Caller, Methods
 from gateway.protocol import codes
 from gateway.protocol.codes import Close, Fault
 from gateway.protocol.effects import (
@@ -96,6 +96,11 @@ class Socket:
         )
 
     @property
+    def id(self) -> str:
+        """The connection's name."""
+        return self.session.client
+
+    @property
     def who(self) -> ClientInfo:
         """Who the client is, for others in a channel."""
         grant = self.session.grant
@@ -136,9 +141,13 @@ class Socket:
 
     def warn(self, *, retry_after_ms: int) -> None:
         """Tell the client that the gateway stops, and when to come again."""
+        told = {"type": "draining", "retry_after_ms": retry_after_ms}
+        self.tell(msgspec.json.encode(told))
+
+    def tell(self, data: bytes) -> None:
+        """Send the client a message of JSON, as long as it is there."""
         if self.session.state in {State.ACTIVE, State.WAITING}:
-            told = {"type": "draining", "retry_after_ms": retry_after_ms}
-            self._writer.write([MessagePush(msgspec.json.encode(told))])
+            self._writer.write([MessagePush(data)])
 
     async def leave(self, *, seconds_max: float) -> None:
         """Answer the calls that run, take no more, then close because the gateway stops."""
@@ -236,7 +245,7 @@ class Socket:
                 method = self._keeper.methods.get(request.method)
                 if method is None:
                     return codes.METHOD_NOT_FOUND
-                said = await method(grant, request.data)
+                said = await method(Caller(grant, self), request.data)
                 return said if isinstance(said, Fault) else Called(said)
             case Publish():
                 fault = await hub.publish(request.channel, request.data, grant=grant, info=self.who)

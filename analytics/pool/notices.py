@@ -17,6 +17,8 @@ class Why(StrEnum):
     TIMED_OUT = "timed_out"
     FULL = "full"
     """Too many wait already."""
+    LEFT = "left"
+    """Whoever asked is gone, or the gateway is."""
 
 
 class Granted(Struct, frozen=True):
@@ -47,6 +49,8 @@ class Moved(Struct, frozen=True):
     member: Member
     signal: Signal
     state: State
+    before: State | None
+    """The state that it was in; none where it has just come."""
 
 
 Notice = Granted | Unserved | Ended | Moved

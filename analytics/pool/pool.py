@@ -185,6 +185,7 @@ class Pool:
                 self._happen(member, Signal.LOST, now_ms)
         for ask in self.waiting.of(connection_id):
             self.give_up(ask.id)
+            self._notices.append(Unserved(ask, Why.LEFT))
 
     def tick(self, now_ms: int) -> None:
         """Do what has become due."""
@@ -222,7 +223,7 @@ class Pool:
         breaker = Breaker(self.rules.breaker, self._chance)
         member = Member(joining, breaker=breaker, now_ms=now_ms)
         self.roster.put(member)
-        self._notices.append(Moved(member, Signal.REGISTERED, member.state))
+        self._notices.append(Moved(member, Signal.REGISTERED, member.state, before=None))
         self._plan(member)
         return member
 
@@ -308,10 +309,11 @@ class Pool:
 
     def _happen(self, member: Member, signal: Signal, now_ms: int) -> None:
         """Go where the table says, and do what every arrival in a state asks for."""
+        before = member.state
         if not member.happen(signal, now_ms):
             return
         state = member.state
-        self._notices.append(Moved(member, signal, state))
+        self._notices.append(Moved(member, signal, state, before))
         self.roster.refresh(member)
         if state in {State.FAILED, State.CLOSED}:
             for lease_id in list(member.leases):

@@ -153,7 +153,11 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
         settings,
         node=node,
         now_ms=clocks.now_ms,
-        load=lambda: Load(connections=len(gateway.sessions), draining=gateway.sessions.draining),
+        load=lambda: Load(
+            connections=len(gateway.sessions),
+            draining=gateway.sessions.draining,
+            breakers=gateway.pools.open_breakers(),
+        ),
     )
     share_ids(publisher, keeper)
     channels = channels_of(settings, publisher=publisher, clock=clocks, roll=RegistryRoll(keeper))
@@ -168,6 +172,9 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
         beside=[*kept.tasks, channels.run, keeper.run],
     )
     gateway.sessions.journal = keeper.journal
+    gateway.pools.elsewhere = lambda: [
+        one.load.breakers for one in keeper.nodes if one.node != node
+    ]
     return server(gateway.asgi, settings, drain=gateway.drain)
 
 

@@ -73,6 +73,7 @@ _ABOUT: Final = {
     400: "The body cannot be read.",
     401: "No token, or one that is not valid.",
     403: "The token lacks the scope, or the origin is not allowed.",
+    404: "There is nothing of that name, for this token's tenant.",
     408: "The body did not come in time.",
     413: "The body, or what it unpacks to, is too large.",
     415: "A content type or encoding that is not taken.",

@@ -259,6 +259,7 @@ async def test_openapi_names_every_road(http: httpx.AsyncClient) -> None:
     assert set(described["paths"]) == {
         "/v1/events", "/v1/metrics", "/v1/logs", "/v1/traces", "/hooks/claude",
         "/health/live", "/health/ready", "/metrics", "/v1/stream", "/connection/uni_sse",
-        "/webhooks/github",
+        "/webhooks/github", "/v1/pool", "/v1/pool/health", "/v1/pool/config",
+        "/v1/connections/{connection_id}",
     }  # fmt: skip
     assert "503" in described["paths"]["/v1/logs"]["post"]["responses"]

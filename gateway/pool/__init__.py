@@ -1,0 +1,1 @@
+"""Pools of agents at the edge: calls over sockets in, leases and messages out."""
