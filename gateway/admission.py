@@ -6,14 +6,13 @@ of its batch go on. Order is kept.
 """
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Raw, Struct
 
-from analytics.contracts import events, topics
+from analytics.contracts import events, topics, traces
 from analytics.contracts.errors import BadBody, BadEvent, MainstemError, TooLarge
 from gateway import metrics
 from gateway.auth import Grant
@@ -27,7 +26,6 @@ KNOWN: Final = {
 }
 STRETCH: Final = 1_024
 """Events read before others get their turn."""
-TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Batch(Struct, frozen=True):
@@ -164,8 +162,8 @@ def split_lines(body: bytes) -> Batch:
 
 def trace_of(header: str | None) -> str:
     """Return a W3C `traceparent` if it is one, else nothing."""
-    text = (header or "").strip().lower()
-    return text if TRACEPARENT.fullmatch(text) else ""
+    trace = traces.parse(header or "")
+    return "" if trace is None else str(trace)
 
 
 def postponed(verdicts: Sequence[Verdict]) -> int | None:

@@ -36,6 +36,7 @@ from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
 from gateway.settings_pool import rules_of
+from gateway.tracing import Tracing
 from gateway.writer import Bounds
 
 ROADS: Final = {
@@ -72,6 +73,18 @@ class Gateway(Struct, frozen=True, kw_only=True):
     """Ends streams, then closes sockets at their pace; to be awaited before it stops."""
 
 
+class Surroundings(Struct, frozen=True, kw_only=True):
+    """What a gateway has around it: without a hub no channel is known."""
+
+    hub: Hub = Nowhere()
+    tracing: Tracing | None = None
+    tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
+    """Run for as long as the gateway does."""
+
+
+NOTHING: Final = Surroundings()
+
+
 def build(
     settings: GatewaySettings,
     *,
@@ -80,15 +93,15 @@ def build(
     clocks: Clocks,
     node: str,
     version: str,
-    hub: Hub | None = None,
-    beside: Sequence[Callable[[], Awaitable[None]]] = (),
+    around: Surroundings = NOTHING,
 ) -> Gateway:
-    """Return a gateway over these parts; without a hub no channel is known.
-
-    What is `beside` runs for as long as the gateway does.
-    """
-    admission = Admission(publisher, events_max=settings.batch_events_max, new_id=clocks.new_id)
-    live = Nowhere() if hub is None else hub
+    """Return a gateway over these parts."""
+    admission = Admission(
+        publisher,
+        events_max=settings.batch_events_max,
+        new_id=clocks.new_id,
+        tracing=around.tracing,
+    )
     pools = _pools(settings, publisher, clocks, node=node)
     sockets = Sessions(
         _rules(settings, node=node, version=version),
@@ -96,7 +109,7 @@ def build(
         verifier=verifier,
         publisher=publisher,
         methods={**methods(admission), **calls.methods(pools)},
-        hub=live,
+        hub=around.hub,
     )
     verifier.on_revoked = sockets.expel
     sockets.on_gone = pools.lose
@@ -111,18 +124,9 @@ def build(
             draining=sockets.draining,
         )
 
-    parts = Parts(
-        publisher=publisher,
-        admission=admission,
-        wall_ms=clocks.wall_ms,
-        health=health,
-        body_bytes_max=settings.body_bytes_max,
-        hook_bytes_max=settings.hook_bytes_max,
-        body_seconds_max=settings.body_seconds_max,
-        keep_content=settings.keep_content,
-    )
-    streaming = _streaming(settings, clocks, live, version=version)
-    api = _api(parts, sockets, [pulse.run, *beside], version=version)
+    parts = _parts(settings, publisher, admission, wall_ms=clocks.wall_ms, health=health)
+    streaming = _streaming(settings, clocks, around.hub, version=version)
+    api = _api(parts, sockets, [pulse.run, *around.tasks], version=version)
     api.include_router(stream.router(parts, streaming))
     api.include_router(webhooks.router(parts, _hooked(settings)))
     api.include_router(pool.router(parts, pools, sockets))
@@ -134,6 +138,26 @@ def build(
 
     guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
     return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, drain=drain)
+
+
+def _parts(
+    settings: GatewaySettings,
+    publisher: Outlet,
+    admission: Admission,
+    *,
+    wall_ms: Callable[[], int],
+    health: Callable[[], Health],
+) -> Parts:
+    return Parts(
+        publisher=publisher,
+        admission=admission,
+        wall_ms=wall_ms,
+        health=health,
+        body_bytes_max=settings.body_bytes_max,
+        hook_bytes_max=settings.hook_bytes_max,
+        body_seconds_max=settings.body_seconds_max,
+        keep_content=settings.keep_content,
+    )
 
 
 def _pools(settings: GatewaySettings, publisher: Publisher, clocks: Clocks, *, node: str) -> Pools:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from analytics.contracts import events, topics
+from analytics.contracts import events, topics, traces
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Source
 
@@ -70,7 +70,7 @@ def record(event: Event, *, payload: bytes | None = None, traceparent: str = "")
         _CONTENT_TYPE,
     )
     if traceparent:
-        headers += (("ce_traceparent", traceparent.encode()),)
+        headers += ((traces.HEADER, traceparent.encode()),)
     return Record(
         topic=way.topic,
         key=key,

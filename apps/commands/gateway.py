@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.registry.registry import Told
     from gateway.server import Server
     from gateway.settings import GatewaySettings
+    from gateway.tracing import Tracing
 
 QUIET: Final = ("aiokafka", "uvicorn")
 """Libraries that repeat in their own words what we log once."""
@@ -46,22 +47,24 @@ def command(
 
     Example: mainstem gateway --broker 127.0.0.1:9092
     """
+    from apps import tracing
     from gateway.settings import load
 
     settings = load(host=host, port=port, broker=broker)
     log_to_stderr(quiet=QUIET)
     with (
         metrics_served(settings.metrics_host, settings.metrics_port),
+        tracing.collecting("mainstem-gateway") as spans,
         asyncio.Runner(loop_factory=_loop_factory()) as runner,
     ):
-        runner.run(_serve(settings, as_json=as_json))
+        runner.run(_serve(settings, spans=spans, as_json=as_json))
 
 
-async def _serve(settings: "GatewaySettings", *, as_json: bool) -> None:
+async def _serve(settings: "GatewaySettings", *, spans: "Tracing | None", as_json: bool) -> None:
     from apps import collecting
 
     publisher = publisher_of(settings)
-    running = server_of(settings, publisher)
+    running = server_of(settings, publisher, tracing=spans)
     publisher.start()
     try:
         serving = asyncio.create_task(_quietly(running))
@@ -130,9 +133,14 @@ def publisher_of(settings: "GatewaySettings") -> "KafkaPublisher":
     return KafkaPublisher(settings.broker, prepare=prepare, bounds=bounds)
 
 
-def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Server":
+def server_of(
+    settings: "GatewaySettings",
+    publisher: "KafkaPublisher",
+    *,
+    tracing: "Tracing | None" = None,
+) -> "Server":
     """Return the gateway's server over this publisher, not yet started."""
-    from gateway.app import build
+    from gateway.app import Surroundings, build
     from gateway.auth_upkeep import verifier_of
     from gateway.channels.on_kafka import channels_of
     from gateway.channels.roll_registry import RegistryRoll
@@ -168,8 +176,11 @@ def server_of(settings: "GatewaySettings", publisher: "KafkaPublisher") -> "Serv
         clocks=clocks,
         node=node,
         version=version("mainstem"),
-        hub=channels.hub,
-        beside=[*kept.tasks, channels.run, keeper.run],
+        around=Surroundings(
+            hub=channels.hub,
+            tracing=tracing,
+            tasks=(*kept.tasks, channels.run, keeper.run),
+        ),
     )
     gateway.sessions.journal = keeper.journal
     gateway.pools.elsewhere = lambda: [

@@ -4,7 +4,7 @@ from typing import Final
 
 import yaml
 
-from analytics.contracts import cloudevents, events, topics
+from analytics.contracts import cloudevents, events, topics, traces
 from analytics.contracts.facts import Fact
 from analytics.contracts.topics import Topic
 
@@ -134,7 +134,7 @@ def _headers() -> Node:
         "properties": {
             name: {"type": "string", "description": words} for name, words in HEADERS.items()
         }
-        | {"ce_traceparent": {"type": "string", "description": "W3C Trace Context."}},
+        | {traces.HEADER: {"type": "string", "description": "W3C Trace Context."}},
     }
 
 

@@ -14,7 +14,7 @@ from joserfc.jwk import OctKey
 
 from analytics.contracts.ids import TenantId
 from gateway import sessions
-from gateway.app import Gateway, Outlet, build
+from gateway.app import NOTHING, Gateway, Outlet, Surroundings, build
 from gateway.auth import AUDIENCE, ISSUER, Scope, Verifier, issue
 from gateway.channels.values import Hub
 from gateway.server import server, serving
@@ -82,7 +82,7 @@ def gateway(
     /,
     clock: Clock | None = None,
     *,
-    hub: Hub | None = None,
+    hub: Hub = NOTHING.hub,
     **changed: object,
 ) -> Gateway:
     """Return a gateway over this publisher and these channels."""
@@ -93,13 +93,13 @@ def gateway(
         clocks=clocks(clock or Clock()),
         node="node-1",
         version="0",
-        hub=hub,
+        around=Surroundings(hub=hub),
     )
 
 
 @asynccontextmanager
 async def listening(
-    publisher: Outlet, /, *, hub: Hub | None = None, **changed: object
+    publisher: Outlet, /, *, hub: Hub = NOTHING.hub, **changed: object
 ) -> AsyncIterator[tuple[Gateway, str]]:
     """Serve a gateway on a free port by the real clock; give it and where it takes sockets."""
     chosen = settings(port=0, **changed)
@@ -115,9 +115,9 @@ async def listening(
         ),
         node="node-1",
         version="0",
-        hub=hub,
+        around=Surroundings(hub=hub),
     )
-    served = server(under_test.asgi, chosen, drain=under_test.sessions.drain)
+    served = server(under_test.asgi, chosen, drain=under_test.drain)
     async with serving(served) as running:
         yield under_test, f"ws://127.0.0.1:{running.port}{sessions.PATH}"
 

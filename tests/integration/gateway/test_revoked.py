@@ -10,7 +10,7 @@ import pytest
 import websockets
 from pydantic import SecretStr
 
-from gateway.app import build
+from gateway.app import Surroundings, build
 from gateway.auth_upkeep import verifier_of
 from gateway.server import server, serving
 from gateway.sessions import PATH, Clocks
@@ -45,7 +45,7 @@ async def test_a_token_that_is_taken_back_closes_its_socket_and_no_other(tmp_pat
         clocks=CLOCKS,
         node="node-1",
         version="0",
-        beside=kept.tasks,
+        around=Surroundings(tasks=tuple(kept.tasks)),
     )
     async with serving(server(under_test.asgi, chosen, drain=under_test.drain)) as running:
         url = f"ws://127.0.0.1:{running.port}{PATH}"
