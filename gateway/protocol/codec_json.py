@@ -5,7 +5,7 @@ decides. Zero values are left out on the wire, results never are: clients look f
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Final, assert_never
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw, Struct, field
@@ -13,6 +13,7 @@ from msgspec import Meta, Raw, Struct, field
 from gateway.protocol import messages as says
 from gateway.protocol.codes import Fault
 from gateway.protocol.messages import BadFrame, Command, Outbound, Position, TagFilter
+from gateway.protocol.shapes import Shapes, expiry
 
 ID_MAX: Final = 2**32 - 1
 OFFSET_MAX: Final = 2**63 - 1
@@ -126,7 +127,7 @@ class JsonCodec:
             return _reply(outbound)
         if isinstance(outbound, says.Ping):
             return PING
-        return _encoder.encode({"push": _push(outbound)})
+        return _encoder.encode({"push": _SHAPES.push(outbound)})
 
     def join(self, encoded: list[bytes]) -> bytes:
         """Return several encoded replies and pushes as one frame."""
@@ -215,60 +216,11 @@ def _reply(reply: says.Reply) -> bytes:
     if isinstance(result, Fault):
         return _encoder.encode({"id": reply.id, "error": result})
     kind = str(result.__struct_config__.tag)
-    return _encoder.encode({"id": reply.id, kind: _fields(result)})
-
-
-def _fields(result: says.Result) -> dict[str, object]:
-    match result:
-        case says.Connected():
-            subs = {name: _subscribed(one) for name, one in result.subs.items()}
-            fixed = {"client": result.client, "version": result.version}
-            times = {**_expiry(result.ttl), "ping": result.ping, "pong": True}
-            return {**fixed, **times, **({"subs": subs} if subs else {})}
-        case says.Refreshed() | says.SubRefreshed():
-            client = {"client": result.client} if isinstance(result, says.Refreshed) else {}
-            return {**client, **_expiry(result.ttl)}
-        case says.Subscribed():
-            return _subscribed(result)
-        case says.Called():
-            return {"data": Raw(result.data)}
-        case says.Past():
-            entries = [_publication(one) for one in result.publications]
-            return {"publications": entries, "epoch": result.epoch, "offset": result.offset}
-        case says.Present():
-            return {"presence": {name: _info(one) for name, one in result.clients.items()}}
-        case says.Counted():
-            return {"num_clients": result.clients, "num_users": result.users}
-        case says.Unsubscribed() | says.Published():
-            return {}
-        case _:
-            assert_never(result)
-
-
-def _push(push: says.Push) -> dict[str, object]:
-    match push:
-        case says.PublicationPush():
-            return {"channel": push.channel, "pub": _publication(push.publication)}
-        case says.JoinPush():
-            return {"channel": push.channel, "join": {"info": _info(push.info)}}
-        case says.LeavePush():
-            return {"channel": push.channel, "leave": {"info": _info(push.info)}}
-        case says.UnsubscribePush():
-            ended = {"code": push.code, "reason": push.reason}
-            return {"channel": push.channel, "unsubscribe": ended}
-        case says.SubscribePush():
-            return {"channel": push.channel, "subscribe": _subscribed(push.subscribed)}
-        case says.MessagePush():
-            return {"message": {"data": Raw(push.data)}}
-        case says.DisconnectPush():
-            ended = {"code": push.code, "reason": push.reason}
-            return {"disconnect": {**ended, "reconnect": push.reconnect}}
-        case _:
-            assert_never(push)
+    return _encoder.encode({"id": reply.id, kind: _SHAPES.result(result)})
 
 
 def _subscribed(given: says.Subscribed) -> dict[str, object]:
-    fields: dict[str, object] = _expiry(given.ttl)
+    fields: dict[str, object] = expiry(given.ttl)
     if given.recoverable:
         fields |= {"recoverable": True, "positioned": True, "epoch": given.epoch}
         fields["offset"] = given.offset
@@ -304,5 +256,10 @@ def _info(given: says.ClientInfo) -> dict[str, object]:
     return fields
 
 
-def _expiry(ttl: int | None) -> dict[str, object]:
-    return {} if ttl is None else {"expires": True, "ttl": ttl}
+_SHAPES: Final = Shapes(
+    subscribed=_subscribed,
+    entered=_subscribed,
+    publication=_publication,
+    info=_info,
+    data=Raw,
+)

@@ -5,7 +5,7 @@ checked and written on one line here, because JSON clients get it embedded in a 
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, assert_never
+from typing import Any, Final
 
 import msgspec
 from google.protobuf.message import DecodeError, Message
@@ -14,6 +14,7 @@ from gateway.protocol import messages as says
 from gateway.protocol.codes import Fault
 from gateway.protocol.messages import BadFrame, Command, Outbound, Position
 from gateway.protocol.schema import classes
+from gateway.protocol.shapes import Shapes, expiry
 
 PING: Final = b"\x00"
 VARINT_BYTES_MAX: Final = 5
@@ -53,7 +54,7 @@ class ProtobufCodec:
             return PING
         if isinstance(outbound, says.Reply):
             return _framed(_reply(outbound))
-        return _framed(_REPLY(push=_push(outbound)))
+        return _framed(_REPLY(push=_SHAPES.push(outbound)))
 
     def join(self, encoded: list[bytes]) -> bytes:
         """Return several encoded replies and pushes as one frame."""
@@ -171,7 +172,7 @@ def _reply(reply: says.Reply) -> Message:
         error = {"code": result.code, "message": result.message, "temporary": result.temporary}
         return _made(_REPLY(id=reply.id, error=error))
     kind = str(result.__struct_config__.tag)
-    return _made(_REPLY(id=reply.id, **{kind: _result(result)}))
+    return _made(_REPLY(id=reply.id, **{kind: _SHAPES.result(result)}))
 
 
 def _made(message: Any) -> Message:  # noqa: ANN401 - made at run time
@@ -179,44 +180,9 @@ def _made(message: Any) -> Message:  # noqa: ANN401 - made at run time
     return message
 
 
-def _result(result: says.Result) -> dict[str, object]:
-    match result:
-        case says.Connected():
-            subs = {name: _subscribed(one) for name, one in result.subs.items()}
-            return {
-                "client": result.client,
-                "version": result.version,
-                **_expiry(result.ttl),
-                "ping": result.ping,
-                "pong": True,
-                "subs": subs,
-            }
-        case says.Refreshed() | says.SubRefreshed():
-            client = {"client": result.client} if isinstance(result, says.Refreshed) else {}
-            return {**client, **_expiry(result.ttl)}
-        case says.Subscribed():
-            return _subscribed(result)
-        case says.Called():
-            return {"data": result.data}
-        case says.Past():
-            return {
-                "epoch": result.epoch,
-                "offset": result.offset,
-                "publications": [_publication(one) for one in result.publications],
-            }
-        case says.Present():
-            return {"presence": {name: _info(one) for name, one in result.clients.items()}}
-        case says.Counted():
-            return {"num_clients": result.clients, "num_users": result.users}
-        case says.Unsubscribed() | says.Published():
-            return {}
-        case _:
-            assert_never(result)
-
-
 def _subscribed(result: says.Subscribed) -> dict[str, object]:
     return {
-        **_expiry(result.ttl),
+        **expiry(result.ttl),
         "recoverable": result.recoverable,
         "positioned": result.recoverable,
         "epoch": result.epoch,
@@ -226,28 +192,6 @@ def _subscribed(result: says.Subscribed) -> dict[str, object]:
         "publications": [_publication(one) for one in result.publications],
         "data": result.data,
     }
-
-
-def _push(push: says.Push) -> dict[str, object]:
-    match push:
-        case says.PublicationPush():
-            return {"channel": push.channel, "pub": _publication(push.publication)}
-        case says.JoinPush():
-            return {"channel": push.channel, "join": {"info": _info(push.info)}}
-        case says.LeavePush():
-            return {"channel": push.channel, "leave": {"info": _info(push.info)}}
-        case says.UnsubscribePush():
-            ended = {"code": push.code, "reason": push.reason}
-            return {"channel": push.channel, "unsubscribe": ended}
-        case says.SubscribePush():
-            return {"channel": push.channel, "subscribe": _entered(push.subscribed)}
-        case says.MessagePush():
-            return {"message": {"data": push.data}}
-        case says.DisconnectPush():
-            ended = {"code": push.code, "reason": push.reason}
-            return {"disconnect": {**ended, "reconnect": push.reconnect}}
-        case _:
-            assert_never(push)
 
 
 def _entered(given: says.Subscribed) -> dict[str, object]:
@@ -279,5 +223,10 @@ def _info(given: says.ClientInfo) -> dict[str, object]:
     }
 
 
-def _expiry(ttl: int | None) -> dict[str, object]:
-    return {} if ttl is None else {"expires": True, "ttl": ttl}
+_SHAPES: Final = Shapes(
+    subscribed=_subscribed,
+    entered=_entered,
+    publication=_publication,
+    info=_info,
+    data=bytes,
+)
