@@ -5,6 +5,7 @@ the same message. That holds as long as no extension, such as compression, was a
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from gateway.protocol.messages import Codec, Outbound
@@ -46,8 +47,9 @@ class Wire(Protocol):
         """Whether the peer takes bytes now."""
         ...
 
-    def write(self, frames: bytes) -> None:
-        """Hand over whole frames."""
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """What takes whole frames."""
         ...
 
     async def drained(self) -> None:

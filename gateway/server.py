@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
@@ -40,25 +41,23 @@ log = logging.getLogger(__name__)
 class TransportWire:
     """The transport of one socket, for whole frames; see `gateway.frames.Wire`."""
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_protocol", "ready", "write")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
+        self.ready = False
+        """Whether the peer takes bytes now; looked at before every write, so it is kept."""
+        self.write: Callable[[bytes], None] = protocol.transport.write
         self._protocol = protocol
 
-    @property
-    def ready(self) -> bool:
-        """Whether the peer takes bytes now."""
+    def settle(self) -> None:
+        """Look whether the peer takes bytes."""
         protocol = self._protocol
-        return (
+        self.ready = (
             protocol.writable.is_set()
             and protocol.handshake_complete
             and not protocol.close_sent
             and not protocol.transport.is_closing()
         )
-
-    def write(self, frames: bytes) -> None:
-        """Hand over whole frames."""
-        self._protocol.transport.write(frames)
 
     async def drained(self) -> None:
         """Return once the peer takes bytes again, or is gone."""
@@ -80,18 +79,55 @@ class PatientProtocol(ServerProtocol):
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, quiet on bad text and with a wire past its queue."""
+    """uvicorn's WebSocket protocol, quiet on bad text and with a wire past its queue.
+
+    The wire is looked at after everything that may open or close it.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - handed on
         super().__init__(*args, **kwargs)
         self.conn = PatientProtocol(max_size=self.config.ws_max_size, logger=self.conn.logger)
+        self._wire: TransportWire | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Take notice that the peer is gone."""
+        super().connection_lost(exc)
+        self._settle()
+
+    def pause_writing(self) -> None:
+        """Take notice that the peer takes no bytes."""
+        super().pause_writing()
+        self._settle()
+
+    def resume_writing(self) -> None:
+        """Take notice that the peer takes bytes again."""
+        super().resume_writing()
+        self._settle()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes, among them a close."""
+        super().data_received(data)
+        if self._wire is not None and self.transport.is_closing():
+            self._settle()
+
+    def shutdown(self) -> None:
+        """Close because the server stops."""
+        super().shutdown()
+        self._settle()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send what the application says, an accept or a close among it."""
+        try:
+            await super().send(message)
+        finally:
+            self._settle()
 
     def handle_connect(self, event: Request) -> None:
         """Offer a `Wire` to the application."""
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
-            extensions[WIRE] = TransportWire(self)
+            extensions[WIRE] = self._wire = TransportWire(self)
 
     def send_receive_event_to_app(self) -> None:
         """Hand a whole message on, unless it is text that is not UTF-8."""
@@ -102,6 +138,10 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
             return
         super().send_receive_event_to_app()
+
+    def _settle(self) -> None:
+        if self._wire is not None:
+            self._wire.settle()
 
 
 class Server(uvicorn.Server):

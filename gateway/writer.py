@@ -52,8 +52,8 @@ class Writer:
     """See the module; `slow` is called once when the peer reads too slowly to be kept."""
 
     __slots__ = (
-        "_bounds", "_close", "_framer", "_line", "_now_ms", "_outbox", "_slow", "_spawn",
-        "_stopped", "_task",
+        "_bounds", "_close", "_framer", "_now_ms", "_outbox", "_send", "_slow", "_spawn",
+        "_stopped", "_task", "_wire",
     )  # fmt: skip
 
     def __init__(
@@ -66,7 +66,8 @@ class Writer:
         spawn: Spawn,
         slow: Callable[[], None],
     ) -> None:
-        self._line = line
+        self._send = line.send
+        self._wire = line.wire
         self._framer = framer
         self._bounds = bounds
         self._now_ms = now_ms
@@ -88,12 +89,14 @@ class Writer:
 
     def deliver(self, channel: str, event: Encoded) -> None:
         """Write a publication."""
-        if self._line.wire is None:
+        wire = self._wire
+        if wire is None:
             self._put(event.by(self._framer.codec), channel=channel)
             return
         frame = event.by(self._framer)
-        if self._is_free():
-            self._straight(frame)
+        if self._outbox is None and wire.ready:
+            wire.write(frame)
+            metrics.OUTBOUND_SENT.inc(len(frame))
             return
         self._put(frame, channel=channel)
 
@@ -115,15 +118,15 @@ class Writer:
             self._task.cancel()
 
     def _encode(self, outbound: Outbound) -> bytes:
-        encoder = self._framer.codec if self._line.wire is None else self._framer
+        encoder = self._framer.codec if self._wire is None else self._framer
         return encoder.encode(outbound)
 
     def _is_free(self) -> bool:
-        wire = self._line.wire
+        wire = self._wire
         return wire is not None and self._outbox is None and wire.ready
 
     def _straight(self, frames: bytes) -> None:
-        wire = self._line.wire
+        wire = self._wire
         assert wire is not None
         wire.write(frames)
         metrics.OUTBOUND_SENT.inc(len(frames))
@@ -180,10 +183,10 @@ class Writer:
             async with asyncio.timeout(limit_s):
                 await self._write_some(outbox)
         self._outbox = None
-        return outbox is not None or self._line.wire is not None
+        return outbox is not None or self._wire is not None
 
     async def _write_some(self, outbox: Outbox) -> None:
-        wire = self._line.wire
+        wire = self._wire
         if wire is not None:
             await wire.drained()
         before = outbox.bytes_waiting
@@ -196,7 +199,7 @@ class Writer:
         frame = self._framer.codec.join(parts)
         metrics.OUTBOUND_SENT.inc(len(frame))
         text = {"text": frame.decode()} if self._framer.codec.text else {"bytes": frame}
-        await self._line.send({"type": "websocket.send", **text})
+        await self._send({"type": "websocket.send", **text})
 
     def _notice(self, channel: str, missing: int) -> bytes:
         told = {"type": "gap", "channel": channel, "dropped": missing}
@@ -204,7 +207,7 @@ class Writer:
 
     async def _send_close(self, close: Close, limit_s: float) -> None:
         async with asyncio.timeout(limit_s):
-            await self._line.send(
+            await self._send(
                 {"type": "websocket.close", "code": close.code, "reason": close.reason}
             )
 
@@ -213,5 +216,5 @@ class Writer:
         self._stopped = True
         self._forget()
         self._slow()
-        if self._line.wire is not None:
-            self._line.wire.abort()
+        if self._wire is not None:
+            self._wire.abort()
