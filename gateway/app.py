@@ -22,7 +22,7 @@ from gateway.auth import Verifier
 from gateway.channels.nowhere import Nowhere
 from gateway.channels.values import Hub
 from gateway.guard import Checks, Guard
-from gateway.health import Health, Pulse, judge
+from gateway.health import Gate, Health, Pulse, judge
 from gateway.methods import methods
 from gateway.otlp.intake import Signal
 from gateway.pool import calls
@@ -69,6 +69,7 @@ class Gateway(Struct, frozen=True, kw_only=True):
     api: FastAPI
     sessions: Sessions
     pools: Pools
+    pulse: Pulse
     drain: Callable[[], Awaitable[None]]
     """Ends streams, then closes sockets at their pace; to be awaited before it stops."""
 
@@ -136,8 +137,8 @@ def build(
         pools.stop()
         await sockets.drain()
 
-    guard = Guard(api, _checks(settings, verifier, clocks), roads=ROADS)
-    return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, drain=drain)
+    guard = Guard(api, _checks(settings, verifier, clocks, pulse), roads=ROADS)
+    return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, pulse=pulse, drain=drain)
 
 
 def _parts(
@@ -233,7 +234,7 @@ class _Api(FastAPI):
         return described
 
 
-def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks) -> Checks:
+def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks, pulse: Pulse) -> Checks:
     return Checks(
         verifier=verifier,
         wall_ms=clocks.wall_ms,
@@ -243,6 +244,7 @@ def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks) -> Ch
         origins=frozenset(settings.origins),
         open_paths=frozenset(operations.OPEN_PATHS),
         signed_paths=frozenset({webhooks.PATH}),
+        gate=Gate(pulse, lag_ms_max=settings.admission_lag_ms_max, chance=clocks.jitter),
     )
 
 

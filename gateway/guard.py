@@ -3,8 +3,8 @@
 Every request but those to open and signed paths needs a good token; what it grants travels on in
 the scope. A WebSocket shows its token in its first frame, so here only its origin is looked at, and
 how many its address opens; its meter travels on in the scope. A request that names an origin comes
-from a browser, and is refused unless that origin is allowed. Open paths are not limited: whoever
-watches over the gateway asks there.
+from a browser, and is refused unless that origin is allowed. While the event loop runs late
+nobody is let in. Open paths are not limited: whoever watches over the gateway asks there.
 """
 
 import time
@@ -19,6 +19,7 @@ from analytics.contracts.errors import Forbidden, MainstemError, Unauthenticated
 from gateway import metrics, problem, rates_meter
 from gateway.addresses import Addresses
 from gateway.auth import Grant, Verifier, bearer
+from gateway.health import Gate
 from gateway.rates_meter import Limits, Meter, Resource, Stand, Subject, who_of
 
 GRANT: Final = "mainstem.grant"
@@ -38,6 +39,7 @@ class Checks(Struct, frozen=True, kw_only=True):
     open_paths: frozenset[str]
     signed_paths: frozenset[str]
     """What needs no token since its bodies are signed."""
+    gate: Gate
 
 
 class Guard:
@@ -85,6 +87,7 @@ class Guard:
 
     def _enter(self, scope: Scope, told: dict[str, str]) -> rates_meter.Who:
         checks = self._checks
+        checks.gate.check()
         who: rates_meter.Who = {Subject.ADDRESS: checks.addresses.client_of(scope)}
         stands: Sequence[Stand] = checks.limits.ask(Resource.COMMANDS, who)
         told.update(rates_meter.headers_of(stands))
@@ -123,6 +126,7 @@ class Guard:
         checks = self._checks
         address = checks.addresses.client_of(scope)
         try:
+            checks.gate.check()
             checks.limits.ask(Resource.CONNECTIONS, {Subject.ADDRESS: address})
             self._check_origin(scope)
         except MainstemError as error:

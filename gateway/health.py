@@ -10,11 +10,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from analytics.contracts.errors import Unavailable
 from gateway import metrics
 
 SAMPLE_S: Final = 0.5
 SMOOTHING: Final = 0.5
 """Weight of the newest sample of the loop's lag."""
+RETRY_MS: Final = 2_000
+"""After which somebody who was not let in may come again, on average."""
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -44,6 +47,28 @@ class Pulse:
         """Take one sample in."""
         self.lag_ms = SMOOTHING * lag_ms + (1 - SMOOTHING) * self.lag_ms
         metrics.LOOP_LAG_SECONDS.set(self.lag_ms / 1_000)
+
+
+class Gate:
+    """Lets no new work in while the event loop runs too late; what is in already goes on.
+
+    Callers are told to come again after `RETRY_MS`, spread by chance so that they do not come
+    together.
+    """
+
+    def __init__(self, pulse: Pulse, *, lag_ms_max: float, chance: Callable[[], float]) -> None:
+        self._pulse = pulse
+        self._lag_ms_max = lag_ms_max
+        self._chance = chance
+
+    def check(self) -> None:
+        """Raise `Unavailable` if the loop is too late."""
+        if self._pulse.lag_ms > self._lag_ms_max:
+            metrics.LIMITS_HIT.labels("admission_lag_ms_max").inc()
+            raise Unavailable(
+                f"the gateway runs {self._pulse.lag_ms:.0f} ms late; come again",
+                retry_after_ms=int(RETRY_MS * (0.5 + self._chance())),
+            )
 
 
 def judge(*, producer: bool, lag_ms: float, lag_ms_max: float, draining: bool) -> Health:
