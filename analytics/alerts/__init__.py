@@ -1,0 +1,1 @@
+"""Alerts: rule files, the life of an alert, routing, silences and what is told to whom."""
