@@ -7,7 +7,7 @@ with `UnknownEvent`. An event may gain optional fields; anything else is a new t
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Final, Union
 
 import msgspec
 from msgspec import Meta, Struct
@@ -137,6 +137,23 @@ class _Tagged(Struct):
 
 
 _decoder: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
+_closed: Final[msgspec.json.Decoder[Fact]] = msgspec.json.Decoder(
+    Union[  # noqa: UP007 - made of a tuple
+        tuple(
+            msgspec.defstruct(
+                kind.__name__,
+                (),
+                bases=(kind,),
+                tag_field="type",
+                tag=name,
+                frozen=True,
+                forbid_unknown_fields=True,
+            )
+            for name, kind in TYPES.items()
+        )
+    ]
+)
+"""Takes the same events, and none with a field that we do not know."""
 _encoder: Final = msgspec.json.Encoder()
 _tag_decoder: Final = msgspec.json.Decoder(_Tagged)
 
@@ -147,6 +164,15 @@ def decode(payload: bytes) -> Event:
         return _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise _refusal(payload, str(error)) from error
+
+
+def decode_closed(payload: bytes) -> Event | None:
+    """Return the event in `payload` if it is one and has no field that we do not know."""
+    try:
+        _closed.decode(payload)
+        return _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def decode_all(payloads: Iterable[bytes]) -> list[Event]:
