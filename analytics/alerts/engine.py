@@ -1,0 +1,203 @@
+"""Everything at one moment: all rules that are due, then one pass that decides what to tell.
+
+`step` is the whole of alerting as one pure function: what is known and the series in, what is known
+and the notices out. Ticks lie on the grid of each group's interval in event time, so a late step
+evaluates at the same moments as a timely one; ticks that were passed over are counted. What it
+returns is to be kept in one transaction with the notices, which are sent after it.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from analytics.alerts import dispatch, expressions, links
+from analytics.alerts.dispatch import Arrivals
+from analytics.alerts.expressions import Unreadable
+from analytics.alerts.groups import Acknowledgement, Dispatch, Notice, Told
+from analytics.alerts.routes import Routing
+from analytics.alerts.rules import AlertRule, Group, RecordRule, RuleFile
+from analytics.alerts.silences import Silence
+from analytics.alerts.states import Alert, State, Transition
+from analytics.alerts.ticks import Failed, Outcome, Returned, Row, RuleState, Surroundings, tick
+
+INTERVAL_MS: Final = 60_000
+"""How often a group is evaluated that does not say."""
+
+
+class Series(Protocol):
+    """The series that rules read and write."""
+
+    def rows(self, expr: str, at_ms: int) -> Sequence[Row]:
+        """Return what `expr` gives at a time; raise `Unreadable` if it cannot be evaluated."""
+        ...
+
+    def write(self, writer: str, rows: Sequence[Row], at_ms: int) -> None:
+        """Keep a rule's results; series that it wrote before and did not now are over."""
+        ...
+
+
+class Situation(Struct, frozen=True, kw_only=True):
+    """All that alerting knows; encode it, keep it, and go on from it."""
+
+    rules: dict[str, RuleState] = {}
+    ticks: dict[str, int] = {}
+    """The last tick of each group."""
+    skipped: dict[str, int] = {}
+    """How many ticks of each group were passed over."""
+    dispatch: Dispatch = Dispatch()
+
+
+class Setup(Struct, frozen=True, kw_only=True):
+    """What people configured."""
+
+    files: tuple[RuleFile, ...]
+    routing: Routing
+    interval_ms: int = INTERVAL_MS
+    external_labels: Mapping[str, str] = {}
+    external_url: str = ""
+
+
+class Events(Struct, frozen=True, kw_only=True):
+    """What people did."""
+
+    silences: Sequence[Silence] = ()
+    acknowledgements: Sequence[Acknowledgement] = ()
+
+
+QUIET: Final = Events()
+"""Nobody did anything."""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What came of one moment."""
+
+    situation: Situation
+    transitions: tuple[Transition, ...]
+    notices: tuple[Notice, ...]
+
+
+def step(setup: Setup, was: Situation, series: Series, now_ms: int, events: Events = QUIET) -> Step:
+    """Evaluate what is due and decide what to tell."""
+    rules, ticks, skipped = dict(was.rules), dict(was.ticks), dict(was.skipped)
+    changed: list[Transition] = []
+    live: set[str] = set()
+    for name, group in named_groups(setup.files):
+        interval_ms = group.interval_ms or setup.interval_ms
+        at_ms = now_ms - now_ms % interval_ms
+        live |= {rule_id(name, position) for position in range(len(group.rules))}
+        if name in ticks and at_ms <= ticks[name]:
+            continue
+        skipped[name] = skipped.get(name, 0) + _passed(ticks.get(name), at_ms, interval_ms)
+        ticks[name] = at_ms
+        evaluation = Evaluation(setup, name, group, series)
+        changed += evaluation.run(rules, at_ms)
+    rules = {name: state for name, state in rules.items() if name in live}
+    arrivals = Arrivals(
+        alerts=tuple(told(rules.values(), setup.external_url)),
+        silences=events.silences,
+        acknowledgements=events.acknowledgements,
+    )
+    groups, notices = dispatch.dispatch(setup.routing, was.dispatch, arrivals, now_ms)
+    situation = Situation(rules=rules, ticks=ticks, skipped=skipped, dispatch=groups)
+    return Step(situation=situation, transitions=tuple(changed), notices=notices)
+
+
+def named_groups(files: Iterable[RuleFile]) -> list[tuple[str, Group]]:
+    """Return every group with its name across files."""
+    return [(f"{one.path};{group.name}", group) for one in files for group in one.groups]
+
+
+def rule_id(group: str, position: int) -> str:
+    """Return what a rule's state is kept under."""
+    return f"{group};{position}"
+
+
+def told(states: Iterable[RuleState], external_url: str) -> list[Told]:
+    """Return the alerts that receivers may be told of, with their links."""
+    return [
+        _told(alert, external_url)
+        for state in states
+        for alert in (*state.alerts.values(), *state.health.values())
+        if alert.state in {State.FIRING, State.RESOLVED}
+    ]
+
+
+class Evaluation:
+    """One group at one time."""
+
+    def __init__(self, setup: Setup, name: str, group: Group, series: Series) -> None:
+        self._name = name
+        self._group = group
+        self._series = series
+        self._around = Surroundings(
+            limit=group.limit,
+            external_labels=setup.external_labels,
+            external_url=setup.external_url,
+        )
+
+    def run(self, rules: dict[str, RuleState], at_ms: int) -> list[Transition]:
+        """Evaluate every rule in order, put its state into `rules`, and return what changed."""
+        changed: list[Transition] = []
+        asked_ms = at_ms - self._group.query_offset_ms
+        for position, rule in enumerate(self._group.rules):
+            name = rule_id(self._name, position)
+            if isinstance(rule, RecordRule):
+                self._record(name, rule, asked_ms)
+                continue
+            outcome = self._outcome(rule, asked_ms)
+            before = rules.get(name, RuleState())
+            rules[name], transitions = tick(rule, before, outcome, at_ms, self._around)
+            changed += transitions
+            self._series.write(name, alert_rows(rules[name]), asked_ms)
+        return changed
+
+    def _record(self, name: str, rule: RecordRule, asked_ms: int) -> None:
+        try:
+            rows = self._series.rows(rule.expr, asked_ms)
+        except Unreadable:
+            rows = ()
+        recorded = [
+            Row({**row.labels, **rule.labels, "__name__": rule.name}, row.value) for row in rows
+        ]
+        limit = self._group.limit
+        self._series.write(name, [] if limit and len(recorded) > limit else recorded, asked_ms)
+
+    def _outcome(self, rule: AlertRule, asked_ms: int) -> Outcome:
+        try:
+            rows = self._series.rows(rule.expr, asked_ms)
+            subject = expressions.shape(rule.expr).subject
+            present = None if subject is None else self._series.rows(subject, asked_ms)
+        except Unreadable as error:
+            return Failed(error.reason)
+        return Returned(rows, None if present is None else [row.labels for row in present])
+
+
+def alert_rows(state: RuleState) -> list[Row]:
+    """Return the series `ALERTS` and `ALERTS_FOR_STATE` of a rule."""
+    rows = []
+    for alert in state.alerts.values():
+        if alert.state not in {State.PENDING, State.FIRING}:
+            continue
+        labels = {**alert.labels, "__name__": "ALERTS", "alertstate": alert.state.value}
+        rows.append(Row(labels, 1.0))
+        labels = {**alert.labels, "__name__": "ALERTS_FOR_STATE"}
+        rows.append(Row(labels, alert.active_at_ms // 1_000))
+    return rows
+
+
+def _passed(last_ms: int | None, at_ms: int, interval_ms: int) -> int:
+    return 0 if last_ms is None else max(0, (at_ms - last_ms) // interval_ms - 1)
+
+
+def _told(alert: Alert, external_url: str) -> Told:
+    added = links.annotations(external_url, alert.labels, alert.annotations)
+    if alert.reason:
+        added["reason"] = alert.reason
+    return Told(
+        labels=alert.labels,
+        annotations={**added, **alert.annotations},
+        starts_at_ms=alert.starts_at_ms,
+        ends_at_ms=alert.ends_at_ms if alert.state is State.RESOLVED else None,
+        generator_url=links.view(external_url, alert),
+    )
