@@ -70,6 +70,11 @@ WATERMARK_MS: Final = Gauge(
 OPEN_WINDOWS: Final = Gauge(
     "streams_open_windows", "Cells of windows that are still open.", PARTITION, registry=REGISTRY
 )
+REMEMBERED: Final = Gauge(
+    "streams_remembered_entries",
+    "Entries in memory beside open windows: of sessions, ids or partials.",
+    PARTITION, registry=REGISTRY,
+)  # fmt: skip
 PROGRESS_AGE_SECONDS: Final = Gauge(
     "streams_progress_age_seconds",
     "How long there has been lag without progress; 0 without lag.",

@@ -35,6 +35,11 @@ class Fold(Protocol[A_contra]):
         """How many cells of windows are open."""
         ...
 
+    @property
+    def remembered_count(self) -> int:
+        """How many entries are in memory beside them: of sessions, ids or partials."""
+        ...
+
     def unknown(self, arrivals: Sequence[A_contra]) -> set[SessionKey]:
         """Return the sessions that have to be remembered before these are folded."""
         ...
@@ -108,6 +113,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     fold_s: float
     commit_s: float
     open_windows: int
+    remembered: int
     traced: tuple[Traced, ...]
     """Those of its messages that somebody follows."""
 
@@ -315,6 +321,7 @@ class PartitionStep:
                 fold_s=folded.fold_s,
                 commit_s=self._stopwatch() - begun_s,
                 open_windows=0 if self._fold is None else self._fold.open_count,
+                remembered=0 if self._fold is None else self._fold.remembered_count,
                 traced=folded.traced,
             )
         )

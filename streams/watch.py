@@ -38,6 +38,7 @@ class MetricsWatch:
         metrics.FOLD_SECONDS.labels(topic).observe(stored.fold_s)
         metrics.WATERMARK_MS.labels(topic, str(tp.partition)).set(outcome.watermark_ms)
         metrics.OPEN_WINDOWS.labels(topic, str(tp.partition)).set(stored.open_windows)
+        metrics.REMEMBERED.labels(topic, str(tp.partition)).set(stored.remembered)
         if stored.results:
             self._on_results(stored.results)
         if stored.traced and self._traces is not None:

@@ -129,6 +129,11 @@ class PartitionFold:
         return self._cells.open_count
 
     @property
+    def remembered_count(self) -> int:
+        """How many entries (ids, requests, tool calls) the sessions in memory hold together."""
+        return self._remembered
+
+    @property
     def session_count(self) -> int:
         """How many sessions are in memory."""
         return len(self._sessions)

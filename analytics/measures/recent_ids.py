@@ -73,6 +73,10 @@ class RecentIds:
         """Subjects among whose digests are some of the former kind."""
         self._count = 0
 
+    def __len__(self) -> int:
+        """Return how many ids are in memory."""
+        return self._count
+
     def unknown(self, subjects: Iterable[Subject]) -> set[Subject]:
         """Return those of which it has to be remembered what the store knows."""
         return set(subjects) - self._known.keys()

@@ -183,6 +183,11 @@ class TallyFold(Generic[K]):
         """How many cells of windows are open."""
         return self._window_fold.windows.open_count
 
+    @property
+    def remembered_count(self) -> int:
+        """How many ids are in memory."""
+        return len(self._ids)
+
     def unknown(self, arrivals: Sequence[Arrival]) -> set[Subject]:
         """Return the subjects that must be remembered before these arrivals are folded."""
         return self._ids.unknown(self._subjects(arrivals))

@@ -117,7 +117,7 @@ class MergeFold:
         return sum(len(held) for (end, _), held in self._windows.items() if end > mark_ms)
 
     @property
-    def partial_count(self) -> int:
+    def remembered_count(self) -> int:
         """How many partials are kept."""
         return self._partial_count
 

@@ -66,6 +66,9 @@ class Sample(Struct, frozen=True, kw_only=True):
     sent: int
     stored: int
     outbox: int
+    remembered: int
+    """Entries that the workers hold in memory, beside open windows."""
+    open_windows: int
     faults: float
 
     @property
@@ -182,6 +185,8 @@ def _sample(plant: Plant, paced: Paced, at_s: float, before: int) -> Sample:
         sent=paced.sent,
         stored=stored,
         outbox=plant.asked(OUTBOX),
+        remembered=int(sum(one.metric("streams_remembered_entries") for one in plant.workers)),
+        open_windows=int(sum(one.metric("streams_open_windows") for one in plant.workers)),
         faults=sum(one.metric(name) for one in plant.workers for name in FAULTS),
     )
 

@@ -38,6 +38,11 @@ class WindowsOnly:
         """How many cells of windows are open."""
         return self._fold.windows.open_count
 
+    @property
+    def remembered_count(self) -> int:
+        """Nothing is remembered."""
+        return 0
+
     def unknown(self, arrivals: Sequence[Readings[Key]]) -> set[SessionKey]:
         """Return nothing: nothing is remembered."""
         return set()

@@ -81,6 +81,11 @@ class Stumbling:
         """How many cells are open."""
         return self._fold.open_count
 
+    @property
+    def remembered_count(self) -> int:
+        """How many entries are in memory."""
+        return self._fold.remembered_count
+
     def fold(
         self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
     ) -> Outcome:

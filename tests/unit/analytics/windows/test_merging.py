@@ -173,7 +173,7 @@ def test_what_comes_when_its_window_is_kept_no_more_is_counted_late(stage: Stage
     assert stage.hear(parcel(1, 30_000, cell(4)), at_ms=kept_ms) == []
     assert stage.last is not None
     assert stage.last.late_count == 1
-    assert (stage.fold.partial_count, stage.kept) == (0, {})
+    assert (stage.fold.remembered_count, stage.kept) == (0, {})
 
 
 def test_a_window_is_kept_by_the_clock_and_not_by_how_far_another_partition_is(
@@ -206,7 +206,7 @@ def test_too_many_partials_close_the_oldest_windows_early_and_let_them_go() -> N
     told = stage.hear(parcel(0, 40_000, *(cell(1, start_ms=start) for start in starts)))
 
     assert told == [(0, 0, 1, 1), (10_000, 0, 1, 1)]
-    assert stage.fold.partial_count == 2
+    assert stage.fold.remembered_count == 2
     assert stage.last is not None
     assert stage.last.forced_count == 2
 
