@@ -1,8 +1,9 @@
 """Links from a notification to the very view it is about, and to a silence that is filled in.
 
 A view is `VIEW?range=custom&from=…&to=…` with every label that a page can filter by. It begins an
-hour before the condition held and ends an hour after the alert began or was over. Without an address nothing is
-linked. A rule names its view in the annotation `view`; otherwise a session has its own page.
+hour before the condition held and ends an hour after the alert began or was over. Without an
+address nothing is linked. A rule names its view in the annotation `view`; otherwise a session has
+its own page.
 """
 
 from collections.abc import Mapping

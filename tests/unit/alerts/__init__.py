@@ -1,0 +1,1 @@
+"""Tests of rules, templates, states, routing and notification."""
