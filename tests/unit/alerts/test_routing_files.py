@@ -50,7 +50,7 @@ def test_a_pattern_that_is_nothing_is_refused_and_no_crash(name: str) -> None:
     [
         ("", "m.yml:1:1: empty"),
         ("receivers: [{name: a}]", "needs a route"),
-        (HOOK + "route: {receiver: c}", "m.yml:4:18: receiver 'c' does not exist"),
+        (HOOK + "route: {receiver: c}", "m.yml:4:19: receiver 'c' does not exist"),
         (HOOK + "route: {}", "m.yml:4:8: the root route needs a receiver"),
         (HOOK + "route: {receiver: a, matchers: [x=y]}", "it has no matchers"),
         (HOOK + "route: {receiver: a, match: {x: y}}", "it has no matchers"),
@@ -163,7 +163,10 @@ def test_a_time_interval_is_in_its_own_time_zone(at: int, mute: bool) -> None:
 
 @pytest.mark.parametrize(
     ("days", "day", "holds"),
-    [("1", 1, True), ("-1", 28, True), ("-3:-1", 25, False), ("29:31", 28, False), ("5:-2", 27, True)],
+    [
+        ("1", 1, True), ("-1", 28, True), ("-3:-1", 25, False), ("29:31", 28, False),
+        ("5:-2", 27, True),
+    ],
 )  # fmt: skip
 def test_days_of_a_month_count_from_its_end_too(days: str, day: int, holds: bool) -> None:
     routing = _load(
