@@ -17,6 +17,8 @@ from streams.store.queries.cover import Cover, Range
 from streams.store.rolling import SUM_MAX
 
 Db = cover.Db
+Part = tuple[str, tuple[Range, ...]]
+"""A table, and the stretches of it that count."""
 
 SECOND_BOOK_MAX: Final = 500
 """Sessions whose own metrics are read beside the events."""
@@ -84,7 +86,7 @@ def fleet(
 
 def second_rows(parts: Cover, names: Sequence[str]) -> list[sql.Composed]:
     """Return queries for what sessions of the second book count; they need `second`."""
-    columns = [_from_second(name) for name in names]
+    columns = [from_second(name) for name in names]
     return [_query(_SECOND, part, columns, _ALL) for part in parts.series]
 
 
@@ -108,21 +110,7 @@ def together(queries: Sequence[sql.Composed]) -> sql.Composed:
     return sql.SQL("\nunion all\n").join(queries)
 
 
-def _query(
-    query: sql.SQL,
-    part: tuple[str, tuple[Range, ...]],
-    columns: Sequence[sql.Composable],
-    wanted: sql.Composable,
-) -> sql.Composed:
-    table, ranges = part
-    return query.format(
-        table=sql.Identifier(table),
-        columns=sql.SQL(", ").join(columns),
-        within=sql.Composed([_within(ranges), wanted]),
-    )
-
-
-def _within(ranges: tuple[Range, ...]) -> sql.Composed:
+def within(ranges: tuple[Range, ...]) -> sql.Composed:
     """Return the condition that a row starts in one of these, in literals by which plans prune."""
     stretches = [
         sql.SQL("(start_at >= {} and start_at < {})").format(_at(start), _at(end))
@@ -136,12 +124,37 @@ def _within(ranges: tuple[Range, ...]) -> sql.Composed:
     return sql.SQL("{} and ({})").format(whole, sql.SQL(" or ").join(stretches))
 
 
-def _at(at_ms: int) -> sql.Literal:
-    return sql.Literal(datetime.fromtimestamp(at_ms / 1000, tz=UTC))
-
-
-def _from_second(name: str) -> sql.Composable:
+def from_second(name: str) -> sql.Composable:
+    """Return the column that a measure has in the second book, or nothing."""
     other = _SECOND_OF.get(name)
     if other is None:
         return sql.SQL("null::bigint as {}").format(sql.Identifier(name))
     return sql.SQL("{} as {}").format(sql.Identifier(other), sql.Identifier(name))
+
+
+def either_book(name: str) -> sql.Composable:
+    """Return a measure of a session's series, from the book that counts; it needs `second`."""
+    other = _SECOND_OF.get(name)
+    if other is None:
+        return sql.Identifier(name)
+    return sql.SQL("case when s.session_id = any(%(second)s) then {} else {} end as {}").format(
+        sql.Identifier(other), sql.Identifier(name), sql.Identifier(name)
+    )
+
+
+def _query(
+    query: sql.SQL,
+    part: Part,
+    columns: Sequence[sql.Composable],
+    wanted: sql.Composable,
+) -> sql.Composed:
+    table, ranges = part
+    return query.format(
+        table=sql.Identifier(table),
+        columns=sql.SQL(", ").join(columns),
+        within=sql.Composed([within(ranges), wanted]),
+    )
+
+
+def _at(at_ms: int) -> sql.Literal:
+    return sql.Literal(datetime.fromtimestamp(at_ms / 1000, tz=UTC))

@@ -1,0 +1,224 @@
+"""Measures over time by any dimensions: what the query API asks.
+
+One row a point and group that has something; groups are the largest by the first measure asked for,
+and the answer says how many there are. Where one dimension that totals are kept of is asked for and
+nothing is filtered, settled periods are read from totals; else from series. A question about
+sessions reads their own series, from whichever book counts for each.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from psycopg import sql
+
+from analytics.contracts.errors import Refused
+from streams.store.queries import cover, measured
+from streams.store.queries.cover import Cover
+from streams.store.queries.measured import FIRST_BOOK, Db
+from streams.store.queries.rankings import DIMENSIONS as OF_TOTALS
+from streams.store.queries.span import Span
+
+SESSION: Final = "session_id"
+DIMENSIONS: Final = ("project", "agent", "model", "tool", "skill", "query_source", SESSION)
+"""What can be grouped and filtered by."""
+OF_SESSIONS: Final = frozenset({"project", "agent", "model", SESSION})
+"""What the series of sessions keep apart."""
+GROUPS_MAX: Final = 1_000
+ROWS_MAX: Final = 100_000
+"""Points of all groups together in one answer."""
+VALUES_MAX: Final = 100
+"""Values that one filter may name."""
+
+
+class BadQuestion(Refused):
+    """A question that no series answers."""
+
+    code = "bad-question"
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What is asked: which measures, by what, of what."""
+
+    span: Span
+    measures: tuple[str, ...]
+    group_by: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = {}
+    """Values that a dimension must have one of."""
+    limit: int = 100
+
+
+class Group(Struct, frozen=True):
+    """The points of one combination of dimensions, those with nothing left out, oldest first."""
+
+    labels: dict[str, str]
+    points: list[tuple[int, ...]]
+    """Start in epoch ms, then a value a measure."""
+
+
+class Grouped(Struct, frozen=True):
+    """The groups, the largest first, and whether there are more than were asked for."""
+
+    groups: list[Group]
+    more: bool
+
+
+_ROWS = sql.SQL("""
+select w.start_at, {labels}, {columns}
+  from {table} w
+  join series s on s.series_id = w.series_id
+ where s.tenant = %(tenant)s and s.grain = {grain} and {only} and {within}
+""")
+_TOTALS = sql.SQL("""
+select w.start_at, {labels}, {columns}
+  from {table} w
+ where w.tenant = %(tenant)s and w.dimension = {dimension} and {within}
+""")
+_ANSWER = sql.SQL("""
+with counted as (
+  select {point} as point, {names}, {sums} from ({rows}) w group by point, {names}
+), largest as (
+  select {names}, sum({first}) as size from counted group by {names}
+   order by size desc, {names} limit %(groups)s
+)
+select (extract(epoch from point) * 1000)::bigint, {names}, {measures}
+  from counted join largest using ({names})
+ order by size desc, {names}, point
+ limit %(rows)s
+""")
+_POINT = sql.SQL(
+    "date_bin(%(step_ms)s * interval '1 millisecond', w.start_at, 'epoch'::timestamptz)"
+)
+_NOTHING = sql.Identifier("nothing")
+"""Stands for no dimension: a query groups by something always."""
+
+
+def query(db: Db, tenant: str, wanted: Wanted, *, second: Sequence[str] = ()) -> Grouped:
+    """Return what `wanted` describes; raise `BadQuestion` if nothing keeps it apart."""
+    check(wanted)
+    parts = cover.of_points(wanted.span, cover.standing(db, wanted.span))
+    names = [sql.Identifier(name) for name in wanted.group_by] or [_NOTHING]
+    statement = _ANSWER.format(
+        point=_POINT,
+        names=sql.SQL(", ").join(names),
+        sums=measured.sums(wanted.measures),
+        rows=measured.together(_rows(parts, wanted)),
+        first=sql.Identifier(wanted.measures[0]),
+        measures=sql.SQL(", ").join(map(sql.Identifier, wanted.measures)),
+    )
+    groups = min(wanted.limit, GROUPS_MAX)
+    bound: dict[str, object] = {
+        "tenant": tenant,
+        "step_ms": wanted.span.step_ms,
+        "second": list(second),
+        "groups": groups + 1,
+        "rows": ROWS_MAX + 1,
+        **{f"only_{name}": list(values) for name, values in wanted.only.items()},
+    }
+    found = db.execute(statement, bound).fetchall()
+    if len(found) > ROWS_MAX:
+        raise BadQuestion(
+            f"more than {ROWS_MAX} points; ask for a shorter range, wider steps or fewer groups"
+        )
+    return _grouped(found, wanted, groups)
+
+
+def check(wanted: Wanted) -> None:
+    """Raise `BadQuestion` if no series keeps apart what is asked for."""
+    for name in wanted.measures:
+        if name not in FIRST_BOOK:
+            raise BadQuestion(f"no measure {name!r}; there are {', '.join(FIRST_BOOK)}")
+    asked = {*wanted.group_by, *wanted.only}
+    for name in sorted(asked):
+        if name not in DIMENSIONS:
+            raise BadQuestion(f"no dimension {name!r}; there are {', '.join(DIMENSIONS)}")
+    if len(set(wanted.group_by)) != len(wanted.group_by) or not wanted.measures:
+        raise BadQuestion("name at least one measure, and each dimension once")
+    if SESSION in asked and not asked <= OF_SESSIONS:
+        apart = ", ".join(sorted(OF_SESSIONS - {SESSION}))
+        raise BadQuestion(f"sessions are kept apart by {apart} only")
+
+
+def _rows(parts: Cover, wanted: Wanted) -> list[sql.Composed]:
+    asked = {*wanted.group_by, *wanted.only}
+    if SESSION in asked:
+        return [_of_series(part, wanted, grain="session") for part in parts.series]
+    second = [_of_second(part, wanted) for part in parts.series] if asked <= OF_SESSIONS else []
+    if wanted.only or len(wanted.group_by) > 1 or not asked <= {*OF_TOTALS}:
+        return [*(_of_series(part, wanted, grain="fleet") for part in parts.series), *second]
+    return [
+        *(_of_totals(part, wanted) for part in parts.totals),
+        *(_of_series(part, wanted, grain="fleet") for part in parts.rows),
+        *second,
+    ]
+
+
+def _of_totals(part: measured.Part, wanted: Wanted) -> sql.Composed:
+    table, ranges = part
+    dimension = wanted.group_by[0] if wanted.group_by else ""
+    label = sql.SQL("w.name as {}").format(sql.Identifier(dimension)) if dimension else _NONE
+    return _TOTALS.format(
+        table=sql.Identifier(table),
+        labels=label,
+        columns=sql.SQL(", ").join(map(sql.Identifier, wanted.measures)),
+        dimension=sql.Literal(dimension),
+        within=measured.within(ranges),
+    )
+
+
+def _of_series(part: measured.Part, wanted: Wanted, *, grain: str) -> sql.Composed:
+    columns = [
+        measured.either_book(name) if grain == "session" else sql.Identifier(name)
+        for name in wanted.measures
+    ]
+    return _series(part, wanted, grain=grain, columns=columns, only=_only(wanted))
+
+
+def _of_second(part: measured.Part, wanted: Wanted) -> sql.Composed:
+    only = sql.SQL("s.session_id = any(%(second)s) and {}").format(_only(wanted))
+    columns = [measured.from_second(name) for name in wanted.measures]
+    return _series(part, wanted, grain="session", columns=columns, only=only)
+
+
+def _series(
+    part: measured.Part,
+    wanted: Wanted,
+    *,
+    grain: str,
+    columns: Sequence[sql.Composable],
+    only: sql.Composable,
+) -> sql.Composed:
+    table, ranges = part
+    labels: list[sql.Composable] = [sql.Identifier("s", name) for name in wanted.group_by]
+    return _ROWS.format(
+        table=sql.Identifier(table),
+        labels=sql.SQL(", ").join(labels or [_NONE]),
+        columns=sql.SQL(", ").join(columns),
+        grain=sql.Literal(grain),
+        only=only,
+        within=measured.within(ranges),
+    )
+
+
+def _only(wanted: Wanted) -> sql.Composable:
+    conditions: list[sql.Composable] = [
+        sql.SQL("s.{} = any({})").format(sql.Identifier(name), sql.Placeholder(f"only_{name}"))
+        for name in wanted.only
+    ]
+    return sql.SQL(" and ").join(conditions or [sql.SQL("true")])
+
+
+def _grouped(rows: Sequence[tuple[object, ...]], wanted: Wanted, groups_max: int) -> Grouped:
+    groups: dict[tuple[str, ...], Group] = {}
+    width = max(len(wanted.group_by), 1)
+    for row in rows:
+        key = tuple(map(str, row[1 : width + 1])) if wanted.group_by else ()
+        group = groups.get(key)
+        if group is None:
+            group = groups[key] = Group(dict(zip(wanted.group_by, key, strict=True)), [])
+        group.points.append((row[0], *row[width + 1 :]))  # type: ignore[arg-type] # bigint columns
+    found = list(groups.values())
+    return Grouped(found[:groups_max], more=len(found) > groups_max)
+
+
+_NONE: Final = sql.SQL("'' as nothing")
