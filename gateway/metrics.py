@@ -153,6 +153,24 @@ CHANNEL_JOINS: Final = Counter(
     registry=REGISTRY,
 )
 
+PAST_READS: Final = Counter(
+    "gateway_past_reads",
+    "Reads of what memory had forgotten, by tier (redis, log) and outcome (hit, miss, away).",
+    ["tier", "outcome"],
+    registry=REGISTRY,
+)
+SHELF_UP: Final = Gauge(
+    "gateway_shelf_up", "1 while Redis takes what channels are to remember.", registry=REGISTRY
+)
+SHELF_PUT: Final = Counter(
+    "gateway_shelf_put", "Publications handed to Redis, to recover from.", registry=REGISTRY
+)
+SHELF_DROPPED: Final = Counter(
+    "gateway_shelf_dropped",
+    "Publications that Redis was not handed, for want of room while it was away.",
+    registry=REGISTRY,
+)
+
 POOL_MEMBERS: Final = Gauge(
     "gateway_pool_members", "Agents in pools, by state of their life.", ["state"], registry=REGISTRY
 )

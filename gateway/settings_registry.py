@@ -50,3 +50,22 @@ class RegistrySettings(BaseSettings):
     recent_told_max: int = Field(
         5_000, ge=0, description="Accepted event ids told to other gateways in one exchange."
     )
+    redis_past: bool = Field(
+        default=True,
+        description="Whether channels are recovered from Redis, if there is one, before the log.",
+    )
+    redis_past_records_max: int = Field(
+        50_000, ge=1, description="Publications that Redis keeps of a partition, about."
+    )
+    redis_past_bytes_max: int = Field(
+        33_554_432, ge=65_536, description="Bytes that Redis keeps of a partition, about."
+    )
+    redis_past_seconds_max: float = Field(
+        3_600, gt=0, description="Seconds that Redis keeps a publication."
+    )
+    redis_past_linger_ms: int = Field(
+        50, ge=1, le=10_000, description="Milliseconds between two batches of them to Redis."
+    )
+    redis_past_queue_bytes_max: int = Field(
+        8_388_608, ge=65_536, description="Bytes that wait for Redis before the oldest is dropped."
+    )

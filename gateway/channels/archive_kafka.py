@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from analytics.contracts.errors import MainstemError
+from gateway import metrics
 from gateway.channels.board import Place
 from gateway.channels.follower import epoch_of
 from gateway.channels.log_consumer import LogConsumer, line_values
@@ -49,8 +50,11 @@ class KafkaArchive:
             return None
         try:
             async with self._turn, asyncio.timeout(self._reach.seconds_max):
-                return await self._read(place, epoch=epoch, first=first, end=end)
+                found = await self._read(place, epoch=epoch, first=first, end=end)
+                metrics.PAST_READS.labels("log", "miss" if found is None else "hit").inc()
+                return found
         except FAILING as error:
+            metrics.PAST_READS.labels("log", "away").inc()
             log.info("the past was not read", extra={"place": place, "reason": repr(error)})
             await self._drop()
             return None

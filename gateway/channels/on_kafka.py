@@ -1,5 +1,7 @@
-"""Channels over Kafka: a hub, and what has to run for it."""
+"""Channels over Kafka, and Redis where there is one: a hub, and what has to run for it."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
@@ -7,9 +9,13 @@ from msgspec import Struct
 from gateway.channels.archive_kafka import KafkaArchive, Reach
 from gateway.channels.follower import Follower, Habits
 from gateway.channels.hub import Clock, Limits, LiveHub
+from gateway.channels.keeping import Habits as Keeps
+from gateway.channels.keeping import Keeping, KeptSource
 from gateway.channels.ring import Bounds
 from gateway.channels.roll_registry import RegistryRoll
+from gateway.ending import end
 from gateway.publish import Publisher
+from gateway.registry.link_redis import connect
 from gateway.settings import GatewaySettings
 
 
@@ -57,16 +63,19 @@ def channels_of(
     )
     follower = Follower(settings.broker, habits, now_ms=clock.now_ms)
     archive = KafkaArchive(settings.broker, reach)
+    keeping = _keeping(settings, clock)
 
     async def run() -> None:
+        beside = [] if keeping is None else [asyncio.create_task(keeping.run())]
         try:
             await follower.run()
         finally:
+            await end(beside)
             await archive.stop()
 
     hub = LiveHub(
-        follower,
-        [archive],
+        follower if keeping is None else KeptSource(follower, keeping),
+        [archive] if keeping is None else [keeping, archive],
         publisher=publisher,
         limits=limits,
         clock=clock,
@@ -74,3 +83,27 @@ def channels_of(
         roll=roll,
     )
     return Channels(hub, run)
+
+
+def _keeping(settings: GatewaySettings, clock: Clock) -> Keeping | None:
+    """Return what keeps the past in Redis, if there is one."""
+    if settings.redis_url is None or not settings.redis_past:
+        return None
+    client = connect(settings)
+    from gateway.channels.shelf_redis import RedisShelf, Room
+
+    room = Room(
+        records_max=settings.redis_past_records_max,
+        bytes_max=settings.redis_past_bytes_max,
+        age_ms=int(settings.redis_past_seconds_max * 1_000),
+        read_records_max=settings.recovery_records_max,
+        read_bytes_max=settings.recovery_bytes_max,
+    )
+    shelf = RedisShelf(
+        client, room, prefix=settings.redis_prefix, timeout_s=settings.redis_timeout_seconds
+    )
+    habits = Keeps(
+        linger_s=settings.redis_past_linger_ms / 1_000,
+        bytes_max=settings.redis_past_queue_bytes_max,
+    )
+    return Keeping(shelf, habits, now_ms=clock.now_ms, chance=random.random)

@@ -220,9 +220,9 @@ class RedisRegistry:
             rooms = self._own(node, int(epoch), "rooms")
             pipe = self._client.pipeline(transaction=False)
             for key in await self._client.smembers(rooms):
-                pipe.unlink(key)
-            pipe.unlink(self._own(node, int(epoch), "connections"))
-            pipe.unlink(rooms)
+                _unlink(pipe, key)
+            _unlink(pipe, self._own(node, int(epoch), "connections"))
+            _unlink(pipe, rooms)
             pipe.srem(self._keys[3], life)
             await pipe.execute()
 
@@ -241,6 +241,11 @@ class RedisRegistry:
 
     def _own(self, node: str, epoch: int, name: str) -> str:
         return f"{self._prefix}:{{{node}/{epoch}}}:{name}"
+
+
+def _unlink(pipe: Client, key: str | bytes) -> None:
+    """Unlink a key; a cluster's own `unlink` would not wait for the pipeline."""
+    pipe.execute_command("UNLINK", key)
 
 
 def _states(found: Sequence[bytes | None]) -> list[NodeState]:

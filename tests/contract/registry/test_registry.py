@@ -1,18 +1,21 @@
-"""What every registry does, in memory and in Redis."""
+"""What every registry does, in memory and in Redis of every kind."""
 
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from analytics.contracts.errors import Fenced
 from analytics.contracts.ids import TenantId
+from gateway.registry.link_redis import connect
 from gateway.registry.registry import Beat, Changes, Linked, Load, Member, Registry, Room, Told
 from gateway.registry.registry_memory import MemoryRegistry
 from gateway.registry.registry_redis import RedisRegistry
-from tests.support.redis_server import RedisServer
+from tests.support import redis_kinds
+from tests.support.redis_kinds import Redises, redises
+
+__all__ = ["redises"]
 
 DEAD_MS: Final = 300
 """Where a test waits for a death; elsewhere nobody dies however slow the machine is."""
@@ -24,9 +27,9 @@ WAIT_S: Final = 10
 pytestmark = pytest.mark.requirement("registry-heals")
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", *redis_kinds.EMBEDDED])
 async def registries(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, redises: Redises
 ) -> AsyncIterator[tuple[Registry, Registry]]:
     """Give the registry as two nodes see it."""
     dead_ms = DEAD_MS if "silent" in request.node.name else ALIVE_MS
@@ -34,16 +37,19 @@ async def registries(
         both = MemoryRegistry(now_ms=lambda: time.monotonic_ns() // 1_000_000, dead_ms=dead_ms)
         yield both, both
         return
-    server = RedisServer(tmp_path)
-    await server.start()
+    chosen = redises.at(request.param)
     one, other = (
-        RedisRegistry(server.client(), prefix="test", dead_ms=dead_ms, timeout_s=5)
+        RedisRegistry(
+            connect(chosen),
+            prefix=chosen.redis_prefix,
+            dead_ms=dead_ms,
+            timeout_s=chosen.redis_timeout_seconds,
+        )
         for _ in range(2)
     )
     yield one, other
     await one.close()
     await other.close()
-    await server.kill()
 
 
 def _beat(node: str, epoch: int, **told: object) -> Beat:

@@ -1,0 +1,1 @@
+"""One suite for every tier that has more of the past than memory."""
