@@ -9,6 +9,8 @@ from typing import Final
 import promql_parser
 from msgspec import Struct
 
+from analytics import promql
+
 COMPARISONS: Final = frozenset({"==", "!=", ">", "<", ">=", "<="})
 EXPRESSION_CHARACTERS_MAX: Final = 16_384
 """How long an expression may be."""
@@ -31,6 +33,8 @@ class Shape(Struct, frozen=True):
     """The labels a result may have; None when the syntax does not say."""
     subject: str | None
     """The expression without its last comparison: it gives a row for all there is data of."""
+    beyond: Unreadable | None = None
+    """Why it is PromQL that we do not evaluate."""
 
 
 def shape(text: str) -> Shape:
@@ -39,11 +43,16 @@ def shape(text: str) -> Shape:
         raise Unreadable(f"longer than {EXPRESSION_CHARACTERS_MAX} characters")
     if not text.strip():
         raise Unreadable("an expression is missing")
+    beyond: Unreadable | None = None
+    try:
+        promql.parse(text)
+    except promql.BadExpression as error:
+        beyond = Unreadable(error.reason, error.line, error.column)
     try:
         tree = promql_parser.parse(text)
     except ValueError as error:
-        raise Unreadable(f"could not read the expression: {error}") from None
-    return Shape(_labels(tree), _subject(tree))
+        raise beyond or Unreadable(str(error)) from None
+    return Shape(_labels(tree), _subject(tree), beyond)
 
 
 def _bare(tree: promql_parser.Expr) -> promql_parser.Expr:

@@ -4,19 +4,18 @@ What Prometheus refuses is refused with file, line and column (`model/rulefmt/ru
 fields, a missing or unreadable `expr`, both or neither of `alert` and `record`, `for` on a record,
 bad names, two groups of one name, templates that cannot be read. Beyond it, `{{ $value }}` in a
 label is refused: each tick would make another alert, which never reaches its `for`. What loads but
-is hardly meant becomes a caution. Additions: `no_data`, `no_data_for`, and the short conditions.
+is hardly meant becomes a caution. A rule in PromQL beyond what we evaluate loads, is listed in
+`beyond` with its place, and fails loudly when it is evaluated. Additions: `no_data`,
+`no_data_for`, and the short conditions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from analytics.alerts import conditions, documents, expressions, templates
 from analytics.alerts.documents import BadFile, Caution, Node, Place
 from analytics.alerts.rules import AlertRule, Group, NoData, RecordRule, Rule, RuleFile
 from analytics.alerts.templates import BadTemplate, Template
-
-Check = Callable[[str], None]
-"""Raises `expressions.Unreadable` for an expression that cannot be evaluated."""
 
 RULES_MAX: Final = 10_000
 """How many rules a file may hold."""
@@ -29,10 +28,10 @@ _ALERT: Final = frozenset(
 _RULE: Final = _RECORD | _ALERT | conditions.KINDS
 
 
-def load(path: str, text: str, check: Check | None = None) -> RuleFile:
+def load(path: str, text: str) -> RuleFile:
     """Return the rules in a file; raise `BadFile` with the place of what is wrong."""
     root, cautions = documents.read(path, text)
-    reading = _Reading(check, list(cautions))
+    reading = _Reading(list(cautions))
     groups = [reading.group(node) for node in _groups(root)]
     names: dict[str, Group] = {}
     for group in groups:
@@ -43,7 +42,7 @@ def load(path: str, text: str, check: Check | None = None) -> RuleFile:
         names[group.name] = group
     if sum(len(group.rules) for group in groups) > RULES_MAX:
         raise BadFile(Place(path), f"more than {RULES_MAX} rules; split the file")
-    return RuleFile(path, tuple(groups), tuple(reading.cautions))
+    return RuleFile(path, tuple(groups), tuple(reading.cautions), tuple(reading.beyond))
 
 
 def _groups(root: Node | None) -> list[Node]:
@@ -56,9 +55,9 @@ def _groups(root: Node | None) -> list[Node]:
 class _Reading:
     """One file being read; it gathers cautions on the way."""
 
-    def __init__(self, check: Check | None, cautions: list[Caution]) -> None:
-        self._check = check
+    def __init__(self, cautions: list[Caution]) -> None:
         self.cautions = cautions
+        self.beyond: list[Caution] = []
 
     def group(self, node: Node) -> Group:
         fields = node.fields(_GROUP)
@@ -198,10 +197,12 @@ class _Reading:
     def _checked(self, expr: str, node: Node) -> expressions.Shape:
         try:
             shape = expressions.shape(expr)
-            if self._check is not None:
-                self._check(expr)
         except expressions.Unreadable as error:
-            raise BadFile(node.inside(error.line, error.column), error.reason) from None
+            place = node.inside(error.line, error.column)
+            raise BadFile(place, f"could not read the expression: {error.reason}") from None
+        if shape.beyond is not None:
+            place = node.inside(shape.beyond.line, shape.beyond.column)
+            self.beyond.append(Caution(place, f"cannot be evaluated: {shape.beyond.reason}"))
         return shape
 
 

@@ -74,3 +74,5 @@ class RuleFile(Struct, frozen=True):
     path: str
     groups: tuple[Group, ...]
     cautions: tuple[Caution, ...] = ()
+    beyond: tuple[Caution, ...] = ()
+    """Rules that are PromQL and that we do not evaluate, with the place of why."""

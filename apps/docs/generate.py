@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
+from analytics.alerts import exposed
 from apps.docs import asyncapi, events_page, grafana, metrics_page, schemas, settings_page
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
@@ -20,6 +21,7 @@ def documents() -> dict[str, str]:
         "EVENTS.md": events_page.page(),
         "SETTINGS.md": settings_page.page(),
         "METRICS.md": metrics_page.page(),
+        "SERIES.md": exposed.page(),
         "asyncapi.yaml": asyncapi.page(),
         "grafana/gateway.json": grafana.page(),
     }
