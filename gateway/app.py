@@ -112,7 +112,6 @@ def build(
         methods={**methods(admission), **calls.methods(pools)},
         hub=around.hub,
     )
-    verifier.on_revoked = sockets.expel
     sockets.on_gone = pools.lose
     pools.wheel = sockets.wheel
     pulse = Pulse(clocks.now_ms)
@@ -127,6 +126,12 @@ def build(
 
     parts = _parts(settings, publisher, admission, wall_ms=clocks.wall_ms, health=health)
     streaming = _streaming(settings, clocks, around.hub, version=version)
+
+    def expel() -> None:
+        sockets.expel()
+        streaming.streams.expel(verifier.holds)
+
+    verifier.on_revoked = expel
     api = _api(parts, sockets, [pulse.run, *around.tasks], version=version)
     api.include_router(stream.router(parts, streaming))
     api.include_router(webhooks.router(parts, _hooked(settings)))

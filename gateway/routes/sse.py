@@ -2,11 +2,12 @@
 
 A listener is a subscriber of the hub whose events wait, in order and bounded in bytes, for its own
 response to send them. A stream ends when its client leaves, when it is too slow, when the log
-cannot be told without a gap (its client comes back and recovers), when its token has run out, and
-when the gateway stops.
+cannot be told without a gap (its client comes back and recovers), when its token has run out or was
+taken back, and when the gateway stops.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol
@@ -17,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway import metrics
+from gateway.auth import Grant
 from gateway.channels.values import ClientInfo, Encoded, Joined, Publication, PublicationPush
 
 MEDIA_TYPE: Final = "text/event-stream"
@@ -123,10 +125,10 @@ class Uni:
 class Listener:
     """One stream as the hub's subscriber."""
 
-    def __init__(self, who: ClientInfo, manner: Manner, *, expires_ms: int | None) -> None:
+    def __init__(self, who: ClientInfo, manner: Manner, *, grant: Grant) -> None:
         self.who = who
         self.manner = manner
-        self.expires_ms = expires_ms
+        self.grant = grant
         self.ended = False
         self.bytes_max = 0
         self.filled = asyncio.Event()
@@ -228,6 +230,12 @@ class Streams:
         for listener in self._open:
             listener.end()
 
+    def expel(self, holds: Callable[[Grant], bool]) -> None:
+        """End the streams whose tokens do not hold any more."""
+        for listener in self._open:
+            if not holds(listener.grant):
+                listener.end()
+
     def response(self, listener: Listener, *, ended: Callable[[], None]) -> Response:
         """Return the response that is the stream; `ended` is called once it is over."""
 
@@ -245,13 +253,19 @@ class Streams:
                 yield waiting
                 continue
             try:
-                async with asyncio.timeout(self._heartbeat_s):
+                async with asyncio.timeout(min(self._heartbeat_s, self._left_s(listener))):
                     await listener.filled.wait()
             except TimeoutError:
-                yield listener.heartbeat()
+                if self._left_s(listener) > 0:
+                    yield listener.heartbeat()
 
     def _is_over(self, listener: Listener) -> bool:
-        return listener.expires_ms is not None and listener.expires_ms <= self._wall_ms()
+        return self._left_s(listener) <= 0
+
+    def _left_s(self, listener: Listener) -> float:
+        """Return how long the stream's token is good."""
+        expires_ms = listener.grant.expires_ms
+        return math.inf if expires_ms is None else (expires_ms - self._wall_ms()) / 1_000
 
 
 class _Stream(StreamingResponse):

@@ -152,7 +152,7 @@ async def _uni(streaming: Streaming, request: Request, connect: _Connect) -> Res
 def _listener(streaming: Streaming, request: Request, manner: sse.Manner) -> sse.Listener:
     grant = grant_of(request)
     who = ClientInfo(user=grant.user, client=streaming.new_id(), connection=grant.info)
-    return sse.Listener(who, manner, expires_ms=grant.expires_ms)
+    return sse.Listener(who, manner, grant=grant)
 
 
 async def _begun(

@@ -10,12 +10,25 @@ import pytest
 from starlette.types import Message, Receive, Scope
 
 from analytics.contracts.ids import TenantId
-from gateway.app import Gateway
+from gateway.app import Gateway, Surroundings, build
 from gateway.auth import Scope as Right
+from gateway.auth import Verifier
+from gateway.auth_revoked import Revoked
 from tests.support.channels import MemoryLog, Node, node, note
-from tests.support.gateway import NOW_MS, Clock, client, gateway, token, until
+from tests.support.gateway import (
+    KEY,
+    NOW_MS,
+    Clock,
+    client,
+    clocks,
+    gateway,
+    settings,
+    token,
+    until,
+)
 
 WATCHING = (Right.SUBSCRIBE,)
+UNI = "/connection/uni_sse?cf_connect=" + quote('{"subs":{"notes:room":{}}}')
 
 
 class Stream:
@@ -246,4 +259,43 @@ async def test_what_is_no_stream_is_refused(
 
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
+    assert len(there.hub) == 0
+
+
+@pytest.mark.requirement("tokens-taken-back")
+@pytest.mark.parametrize("path", ["/v1/stream?channel=notes:room", UNI])
+async def test_a_stream_ends_when_its_token_is_taken_back_and_no_other_does(path: str) -> None:
+    there, verifier = node(_filled(1)), Verifier(KEY, cached_max=100)
+    under_test = build(
+        settings(),
+        verifier=verifier,
+        publisher=there.publisher,
+        clocks=clocks(Clock()),
+        node="node-1",
+        version="0",
+        around=Surroundings(hub=there.hub),
+    )
+    ada, bo = (token(scopes=WATCHING, user=user) for user in ("ada", "bo"))
+
+    async with (
+        _open(under_test, path, bearer=ada) as ours,
+        _open(under_test, path, bearer=bo) as other,
+    ):
+        verifier.take_back(Revoked(users={("acme", "ada"): NOW_MS}))
+        await until(lambda: ours.over)
+
+        assert not other.over
+        assert len(there.hub) == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/stream?channel=notes:room", UNI])
+async def test_a_quiet_stream_ends_with_its_token_and_not_at_the_next_heartbeat(path: str) -> None:
+    there, clock = node(_filled(1)), Clock()
+    under_test = gateway(there.publisher, clock, hub=there.hub, stream_heartbeat_seconds=300)
+    clock.now_ms = NOW_MS + 950
+
+    async with _open(under_test, path, bearer=token(scopes=WATCHING, lifetime_ms=1_000)) as stream:
+        clock.now_ms = NOW_MS + 1_000
+        await until(lambda: stream.over)
+
     assert len(there.hub) == 0
