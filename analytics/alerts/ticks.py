@@ -253,7 +253,7 @@ class _Step:
             return ""
         more = len(missing) - LISTED_MAX
         listed = ", ".join(missing[:LISTED_MAX]) + (f" and {more} more" if more > 0 else "")
-        return f"no data for rule {self._rule.name!r} from {len(missing)} series: {listed}"
+        return f'no data for rule "{self._rule.name}" from {len(missing)} series: {listed}'
 
     def _health(self, name: str, summary: str) -> dict[str, Alert]:
         """Return the rule's health alert of a kind, firing if there is something to say."""

@@ -76,7 +76,7 @@ def test_every_bad_file_of_prometheus_is_refused_at_its_place(name: str) -> None
         ("  - {alert: A, expr: up, labels: {a-b: c}}", "'a-b' is no label name"),
         ("  - {alert: A, expr: up, labels: {__name__: c}}", "'__name__' cannot be set"),
         ("  - {alert: A, expr: up, annotations: {a-b: c}}", "'a-b' is no label name"),
-        ("  - {alert: A, expr: 'sum by ('}", "r.yml:4:23: could not read the expression"),
+        ("  - {alert: A, expr: 'sum by ('}", "r.yml:4:31: could not read the expression: unclosed"),
         ("  - {alert: A, expr: up, for: 5}", "r.yml:4:31: '5' is no duration"),
         ("  - {alert: A, expr: up, for: 5m1h}", "'5m1h' is no duration"),
         ("  - {alert: A, expr: up, expr: up}", "r.yml:4:26: field 'expr' is there twice"),

@@ -1,0 +1,1 @@
+"""Agreement with Prometheus' and Alertmanager's own tools."""

@@ -1,0 +1,160 @@
+"""Our verdicts beside those of promtool and amtool, on the same files."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from analytics.alerts import labels as label_sets
+from analytics.alerts import routing_files, rule_files
+from analytics.alerts.documents import BadFile
+from analytics.promql import Dialect
+from apps import alerting
+
+DATA: Final = Path(__file__).resolve().parents[2] / "data/alerts"
+RULES: Final = DATA / "rules"
+ROUTING: Final = DATA / "routing"
+TESTS: Final = ("failing", "long-period", "rules_run", "unittest")
+NEWER: Final = {"doc_examples_route_labels.yml", "doc_examples_simple.yml"}
+"""Files with blocks that Alertmanager 0.25 does not know."""
+
+
+def _tool(name: str, package: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{name} is required where CI is set; install Debian's {package}")
+        pytest.skip(f"{name} is not here; install Debian's {package}")
+    return found
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Return promtool, or skip; where CI is set it must be there."""
+    return _tool("promtool", "prometheus")
+
+
+@pytest.fixture
+def amtool() -> str:
+    """Return amtool, or skip; where CI is set it must be there."""
+    return _tool("amtool", "prometheus-alertmanager")
+
+
+def _ran(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _without_histograms(path: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(path.read_text())
+    for test in loaded["tests"]:
+        for key, inner in (("input_series", "series"), ("promql_expr_test", "expr")):
+            kept = [one for one in test.get(key, []) if "histogram" not in one[inner]]
+            test[key] = kept
+    return loaded
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    """Return a folder with promtool's tests under the names that they use themselves."""
+    for name in ("rules", *TESTS):
+        source = RULES / f"cmd_promtool_testdata_{name}.yml"
+        (tmp_path / f"{name}.yml").write_bytes(source.read_bytes())
+    plain = _without_histograms(tmp_path / "unittest.yml")
+    (tmp_path / "plain.yml").write_text(yaml.safe_dump(plain))
+    return tmp_path
+
+
+@pytest.mark.requirement("alert-rule-tests")
+@pytest.mark.parametrize(
+    ("name", "passes"),
+    [("long-period", True), ("failing", False), ("rules_run", False), ("plain", True)],
+)
+def test_promtools_own_tests_pass_and_fail_as_they_should(
+    tests: Path, name: str, passes: bool
+) -> None:
+    found = alerting.tested(tests / f"{name}.yml", Dialect.THREE)
+
+    assert found.unreadable == ""
+    assert (found.failures == ()) is passes
+
+
+def test_histogram_samples_are_unreadable_with_their_place(tests: Path) -> None:
+    found = alerting.tested(tests / "unittest.yml", Dialect.THREE)
+
+    assert found.unreadable.endswith("unittest.yml:66:24: histogram samples are not supported")
+
+
+@pytest.mark.embedded
+@pytest.mark.requirement("alert-rule-tests")
+@pytest.mark.parametrize("name", ["long-period", "failing", "rules_run", "plain"])
+def test_promtool_passes_and_fails_the_same_tests(promtool: str, tests: Path, name: str) -> None:
+    theirs = _ran(promtool, "test", "rules", str(tests / f"{name}.yml"))
+    ours = alerting.tested(tests / f"{name}.yml", Dialect.TWO)
+
+    assert (theirs.returncode == 0) == (ours.failures == ()), theirs.stdout + theirs.stderr
+
+
+@pytest.mark.embedded
+@pytest.mark.requirement("alert-rule-files")
+@pytest.mark.parametrize("path", sorted(RULES.glob("*.y*ml")), ids=lambda path: path.name)
+def test_promtool_takes_and_refuses_the_same_rule_files(promtool: str, path: Path) -> None:
+    theirs = _ran(promtool, "check", "rules", str(path)).returncode == 0
+    try:
+        rule_files.load(path.name, path.read_text())
+        ours = True
+    except BadFile:
+        ours = False
+
+    assert ours == theirs
+
+
+@pytest.mark.embedded
+@pytest.mark.requirement("alert-routing")
+@pytest.mark.parametrize("path", sorted(ROUTING.iterdir()), ids=lambda path: path.name)
+def test_amtool_takes_and_refuses_the_same_routing_files(amtool: str, path: Path) -> None:
+    theirs = _ran(amtool, "check-config", str(path)).returncode == 0
+    try:
+        routing_files.load(path.name, path.read_text())
+        ours = True
+    except BadFile:
+        ours = False
+
+    assert ours == (theirs or path.name in NEWER)
+
+
+SETS: Final[tuple[dict[str, str], ...]] = (
+    {"x": "y"}, {"test": "1"}, {"test": "2"}, {"test": "12"}, {"service": "foo1"},
+    {"service": "foo12"}, {"service": "baz", "severity": "critical"}, {"service": "files"},
+    {"service": "files", "severity": "critical"}, {"service": "database"},
+    {"service": "database", "owner": "team-X"}, {"service": "database", "owner": "team-Y"},
+    {"service": "database", "owner": "team-X", "severity": "critical"}, {"link_a_device": "a"},
+    {"link_a_device": "a", "link_z_device": "b"},
+)  # fmt: skip
+
+
+@pytest.mark.embedded
+@pytest.mark.requirement("alert-routing")
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in ROUTING.iterdir() if ".nil-" not in path.name)
+)
+@pytest.mark.parametrize("labels", SETS, ids=label_sets.written)
+def test_amtool_lands_a_label_set_at_the_same_receivers(
+    amtool: str, tmp_path: Path, name: str, labels: dict[str, str]
+) -> None:
+    config = yaml.safe_load((ROUTING / name).read_text())
+    config.pop("tracing", None)
+    for route in (config["route"], *config["route"].get("routes", [])):
+        route.pop("labels", None)
+    path = tmp_path / name
+    path.write_text(yaml.safe_dump(config))
+
+    given = [f"{key}={value}" for key, value in labels.items()]
+    theirs = _ran(amtool, "config", "routes", "test", f"--config.file={path}", *given)
+
+    (ours,) = alerting.checked([path], labels)
+    assert ours.lands_at is not None
+    assert ",".join(ours.lands_at) == theirs.stdout.strip(), theirs.stderr
