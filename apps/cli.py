@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "gateway": ("gateway", "Run one gateway: sockets and HTTP in, Kafka out."),
     "worker": ("worker", "Run one stream worker: Kafka in, store out."),
     "dashboard": ("dashboard", "Run the dashboard."),
+    "api": ("api", "Run the query API: figures over HTTP, read from the store."),
     "alerts": ("alerts", "Check files of alerting rules and routes, and run tests of rules."),
     "migrate": ("migrate", "Bring the store's schema up to date."),
     "bench": ("bench", "Measure, and write the figures down."),

@@ -67,7 +67,7 @@ async def _serve(settings: "GatewaySettings", *, spans: "Tracing | None", as_jso
     running = server_of(settings, publisher, tracing=spans)
     publisher.start()
     try:
-        serving = asyncio.create_task(_quietly(running))
+        serving = asyncio.create_task(quietly(running))
         await running.listening(serving)
         if running.started:
             collecting.seldom(young_max=YOUNG_MAX, older_every=OLDER_EVERY)
@@ -202,7 +202,7 @@ def share_ids(publisher: "KafkaPublisher", keeper: "Keeper") -> None:
     publisher.recent.on_accepted = keeper.journal.accepted
 
 
-async def _quietly(running: "Server") -> None:
+async def quietly(running: "Server") -> None:
     """Serve; an address that cannot be had ends it, where uvicorn would end the process."""
     try:
         await running.serve()

@@ -115,7 +115,7 @@ def _config(colours: Palette) -> dict[str, Any]:
 
 def _arrow(columns: Columns) -> object:
     """Return columns as an Arrow table over the arrays' own memory."""
-    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow as pa
 
     arrays = []
     for column in columns.values():

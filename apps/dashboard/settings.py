@@ -4,11 +4,11 @@ The store is MAINSTEM_DASHBOARD_STORE_URL, else the worker's MAINSTEM_STREAMS_ST
 DATABASE_URL, so that one variable serves all parts. A wrong value stops the dashboard at start.
 """
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from analytics.contracts.errors import BadSetting
 from analytics.contracts.ids import DEFAULT_TENANT, ID_LENGTH_MAX
+from apps.loading import loaded
 
 PREFIX = "MAINSTEM_DASHBOARD_"
 
@@ -65,10 +65,4 @@ class DashboardSettings(BaseSettings):
 
 def load(**given: object) -> DashboardSettings:
     """Return the settings of the environment, `given` first; raise `BadSetting` if one is wrong."""
-    try:
-        return DashboardSettings(**given)  # type: ignore[arg-type]  # pydantic checks what is given
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = str(first["loc"][0]).upper()
-        shown = name if name.startswith(("MAINSTEM_", "DATABASE_")) else PREFIX + name
-        raise BadSetting(f"{shown} has no meaning: {first['msg']}; correct or unset it") from error
+    return loaded(DashboardSettings, given)

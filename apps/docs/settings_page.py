@@ -16,6 +16,7 @@ CLASSES: Final = (
     ("gateway.settings", "GatewaySettings", "The gateway: `mainstem gateway`"),
     ("streams.settings", "StreamsSettings", "The worker: `mainstem worker`"),
     ("apps.dashboard.settings", "DashboardSettings", "The dashboard: `mainstem dashboard`"),
+    ("apps.api.settings", "ApiSettings", "The query API: `mainstem api`"),
     ("apps.tracing", "TracingSettings", "Traces of gateway and worker"),
     ("apps.local.settings", "LocalSettings", "The stack on one machine: `mainstem up`"),
 )

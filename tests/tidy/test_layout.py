@@ -28,7 +28,7 @@ HOMES: Final = {
     "river": ("analytics/anomaly/", "analytics/forecast/", "tests/"),
     "tree_sitter": ("analytics/review/", "tests/"),
     "streamlit": ("apps/dashboard/", "apps/commands/dashboard.py", "tests/"),
-    "fastapi": ("gateway/", "tests/"),
+    "fastapi": ("gateway/", "apps/api/", "tests/"),
 }
 """The places where a library may be imported."""
 

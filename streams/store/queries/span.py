@@ -21,6 +21,9 @@ POINTS_MAX: Final = 300
 NARROW_POINTS_MAX: Final = 120
 """Points that one series of 10-second windows may have: they are of no total, so all are read."""
 
+ASKED_MAX: Final = 11_000
+"""Points of one series for a caller who names the step: as many as Prometheus answers with."""
+
 SPAN_MAX_MS: Final = 5 * 366 * 86_400_000
 """The longest span that can be asked for."""
 
@@ -79,6 +82,44 @@ def over(
     `since` tells from when on each table is whole (`cover.since`), where retention is shorter than
     `KEPT_MS`.
     """
+    _check(from_ms, until_ms)
+    spans = (
+        _cut(from_ms, until_ms, step)
+        for step in STEPS_MS
+        if _points(from_ms, until_ms, step) <= _points_max(step)
+    )
+    fitting = (span for span in spans if _is_kept(span, now_ms, since or {}))
+    return next(fitting, _cut(from_ms, until_ms, STEPS_MS[-1]))
+
+
+def stepped(
+    from_ms: int, until_ms: int, step_ms: int, *, now_ms: int, since: Mapping[str, int]
+) -> Span:
+    """Return the span with steps of one width; raise `Refused` if they are too many, or gone."""
+    _check(from_ms, until_ms)
+    found = _cut(from_ms, until_ms, step_ms)
+    if found.points > ASKED_MAX:
+        raise Refused(
+            f"{found.points} points of {step_ms} ms are too many; ask for at most {ASKED_MAX}, "
+            "over a shorter range or in wider steps"
+        )
+    if not _is_kept(found, now_ms, since):
+        raise Refused(
+            f"windows of {found.width_ms} ms are not kept that far back; ask for wider ones"
+        )
+    return found
+
+
+def narrowest(from_ms: int, until_ms: int, *, now_ms: int, since: Mapping[str, int]) -> Span:
+    """Return the span in the narrowest windows that are kept over all of it; raise `Refused`."""
+    _check(from_ms, until_ms)
+    spans = (_cut(from_ms, until_ms, width) for width in ALL_MS)
+    kept = next((one for one in spans if _is_kept(one, now_ms, since)), None)
+    width_ms = ALL_MS[-1] if kept is None else kept.width_ms
+    return stepped(from_ms, until_ms, width_ms, now_ms=now_ms, since=since)
+
+
+def _check(from_ms: int, until_ms: int) -> None:
     if not 0 <= from_ms < until_ms:
         raise Refused(
             f"a span from {from_ms!r} until {until_ms!r} is empty; end it after its start"
@@ -87,13 +128,6 @@ def over(
         raise Refused(
             f"a span of {until_ms - from_ms!r} ms is too long; ask for {SPAN_MAX_MS} or less"
         )
-    spans = (
-        _cut(from_ms, until_ms, step)
-        for step in STEPS_MS
-        if _points(from_ms, until_ms, step) <= _points_max(step)
-    )
-    fitting = (span for span in spans if _is_kept(span, now_ms, since or {}))
-    return next(fitting, _cut(from_ms, until_ms, STEPS_MS[-1]))
 
 
 def _points_max(step_ms: int) -> int:

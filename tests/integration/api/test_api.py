@@ -1,0 +1,258 @@
+"""The query API says what the store says, to those who may know it, in the form they ask for."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from pyarrow import parquet
+
+from analytics.contracts.ids import TenantId
+from apps.api.app import build
+from apps.api.routes import METRICS, SERIES, SESSIONS, Asking
+from gateway.auth import Scope, Verifier
+from streams.store.queries import rankings, sessions, span
+from streams.store.queries.measured import Db
+from streams.store.queries.sessions import Filter
+from streams.store.reader import Reader
+from tests.integration.dashboard.conftest import (
+    database_url,
+    db,
+    fleet,
+    migrated_template,
+    now_ms,
+    postgres,
+)
+from tests.support.gateway import KEY, Clock, clocks, settings, token
+
+__all__ = ["database_url", "db", "fleet", "migrated_template", "now_ms", "postgres"]
+
+pytestmark = pytest.mark.embedded
+
+LOCAL = TenantId("local")
+DAY_MS = 86_400_000
+
+
+@pytest.fixture
+def reader(fleet: Db, database_url: str) -> Iterator[Reader]:
+    reader = Reader(database_url, size_max=2)
+    yield reader
+    reader.close()
+
+
+def _client(
+    reader: Reader, now_ms: int, *, tenant: TenantId = LOCAL, scope: Scope = Scope.SUBSCRIBE
+) -> httpx.AsyncClient:
+    clock = Clock()
+    api = build(
+        settings(),
+        Asking(reader=reader, wall_ms=lambda: now_ms),
+        verifier=Verifier(KEY, cached_max=10),
+        clocks=clocks(clock),
+    )
+    bearer = token(tenant=tenant, scopes=(scope,))
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(api),
+        base_url="http://api",
+        headers={"Authorization": f"Bearer {bearer}"},
+    )
+
+
+async def test_measures_by_model_are_those_of_the_store(
+    reader: Reader, fleet: Db, now_ms: int
+) -> None:
+    async with _client(reader, now_ms) as http:
+        answer = await http.get(
+            METRICS, params={"measures": "cost_nanousd,calls", "group_by": "model", "from": "-24h"}
+        )
+
+    told = answer.json()
+    over = span.over(now_ms - DAY_MS, now_ms, now_ms=now_ms)
+    top = rankings.top(fleet, "local", over, limit=50)["model"]
+    costs = {
+        one["labels"]["model"]: sum(point[1] for point in one["points"])
+        for one in told["groups"]
+        if one["labels"]["model"]
+    }
+    assert costs == {one.name: one.cost_nanousd for one in top}
+    assert (told["from_ms"], told["until_ms"], told["more"]) == (over.from_ms, over.until_ms, False)
+
+
+@pytest.mark.parametrize("aggregation", ["raw", "10s", "1m", "5m", "1h", "1d", "auto"])
+async def test_every_aggregation_gives_the_same_sum(
+    reader: Reader, now_ms: int, aggregation: str
+) -> None:
+    until_ms = now_ms // DAY_MS * DAY_MS + DAY_MS
+    asked = {"measures": "calls", "from": str(until_ms - DAY_MS), "until": str(until_ms)}
+    async with _client(reader, now_ms) as http:
+        whole = await http.get(METRICS, params={**asked, "aggregation": "1d"})
+        answer = await http.get(METRICS, params={**asked, "aggregation": aggregation})
+
+    def total(told: httpx.Response) -> int:
+        return sum(point[1] for one in told.json()["groups"] for point in one["points"])
+
+    assert answer.status_code == 200
+    assert total(answer) == total(whole) > 0
+
+
+async def test_an_answer_that_has_not_changed_costs_no_transfer(
+    reader: Reader, now_ms: int
+) -> None:
+    async with _client(reader, now_ms) as http:
+        first = await http.get(METRICS)
+        again = await http.get(METRICS, headers={"If-None-Match": first.headers["ETag"]})
+        other = await http.get(METRICS, headers={"If-None-Match": '"other"'})
+
+    assert (again.status_code, again.content) == (304, b"")
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize("path", [METRICS, SERIES, SESSIONS])
+async def test_csv_and_parquet_hold_the_same_rows(reader: Reader, now_ms: int, path: str) -> None:
+    async with _client(reader, now_ms) as http:
+        text = await http.get(path, params={"format": "csv"})
+        packed = await http.get(path, headers={"Accept": "application/vnd.apache.parquet"})
+
+    rows = list(csv.DictReader(io.StringIO(text.text)))
+    table = parquet.read_table(io.BytesIO(packed.content))
+    assert len(rows) == table.num_rows > 0
+    assert list(rows[0]) == table.column_names
+
+
+async def test_pages_of_sessions_add_up_to_them_all(reader: Reader, fleet: Db, now_ms: int) -> None:
+    found: list[str] = []
+    after: str | None = "0"
+    async with _client(reader, now_ms) as http:
+        while after is not None:
+            asked = {"from": "-24h", "limit": "3", "after": after, "sort": "cost"}
+            told = (await http.get(SESSIONS, params=asked)).json()
+            found += [one["session_id"] for one in told["sessions"]]
+            after = told["next"]
+
+    day = Filter(from_ms=now_ms - DAY_MS, until_ms=now_ms)
+    listed = sessions.listed(fleet, "local", day, sort="cost", limit=1_000)
+    assert found == [one.session_id for one in listed]
+
+
+async def test_pages_of_series_neither_overlap_nor_skip(
+    reader: Reader, fleet: Db, now_ms: int
+) -> None:
+    found: list[str] = []
+    after: str | None = None
+    async with _client(reader, now_ms) as http:
+        while True:
+            asked = {"limit": "2", **({} if after is None else {"after": after})}
+            told = (await http.get(SERIES, params=asked)).json()
+            found += [one["id"] for one in told["series"]]
+            after = told["next"]
+            if after is None:
+                break
+
+    row = fleet.execute(
+        "select count(*) from series where tenant = 'local' and grain = 'fleet'"
+    ).fetchone()
+    assert row is not None
+    assert len(found) == len(set(found)) == row[0]
+
+
+@pytest.mark.requirement("tenant-isolated")
+@pytest.mark.parametrize("path", [METRICS, SERIES, SESSIONS])
+async def test_another_tenants_figures_are_not_there(
+    reader: Reader, now_ms: int, path: str
+) -> None:
+    async with _client(reader, now_ms, tenant=TenantId("stranger")) as http:
+        told = (await http.get(path)).json()
+
+    assert [told.get(name) for name in ("groups", "series", "sessions") if name in told] == [[]]
+
+
+async def test_who_may_not_watch_is_refused(reader: Reader, now_ms: int) -> None:
+    async with _client(reader, now_ms, scope=Scope.PUBLISH) as http:
+        lacking = await http.get(METRICS)
+        unknown = await http.get(METRICS, headers={"Authorization": "Bearer nonsense"})
+
+    assert (lacking.status_code, unknown.status_code) == (403, 401)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "said"),
+    [
+        (METRICS, {"measures": "kittens"}, "no measure 'kittens'"),
+        (METRICS, {"group_by": "planet"}, "no dimension 'planet'"),
+        (METRICS, {"from": "yesterday"}, "is no time"),
+        (METRICS, {"from": "now", "until": "-1h"}, "is empty"),
+        (METRICS, {"aggregation": "7m"}, "no aggregation '7m'"),
+        (METRICS, {"aggregation": "10s", "from": "-6d"}, "too many"),
+        (METRICS, {"aggregation": "10s", "from": "-20d", "until": "-479h"}, "not kept that far"),
+        (METRICS, {"limit": "0"}, "whole number from 1 to 1000"),
+        (METRICS, {"format": "xml"}, "no format 'xml'"),
+        (METRICS, {"mesures": "calls"}, "no parameter 'mesures'"),
+        (SERIES, {"grain": "planet"}, "no grain 'planet'"),
+        (SERIES, {"after": "x"}, "the page before"),
+        (SESSIONS, {"sort": "mood"}, "no order 'mood'"),
+        (SESSIONS, {"after": "-1"}, "whole number"),
+    ],
+)
+async def test_a_question_without_meaning_is_answered_with_what_to_do(
+    reader: Reader, now_ms: int, path: str, asked: dict[str, str], said: str
+) -> None:
+    async with _client(reader, now_ms) as http:
+        answer = await http.get(path, params=asked)
+
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert said in answer.json()["detail"]
+
+
+async def test_a_store_that_is_away_is_said_and_not_waited_for_long(now_ms: int) -> None:
+    nobody = Reader("postgresql://127.0.0.1:1/none", wait_s=0.2)
+    async with _client(nobody, now_ms) as http:
+        answer = await http.get(METRICS)
+        ready = await http.get("/health/ready")
+    nobody.close()
+
+    assert (answer.status_code, ready.status_code) == (503, 503)
+    assert "Retry-After" in answer.headers
+
+
+async def test_text_that_a_spreadsheet_would_run_is_quoted(reader: Reader, now_ms: int) -> None:
+    from apps.api.answers import Format, Table, respond
+
+    answer = respond({}, Table({"name": ["=1+1", "plain"]}), Format.CSV, name="x")
+
+    assert bytes(answer.body).decode().splitlines() == ["name", "'=1+1", "plain"]
+
+
+async def test_the_command_answers_and_leaves_with_zero(database_url: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "apps.cli", "api", "--port", "0", "--json",
+        env={
+            **os.environ,
+            "MAINSTEM_GATEWAY_TOKEN_KEY": KEY.decode(),
+            "MAINSTEM_API_STORE_URL": database_url,
+        },
+        stdout=PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        url = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["url"]
+        bearer = token(scopes=(Scope.SUBSCRIBE,), now_ms=time.time_ns() // 1_000_000)
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {bearer}"}) as http:
+            ready = await http.get(url + "/health/ready")
+            answer = await http.get(url + SESSIONS)
+        process.send_signal(signal.SIGTERM)
+        code = await asyncio.wait_for(process.wait(), 20)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    assert (ready.status_code, answer.status_code, code) == (200, 200, 0)
