@@ -16,7 +16,7 @@ from analytics.alerts.dispatch import Arrivals
 from analytics.alerts.expressions import Unreadable
 from analytics.alerts.groups import Acknowledgement, Dispatch, Notice, Told
 from analytics.alerts.routes import Routing
-from analytics.alerts.rules import AlertRule, Group, RecordRule, RuleFile
+from analytics.alerts.rules import AlertRule, Group, NoData, RecordRule, RuleFile
 from analytics.alerts.silences import Silence
 from analytics.alerts.states import Alert, State, Transition
 from analytics.alerts.ticks import Failed, Outcome, Returned, Row, RuleState, Surroundings, tick
@@ -145,8 +145,8 @@ class Evaluation:
             if isinstance(rule, RecordRule):
                 self._record(name, rule, asked_ms)
                 continue
-            outcome = self._outcome(rule, asked_ms)
             before = rules.get(name, RuleState())
+            outcome = self._outcome(rule, before, asked_ms)
             rules[name], transitions = tick(rule, before, outcome, at_ms, self._around)
             changed += transitions
             self._series.write(name, alert_rows(rules[name]), asked_ms)
@@ -163,14 +163,22 @@ class Evaluation:
         limit = self._group.limit
         self._series.write(name, [] if limit and len(recorded) > limit else recorded, asked_ms)
 
-    def _outcome(self, rule: AlertRule, asked_ms: int) -> Outcome:
+    def _outcome(self, rule: AlertRule, before: RuleState, asked_ms: int) -> Outcome:
         try:
             rows = self._series.rows(rule.expr, asked_ms)
-            subject = expressions.shape(rule.expr).subject
-            present = None if subject is None else self._series.rows(subject, asked_ms)
+            present = self._present(rule, before, asked_ms)
         except Unreadable as error:
             return Failed(error.reason)
-        return Returned(rows, None if present is None else [row.labels for row in present])
+        return Returned(rows, present)
+
+    def _present(
+        self, rule: AlertRule, before: RuleState, asked_ms: int
+    ) -> list[Mapping[str, str]] | None:
+        """Return of what there is data; not asked where no answer would change anything."""
+        subject = expressions.shape(rule.expr).subject
+        if subject is None or (rule.no_data is NoData.OK and before.has_seen):
+            return None
+        return [row.labels for row in self._series.rows(subject, asked_ms)]
 
 
 def alert_rows(state: RuleState) -> list[Row]:

@@ -4,6 +4,7 @@ Reading and its errors are `analytics.promql`'s. Here is what else can be said o
 which labels a result can have, and which part of a condition tells whether there is data at all.
 """
 
+from functools import lru_cache
 from typing import Final
 
 import promql_parser
@@ -14,6 +15,8 @@ from analytics import promql
 COMPARISONS: Final = frozenset({"==", "!=", ">", "<", ">=", "<="})
 EXPRESSION_CHARACTERS_MAX: Final = 16_384
 """How long an expression may be."""
+SHAPES_MAX: Final = 16_384
+"""How many expressions are remembered with their shape."""
 
 
 class Unreadable(ValueError):
@@ -37,6 +40,7 @@ class Shape(Struct, frozen=True):
     """Why it is PromQL that we do not evaluate."""
 
 
+@lru_cache(maxsize=SHAPES_MAX)
 def shape(text: str) -> Shape:
     """Return what the syntax of `text` tells; raise `Unreadable`."""
     if len(text) > EXPRESSION_CHARACTERS_MAX:
