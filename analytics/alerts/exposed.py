@@ -67,7 +67,7 @@ EXPOSED: Final = (
     _counter("active_seconds_total", "active_ms", "Time at work.", "seconds", 1e-3),
     _counter("events_total", "events", "Events counted."),
     Exposed(
-        "request_duration_seconds", Sort.SKETCH, "seconds", _BOTH, "How long model requests took.",
+        "request_duration_ms", Sort.SKETCH, "ms", _BOTH, "How long model requests took.",
         "latency_sum_ms", 1e-3,
     ),
     Exposed("session_state", Sort.GAUGE, "1", (*_ONE, "state"),

@@ -378,3 +378,31 @@ def test_a_mute_route_still_takes_the_alert_and_tells_when_its_time_is_over() ->
 
     assert quiet == []
     assert [(one.receiver, one.group_key) for one in told] == [("ops", "{}/{}:{}")]
+
+
+def test_who_was_told_by_escalation_hears_of_an_end_that_was_mute_at_its_time() -> None:
+    world = _World(ESCALATING)
+    world.fire("A")
+    world.run(360)
+    world.silence("alertname=A", 300)
+    world.end("A")
+    quiet = world.run(290)
+
+    over = [(one.receiver, one.why.value) for one in world.run(120)]
+
+    assert quiet == []
+    assert sorted(over) == [("lead", "resolved"), ("ops", "resolved")]
+
+
+def test_an_alert_that_begins_anew_is_escalated_from_then_on_only() -> None:
+    world = _World(ESCALATING)
+    world.fire("A")
+    world.run(230)
+    world.end("A")
+    world.tick(1)
+    world.fire("A")
+    began_anew_ms = world.now_ms
+
+    escalated = [one for one in world.run(900) if one.why is Why.ESCALATED]
+
+    assert escalated[0].at_ms - began_anew_ms >= 300_000

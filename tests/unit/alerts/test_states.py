@@ -245,3 +245,12 @@ def test_a_state_that_was_kept_and_read_again_is_the_same() -> None:
     kept = msgspec.msgpack.decode(msgspec.msgpack.encode(life.state), type=RuleState)
 
     assert kept == life.state
+
+
+def test_an_alert_of_a_series_that_is_not_followed_is_not_kept_for_ever() -> None:
+    life = _Life(_rule(no_data="keep"))
+    life.take(_returned("a", present=("other",)))
+
+    life.take(_returned(present=("other",)))
+
+    assert life.said[-1] == ("a", "firing", "resolved", "stale")
