@@ -25,6 +25,7 @@ from gateway.guard import Checks, Guard
 from gateway.health import Gate, Health, Pulse, judge
 from gateway.methods import methods
 from gateway.otlp.intake import Signal
+from gateway.outbox import Policies
 from gateway.pool import calls
 from gateway.pool.chronicle import Chronicle
 from gateway.pool.pools import Pools, Ways
@@ -277,7 +278,7 @@ def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
             join_seconds_max=settings.join_seconds_max,
             outbound_bytes_max=settings.outbound_bytes_max,
             outbound_seconds_max=settings.outbound_seconds_max,
-            slow=settings.slow_policy,
+            slow=Policies(settings.slow_policy, settings.slow_policies),
             write_seconds_max=settings.write_seconds_max,
         ),
         connections_max=settings.connections_max,

@@ -1,13 +1,14 @@
 """What waits to be written to one socket: in order, bounded in bytes and in age.
 
-Replies are never dropped. Publications are, where the policy says so: `oldest` drops those that
-wait longest, `latest` keeps the last of each channel. For every channel that lost some, a notice
-takes the place of what is missing, so that no client mistakes a thinned stream for a whole one.
-Policy `close` drops nothing: its client is closed as slow, comes again and recovers.
+Replies are never dropped. Publications are, where the policy of their namespace says so: `latest`
+keeps the last of each channel, and where that is not enough `oldest` drops those that wait longest.
+For every channel that lost some, a notice takes the place of what is missing, so that no client
+mistakes a thinned stream for a whole one. Policy `close` drops nothing of its channels: where they
+alone are too much, the client is closed as slow, comes again and recovers.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -27,17 +28,34 @@ class Policy(StrEnum):
     OLDEST = "oldest"
 
 
+class Policies(Struct, frozen=True):
+    """The policy of each namespace of channels."""
+
+    rest: Policy
+    """That of namespaces which are not named."""
+    named: Mapping[str, Policy] = {}
+
+    @property
+    def thin(self) -> bool:
+        """Whether any of them drops something."""
+        return any(one is not Policy.CLOSE for one in (self.rest, *self.named.values()))
+
+    def of(self, channel: str) -> Policy:
+        """Return a channel's policy."""
+        return self.named.get(channel.partition(":")[0], self.rest) if self.named else self.rest
+
+
 class Outbox:
     """See the module; `put` says whether what waits is within its bounds."""
 
-    __slots__ = ("_bytes_max", "_items", "_ms_max", "_policy", "bytes_waiting", "dropped")
+    __slots__ = ("_bytes_max", "_items", "_ms_max", "_policies", "bytes_waiting", "dropped")
 
-    def __init__(self, *, bytes_max: int, ms_max: int, policy: Policy) -> None:
+    def __init__(self, *, bytes_max: int, ms_max: int, policies: Policies) -> None:
         self.bytes_waiting = 0
         self.dropped = 0
         self._bytes_max = bytes_max
         self._ms_max = ms_max
-        self._policy = policy
+        self._policies = policies
         self._items: deque[_Item] = deque()
 
     def __len__(self) -> int:
@@ -48,7 +66,7 @@ class Outbox:
         """Add a write, a publication if it names a channel; return whether all is in bounds."""
         self._items.append(_Item(data, channel, now_ms))
         self.bytes_waiting += len(data)
-        return self._fits(now_ms) or (self._policy is not Policy.CLOSE and self._thin(now_ms))
+        return self._fits(now_ms) or (self._policies.thin and self._thin(now_ms))
 
     def take(self, *, bytes_max: int, notice: Notice) -> list[bytes]:
         """Return the writes that come next, at least one and about `bytes_max` together."""
@@ -71,23 +89,22 @@ class Outbox:
         return self.bytes_waiting <= self._bytes_max and now_ms - oldest_ms <= self._ms_max
 
     def _thin(self, now_ms: int) -> bool:
-        """Drop publications as the policy says; return whether that was enough."""
-        if self._policy is Policy.LATEST:
-            self._keep_latest()
-        else:
+        """Drop publications as their policies say; return whether that was enough."""
+        self._keep_latest()
+        if not self._fits(now_ms):
             self._drop_oldest(now_ms)
         return self._fits(now_ms)
 
     def _keep_latest(self) -> None:
         """Put the last publication of each channel after a notice of what was before it."""
+        thinned = [item for item in self._items if self._has(item, Policy.LATEST)]
         counts: dict[str, int] = {}
-        for item in self._items:
-            if item.channel:
-                counts[item.channel] = counts.get(item.channel, 0) + max(item.missing, 1)
-        last = {item.channel: item for item in self._items if item.channel and not item.missing}
+        for item in thinned:
+            counts[item.channel] = counts.get(item.channel, 0) + max(item.missing, 1)
+        last = {item.channel: item for item in thinned if not item.missing}
         kept: list[_Item] = []
         for item in self._items:
-            if not item.channel:
+            if item.channel not in counts:
                 kept.append(item)
             elif last.get(item.channel) is item:
                 if counts[item.channel] > 1:
@@ -102,7 +119,7 @@ class Outbox:
         lost: dict[str, _Item] = {}
         kept: list[_Item] = []
         for item in self._items:
-            if not item.channel or (excess <= 0 and item.at_ms >= late_ms):
+            if not self._has(item, Policy.OLDEST) or (excess <= 0 and item.at_ms >= late_ms):
                 kept.append(item)
                 continue
             excess -= item.size
@@ -113,6 +130,9 @@ class Outbox:
                 kept.append(before)
             before.missing += max(item.missing, 1)
         self._replace(kept)
+
+    def _has(self, item: "_Item", policy: Policy) -> bool:
+        return bool(item.channel) and self._policies.of(item.channel) is policy
 
     def _replace(self, kept: list["_Item"]) -> None:
         missing = sum(item.missing for item in self._items)

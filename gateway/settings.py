@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from analytics.contracts.errors import BadBody, BadSetting
+from gateway.channels.names import NAMESPACES
 from gateway.outbox import Policy as SlowPolicy
 from gateway.settings_access import AccessSettings, check_bursts
 from gateway.settings_channels import ChannelSettings
@@ -93,6 +94,11 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSet
         description="What a slow socket gets: `close` (it recovers), or publications thinned to "
         "the `latest` of each channel or without the `oldest`, with a notice of what is missing.",
     )
+    slow_policies: dict[str, SlowPolicy] = Field(
+        {},
+        description="That of single namespaces of channels, as JSON object, such as "
+        '`{"metrics": "latest"}`; `slow_policy` is for the rest.',
+    )
     channels_max: int = Field(128, ge=1, le=10_000, description="Channels a socket may be in.")
     join_seconds_max: float = Field(
         4, gt=0, description="Seconds a channel has to answer a subscribe."
@@ -145,6 +151,13 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSet
     @model_validator(mode="after")
     def _bursts_fit(self) -> Self:
         check_bursts(self, frame_bytes_max=self.frame_bytes_max, body_bytes_max=self.body_bytes_max)
+        return self
+
+    @model_validator(mode="after")
+    def _namespaces_exist(self) -> Self:
+        strange = sorted(self.slow_policies.keys() - NAMESPACES.keys())
+        if strange:
+            raise ValueError(f"{PREFIX}SLOW_POLICIES names {strange[0]!r}, which is no namespace")
         return self
 
     @model_validator(mode="after")

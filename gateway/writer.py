@@ -16,7 +16,7 @@ from msgspec import Struct
 from gateway import metrics
 from gateway.channels.values import Encoded
 from gateway.frames import Framer, Wire
-from gateway.outbox import Outbox, Policy
+from gateway.outbox import Outbox, Policies
 from gateway.protocol.codes import Close
 from gateway.protocol.messages import MessagePush, Outbound
 
@@ -38,7 +38,7 @@ class Bounds(Struct, frozen=True, kw_only=True):
     outbound_bytes_max: int
     outbound_seconds_max: float
     write_seconds_max: float
-    slow: Policy
+    slow: Policies
 
 
 class Line(Struct, frozen=True):
@@ -140,7 +140,7 @@ class Writer:
             outbox = self._outbox = Outbox(
                 bytes_max=bounds.outbound_bytes_max,
                 ms_max=int(bounds.outbound_seconds_max * 1_000),
-                policy=bounds.slow,
+                policies=bounds.slow,
             )
         before, dropped = outbox.bytes_waiting, outbox.dropped
         fits = outbox.put(data, now_ms=self._now_ms(), channel=channel)

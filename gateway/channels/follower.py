@@ -64,6 +64,8 @@ class Follower:
         self._open: dict[Place, int | None] = {}
         """What is fetched, and where it ended when it was opened, until that was reached."""
         self._widths: dict[str, int] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+        """Of all who wait for a topic's width one asks."""
         self._consumer: LogConsumer | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -105,7 +107,9 @@ class Follower:
                 await asyncio.sleep(RETRY_S)
                 continue
             try:
-                self._widths.setdefault(address, await consumer.width(address))
+                async with self._asking.setdefault(address, asyncio.Lock()):
+                    if address not in self._widths:
+                        self._widths[address] = await consumer.width(address)
             except FAILING as error:
                 log.info("a topic was not found", extra={"topic": address, "reason": repr(error)})
                 await asyncio.sleep(RETRY_S)

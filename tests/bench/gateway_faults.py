@@ -2,7 +2,8 @@
 
 A node is killed with a thousand watchers on it, who come back to another node from where they were;
 a node is replaced by SIGTERM while senders send; one of a thousand watchers does not read; the
-broker is gone for a minute. `MAINSTEM_BENCH_SHARE` (such as 0.1) makes crowds and times smaller.
+broker, or Redis, is gone for a minute; calls take that long, and so does the event loop.
+`MAINSTEM_BENCH_SHARE` (such as 0.1) makes crowds and times smaller.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ import uvloop
 
 from apps.bench.report import Figure, Report, percentile, report
 from apps.local.ports import LOOPBACK
-from tests.bench import gateway_parts
+from tests.bench import gateway_parts, gateway_stalls
 from tests.bench.gateway import CHANNEL, drop, open_many
 from tests.bench.gateway_parts import Server
 from tests.bench.sockets import Peer, Refused, connected
@@ -118,6 +119,8 @@ async def _all(folder: Path, node: gateway_parts.KafkaNode) -> list[Figure]:
     figures = await _killed(folder, node.address)
     figures += await _stuck(folder, node.address)
     figures += await _replaced(folder, node.address)
+    figures += await gateway_stalls.redis_gone(folder, node.address, away_s=AWAY_S)
+    figures += await gateway_stalls.handler_busy(folder, node.address, busy_s=AWAY_S)
     figures += await _broker_gone(folder, node)
     return figures
 

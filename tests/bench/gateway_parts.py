@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, TextIO
 
 import psutil
@@ -151,13 +152,16 @@ async def ids_on(address: str) -> Counter[str]:
 
 
 @contextmanager
-def gateway(folder: Path, address: str) -> Iterator[Server]:
-    """Run one gateway."""
+def gateway(
+    folder: Path, address: str, more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Server]:
+    """Run one gateway, with `more` in its environment."""
     command = [sys.executable, "-m", "apps.cli", "gateway", "--port", "0", "--json"]
     environment = {
         "MAINSTEM_GATEWAY_BROKER": address,
         "MAINSTEM_GATEWAY_TOKEN_KEY": KEY,
         "MAINSTEM_GATEWAY_CONNECTIONS_MAX": "20000",
+        **more,
     }
     with (folder / "gateway.log").open("a") as log, _running(command, environment, log) as process:
         assert process.stdout is not None

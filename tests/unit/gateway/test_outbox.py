@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.outbox import Outbox, Policy
+from gateway.outbox import Outbox, Policies, Policy
 
 BYTES_MAX = 4_096
 MS_MAX = 1_000
@@ -17,7 +17,7 @@ PUTS = st.lists(
 
 
 def _outbox(policy: Policy) -> Outbox:
-    return Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policy=policy)
+    return Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=Policies(policy))
 
 
 def _notice(channel: str, missing: int) -> bytes:
@@ -94,3 +94,45 @@ def test_the_latest_of_each_channel_is_kept_after_a_notice_of_what_was_before() 
     assert {channel for _, channel, _ in told} == {"a", "b"}
     assert taken[-1].startswith(b"19x")
     assert sum(count for *_, count in told) == outbox.dropped
+
+
+@settings(deadline=None)
+@given(puts=PUTS)
+def test_each_namespace_is_thinned_by_its_own_policy_and_one_that_closes_not_at_all(
+    puts: list[tuple[str, int, int]],
+) -> None:
+    policies = Policies(Policy.CLOSE, {"a": Policy.LATEST, "b": Policy.OLDEST})
+    outbox = Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=policies)
+    now_ms, sent = 0, Counter[str]()
+    for number, (namespace, size, pause_ms) in enumerate(puts):
+        now_ms += pause_ms
+        channel = f"{namespace}:x" if namespace else ""
+        sent[channel] += 1
+        if not outbox.put(_write(channel, number, size), now_ms=now_ms, channel=channel):
+            break
+        assert outbox.bytes_waiting <= BYTES_MAX
+
+    seen, missing = Counter[str](), Counter[str]()
+    while outbox:
+        for data in outbox.take(bytes_max=100, notice=_notice):
+            first, second, *rest = json.loads(data)
+            if first == "gap":
+                missing[second] += rest[0]
+            else:
+                seen[first] += 1
+    assert set(missing) <= {"a:x", "b:x"}
+    assert seen + missing == sent
+    assert outbox.dropped == missing.total()
+
+
+def test_what_may_be_thinned_makes_room_for_what_may_not() -> None:
+    policies = Policies(Policy.CLOSE, {"metrics": Policy.LATEST})
+    outbox = Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=policies)
+    for _ in range(20):
+        assert outbox.put(b"m" * 200, now_ms=0, channel="metrics:fleet")
+        assert outbox.put(b"n" * 100, now_ms=0, channel="notes:room")
+
+    told = outbox.take(bytes_max=100_000, notice=_notice)
+    assert told.count(b"n" * 100) == 20
+    assert 0 < outbox.dropped < 20
+    assert told.count(b"m" * 200) + outbox.dropped == 20
