@@ -1,0 +1,301 @@
+"""The store's windows as series of PromQL, in the shape that Prometheus would have scraped.
+
+A measure is a counter: at the end of each window its value is the sum of all windows so far, as far
+back as the store goes. It begins where its first window begins, stays level while nothing happens,
+and ends an hour after its last window, so that what is long over is not listed. No value depends on
+what else is asked. Series of the fleet and of sessions have names apart, so a sum counts nothing
+twice.
+
+A storage answers for one tenant in one transaction, and bounds how much one question may read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+from psycopg import sql
+
+from analytics.alerts.exposed import EXPOSED, Exposed, Sort
+from analytics.measures.sketch import from_bytes
+from analytics.promql.errors import BadEvaluation
+from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, labelled
+from streams.store.queries import cover, measured
+from streams.store.queries.measured import Db
+from streams.store.queries.span import Span
+
+ALIVE_MS: Final = 3_600_000
+"""For how long after its last window a series is told of."""
+ROWS_MAX: Final = 500_000
+"""Windows that one selector may read."""
+FLEET: Final = ("project", "agent", "model", "tool", "skill", "query_source")
+SESSION: Final = ("project", "agent", "session_id", "model", "user", "team")
+LABELS: Final = {"fleet": FLEET, "session": SESSION}
+LATENCY: Final = "latency"
+_COLUMNS: Final = {"user": "u.user_name", "team": "u.team"}
+Ints = NDArray[np.int64]
+
+
+class Family(Struct, frozen=True):
+    """Series of one name, and the windows that they are made of."""
+
+    name: str
+    grain: str
+    about: Exposed
+
+
+FAMILIES: Final = {
+    family.name: family
+    for about in EXPOSED
+    if about.measure
+    for family in (
+        Family(about.name, "fleet", about),
+        Family(f"session_{about.name}", "session", about),
+    )
+}
+
+_ROWS = sql.SQL("""
+select series_id, (extract(epoch from point) * 1000)::bigint + %(width_ms)s, {sums}
+  from (select w.series_id, {point} as point, {columns} from ({rows}) w
+         where {timed}) counted
+ group by 1, 2
+ order by 1, 2
+ limit %(limit)s
+""")
+_PART = sql.SQL("""
+select w.series_id, w.start_at, {columns}
+  from {table} w
+  join series s on s.series_id = w.series_id {sessions}
+ where s.tenant = %(tenant)s and s.grain = %(grain)s and {only} and {within}
+""")
+_SESSIONS = sql.SQL("join sessions u on u.tenant = s.tenant and u.session_id = s.session_id")
+_LABELS = sql.SQL("""
+select s.series_id, {labels} from series s {sessions} where s.series_id = any(%(ids)s)
+""")
+_POINT = sql.SQL(
+    "date_bin(%(width_ms)s * interval '1 millisecond', w.start_at, 'epoch'::timestamptz)"
+)
+
+
+class _Wanted(Struct, frozen=True):
+    """What a selector asks of one grain."""
+
+    grain: str
+    matchers: Sequence[Matcher]
+    from_ms: int
+    to_ms: int
+
+
+class _Read(Struct, frozen=True):
+    """Windows of several series, by series and then by end."""
+
+    ids: Ints
+    ends: Ints
+    columns: dict[str, list[object]]
+    labels: dict[int, tuple[str, ...]]
+
+    def runs(self) -> Iterator[tuple[int, slice]]:
+        """Yield each series with the rows that are its."""
+        if not len(self.ids):
+            return
+        cuts = np.flatnonzero(np.diff(self.ids)) + 1
+        edges = [0, *cuts.tolist(), len(self.ids)]
+        for first, after in pairwise(edges):
+            yield int(self.ids[first]), slice(first, after)
+
+
+class StoreSeries:
+    """See the module: `analytics.promql.Storage` over the store."""
+
+    def __init__(self, db: Db, tenant: str, *, width_ms: int, until_ms: int) -> None:
+        """Read windows of `width_ms`, none that ends after `until_ms`."""
+        self._db = db
+        self._tenant = tenant
+        self._width_ms = width_ms
+        self._until_ms = until_ms
+
+    def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> list[Series]:
+        """Return the counters for which all of `matchers` hold."""
+        found: list[Series] = []
+        for grain in LABELS:
+            wanted = _Wanted(grain, matchers, from_ms, to_ms)
+            families = [one for one in _named(wanted) if one.about.sort is Sort.COUNTER]
+            if families:
+                found += self._counters(wanted, families)
+        return found
+
+    def select_sketches(
+        self, matchers: Sequence[Matcher], from_ms: int, to_ms: int
+    ) -> list[Sketches]:
+        """Return the sketches for which all of `matchers` hold."""
+        found: list[Sketches] = []
+        for grain in LABELS:
+            wanted = _Wanted(grain, matchers, from_ms, to_ms)
+            for family in _named(wanted):
+                if family.about.sort is Sort.SKETCH:
+                    found += self._sketches(wanted, family)
+        return found
+
+    def _counters(self, wanted: _Wanted, families: Sequence[Family]) -> Iterator[Series]:
+        names = [one.about.measure for one in families]
+        read = self._read(wanted, names)
+        grid = self._grid(wanted)
+        before = self._before(wanted, np.unique(read.ids).tolist(), sorted(set(names)))
+        for series_id, rows in read.runs():
+            ends = read.ends[rows]
+            times = _alive(grid, ends, self._width_ms)
+            if not len(times):
+                continue
+            places = np.searchsorted(ends, times, side="right")
+            for family in families:
+                labels = _labels(family, read.labels[series_id])
+                if not _hold(wanted.matchers, labels):
+                    continue
+                values = np.array(read.columns[family.about.measure][rows], dtype=np.float64)
+                sums = np.concatenate(([0.0], np.cumsum(values)))[places]
+                base = before.get((series_id, family.about.measure), 0)
+                yield Series(labelled(labels), times, (sums + base) * family.about.scale)
+
+    def _sketches(self, wanted: _Wanted, family: Family) -> Iterator[Sketches]:
+        read = self._read(wanted, [LATENCY])
+        for series_id, rows in read.runs():
+            labels = _labels(family, read.labels[series_id])
+            if _hold(wanted.matchers, labels):
+                counts = tuple(from_bytes(bytes(one)) for one in read.columns[LATENCY][rows])  # type: ignore[call-overload] # bytea
+                yield Sketches(labelled(labels), read.ends[rows], counts)
+
+    def _grid(self, wanted: _Wanted) -> Ints:
+        """Return the ends of all windows in the range."""
+        width, last = self._width_ms, min(wanted.to_ms, self._until_ms)
+        return np.arange(-(-wanted.from_ms // width) * width, last + 1, width, dtype=np.int64)
+
+    def _first(self, wanted: _Wanted) -> int:
+        """Return from when on windows are read one by one."""
+        return max(0, (wanted.from_ms - ALIVE_MS) // self._width_ms * self._width_ms)
+
+    def _read(self, wanted: _Wanted, names: Sequence[str]) -> _Read:
+        width, first = self._width_ms, self._first(wanted)
+        after = min(wanted.to_ms, self._until_ms) // width * width
+        if after <= first:
+            return _Read(np.zeros(0, np.int64), np.zeros(0, np.int64), {}, {})
+        rows = self._rows(Span(first, after, width, width), wanted, names)
+        if len(rows) > ROWS_MAX:
+            raise BadEvaluation(
+                f"more than {ROWS_MAX} windows; ask for a shorter range, or name labels"
+            )
+        ids = np.array([row[0] for row in rows], dtype=np.int64)
+        return _Read(
+            ids,
+            np.array([row[1] for row in rows], dtype=np.int64),
+            {name: [row[place] for row in rows] for place, name in enumerate(names, start=2)},
+            self._labels_of(wanted.grain, np.unique(ids).tolist()),
+        )
+
+    def _rows(self, span: Span, wanted: _Wanted, names: Sequence[str]) -> list[tuple[object, ...]]:
+        parts = cover.of_points(span, cover.standing(self._db, span))
+        only, bound = _only(wanted)
+        sketched = LATENCY in names
+        query = _ROWS.format(
+            point=_POINT,
+            columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+            sums=sql.SQL("string_agg(latency, ''::bytea)") if sketched else measured.sums(names),
+            timed=sql.SQL("length(latency) > 0" if sketched else "true"),
+            rows=measured.together([
+                _PART.format(
+                    table=sql.Identifier(table),
+                    columns=sql.SQL(", ").join(sql.Identifier("w", name) for name in names),
+                    sessions=_SESSIONS if wanted.grain == "session" else sql.SQL(""),
+                    only=only,
+                    within=measured.within(ranges),
+                )
+                for table, ranges in parts.series
+            ]),
+        )  # fmt: skip
+        with self._db.cursor(binary=True) as cursor:
+            return cursor.execute(query, {
+                **bound, "tenant": self._tenant, "grain": wanted.grain,
+                "width_ms": span.width_ms, "limit": ROWS_MAX + 1,
+            }).fetchall()  # fmt: skip
+
+    def _labels_of(self, grain: str, ids: list[int]) -> dict[int, tuple[str, ...]]:
+        query = _LABELS.format(
+            labels=sql.SQL(", ").join(map(_column, LABELS[grain])),
+            sessions=_SESSIONS if grain == "session" else sql.SQL(""),
+        )
+        return {row[0]: row[1:] for row in self._db.execute(query, {"ids": ids})}
+
+    def _before(
+        self, wanted: _Wanted, ids: list[int], names: Sequence[str]
+    ) -> dict[tuple[int, str], int]:
+        """Return what each series had counted before the first window that was read."""
+        width, first = self._width_ms, self._first(wanted)
+        if first <= 0 or not ids:
+            return {}
+        span = Span(0, first, width, width)
+        parts = cover.of_whole(span, cover.standing(self._db, span))
+        query = sql.SQL("select series_id, {} from ({}) w group by 1").format(
+            measured.sums(names),
+            measured.together([
+                sql.SQL(
+                    "select w.series_id, {} from {} w where series_id = any(%(ids)s) and {}"
+                ).format(
+                    sql.SQL(", ").join(map(sql.Identifier, names)),
+                    sql.Identifier(table),
+                    measured.within(ranges),
+                )
+                for table, ranges in parts.series
+            ]),
+        )  # fmt: skip
+        return {
+            (row[0], name): row[place]
+            for row in self._db.execute(query, {"ids": ids})
+            for place, name in enumerate(names, start=1)
+        }
+
+
+def _named(wanted: _Wanted) -> list[Family]:
+    """Return the families whose name the matchers take."""
+    names = [one for one in wanted.matchers if one.name == NAME]
+    return [
+        family
+        for family in FAMILIES.values()
+        if family.grain == wanted.grain and all(one.holds(family.name) for one in names)
+    ]
+
+
+def _labels(family: Family, values: tuple[str, ...]) -> dict[str, str]:
+    return {NAME: family.name, **dict(zip(LABELS[family.grain], values, strict=True))}
+
+
+def _hold(matchers: Iterable[Matcher], labels: dict[str, str]) -> bool:
+    return all(one.holds(labels.get(one.name, "")) for one in matchers)
+
+
+def _alive(grid: Ints, ends: Ints, width_ms: int) -> Ints:
+    """Return the times at which a series with windows of these ends is told of."""
+    last = np.searchsorted(ends, grid + width_ms, side="right") - 1
+    begun = last >= 0
+    recent = grid - ends[np.maximum(last, 0)] <= ALIVE_MS
+    return grid[begun & recent]
+
+
+def _only(wanted: _Wanted) -> tuple[sql.Composable, dict[str, object]]:
+    """Return as a condition what the store can look for itself: labels with one value."""
+    named = [
+        one
+        for one in wanted.matchers
+        if one.sign is Sign.EQUAL and one.value and one.name in LABELS[wanted.grain]
+    ]
+    bound: dict[str, object] = {f"is_{place}": one.value for place, one in enumerate(named)}
+    conditions: list[sql.Composable] = [
+        sql.SQL("{} = {}").format(_column(one.name), sql.Placeholder(f"is_{place}"))
+        for place, one in enumerate(named)
+    ]
+    return sql.SQL(" and ").join(conditions or [sql.SQL("true")]), bound
+
+
+def _column(name: str) -> sql.Composable:
+    special = _COLUMNS.get(name)
+    return sql.SQL(special) if special is not None else sql.Identifier("s", name)
