@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from analytics.contracts.errors import StoreAway
-from apps.api import routes
+from apps.api import prometheus, routes
 from apps.api.routes import Asking
 from gateway import problem
 from gateway.addresses import Addresses
@@ -24,7 +24,10 @@ from gateway.routes import operations
 from gateway.sessions import Clocks
 from gateway.settings import GatewaySettings
 
-ROADS: Final = {routes.METRICS: "query", routes.SERIES: "query", routes.SESSIONS: "query"}
+ROADS: Final = {
+    **dict.fromkeys((routes.METRICS, routes.SERIES, routes.SESSIONS), "query"),
+    **{f"{prometheus.ROOT}/{name}": "prometheus" for name in ("query", "query_range")},
+}
 
 
 def build(
@@ -54,6 +57,7 @@ def build(
     )
     problem.install(api)
     api.include_router(routes.router(asking))
+    api.include_router(prometheus.router(asking))
     _add_health(api, asking)
     checks = Checks(
         verifier=verifier,

@@ -24,8 +24,10 @@ from analytics.promql.errors import BadEvaluation
 from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, labelled
 from streams.store.queries import cover, measured
 from streams.store.queries.measured import Db
-from streams.store.queries.span import Span
+from streams.store.queries.span import KEPT_BY, KEPT_MS, Span
 
+WIDTHS_MS: Final = (60_000, 300_000)
+"""The windows that samples are made of; wider ones would lie further apart than a lookback."""
 ALIVE_MS: Final = 3_600_000
 """For how long after its last window a series is told of."""
 ROWS_MAX: Final = 500_000
@@ -86,6 +88,12 @@ class _Wanted(Struct, frozen=True):
     matchers: Sequence[Matcher]
     from_ms: int
     to_ms: int
+    width_ms: int
+
+    @property
+    def first_ms(self) -> int:
+        """From when on windows are read one by one."""
+        return max(0, (self.from_ms - ALIVE_MS) // self.width_ms * self.width_ms)
 
 
 class _Read(Struct, frozen=True):
@@ -109,18 +117,18 @@ class _Read(Struct, frozen=True):
 class StoreSeries:
     """See the module: `analytics.promql.Storage` over the store."""
 
-    def __init__(self, db: Db, tenant: str, *, width_ms: int, until_ms: int) -> None:
-        """Read windows of `width_ms`, none that ends after `until_ms`."""
+    def __init__(self, db: Db, tenant: str, *, until_ms: int) -> None:
+        """Read no window that ends after `until_ms`."""
         self._db = db
         self._tenant = tenant
-        self._width_ms = width_ms
         self._until_ms = until_ms
+        self._since = cover.since(db)
 
     def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> list[Series]:
         """Return the counters for which all of `matchers` hold."""
         found: list[Series] = []
         for grain in LABELS:
-            wanted = _Wanted(grain, matchers, from_ms, to_ms)
+            wanted = self._wanted(grain, matchers, from_ms, to_ms)
             families = [one for one in _named(wanted) if one.about.sort is Sort.COUNTER]
             if families:
                 found += self._counters(wanted, families)
@@ -132,7 +140,7 @@ class StoreSeries:
         """Return the sketches for which all of `matchers` hold."""
         found: list[Sketches] = []
         for grain in LABELS:
-            wanted = _Wanted(grain, matchers, from_ms, to_ms)
+            wanted = self._wanted(grain, matchers, from_ms, to_ms)
             for family in _named(wanted):
                 if family.about.sort is Sort.SKETCH:
                     found += self._sketches(wanted, family)
@@ -145,7 +153,7 @@ class StoreSeries:
         before = self._before(wanted, np.unique(read.ids).tolist(), sorted(set(names)))
         for series_id, rows in read.runs():
             ends = read.ends[rows]
-            times = _alive(grid, ends, self._width_ms)
+            times = _alive(grid, ends, wanted.width_ms)
             if not len(times):
                 continue
             places = np.searchsorted(ends, times, side="right")
@@ -166,18 +174,23 @@ class StoreSeries:
                 counts = tuple(from_bytes(bytes(one)) for one in read.columns[LATENCY][rows])  # type: ignore[call-overload] # bytea
                 yield Sketches(labelled(labels), read.ends[rows], counts)
 
+    def _wanted(self, grain: str, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> _Wanted:
+        """Take the narrowest windows that are kept that far back."""
+        for width in WIDTHS_MS:
+            kept = max(self._until_ms - KEPT_MS[width], self._since.get(KEPT_BY[width], 0))
+            if from_ms >= kept:
+                break
+        return _Wanted(grain, matchers, from_ms, min(to_ms, self._until_ms), width)
+
     def _grid(self, wanted: _Wanted) -> Ints:
         """Return the ends of all windows in the range."""
-        width, last = self._width_ms, min(wanted.to_ms, self._until_ms)
-        return np.arange(-(-wanted.from_ms // width) * width, last + 1, width, dtype=np.int64)
-
-    def _first(self, wanted: _Wanted) -> int:
-        """Return from when on windows are read one by one."""
-        return max(0, (wanted.from_ms - ALIVE_MS) // self._width_ms * self._width_ms)
+        width = wanted.width_ms
+        first = -(-wanted.from_ms // width) * width
+        return np.arange(first, wanted.to_ms + 1, width, dtype=np.int64)
 
     def _read(self, wanted: _Wanted, names: Sequence[str]) -> _Read:
-        width, first = self._width_ms, self._first(wanted)
-        after = min(wanted.to_ms, self._until_ms) // width * width
+        width, first = wanted.width_ms, wanted.first_ms
+        after = wanted.to_ms // width * width
         if after <= first:
             return _Read(np.zeros(0, np.int64), np.zeros(0, np.int64), {}, {})
         rows = self._rows(Span(first, after, width, width), wanted, names)
@@ -230,7 +243,7 @@ class StoreSeries:
         self, wanted: _Wanted, ids: list[int], names: Sequence[str]
     ) -> dict[tuple[int, str], int]:
         """Return what each series had counted before the first window that was read."""
-        width, first = self._width_ms, self._first(wanted)
+        width, first = wanted.width_ms, wanted.first_ms
         if first <= 0 or not ids:
             return {}
         span = Span(0, first, width, width)

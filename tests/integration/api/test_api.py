@@ -9,67 +9,30 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE
-from collections.abc import Iterator
 
 import httpx
 import pytest
 from pyarrow import parquet
 
 from analytics.contracts.ids import TenantId
-from apps.api.app import build
-from apps.api.routes import METRICS, SERIES, SESSIONS, Asking
-from gateway.auth import Scope, Verifier
+from apps.api.routes import METRICS, SERIES, SESSIONS
+from gateway.auth import Scope
 from streams.store.queries import rankings, sessions, span
 from streams.store.queries.measured import Db
 from streams.store.queries.sessions import Filter
 from streams.store.reader import Reader
-from tests.integration.dashboard.conftest import (
-    database_url,
-    db,
-    fleet,
-    migrated_template,
-    now_ms,
-    postgres,
-)
-from tests.support.gateway import KEY, Clock, clocks, settings, token
-
-__all__ = ["database_url", "db", "fleet", "migrated_template", "now_ms", "postgres"]
+from tests.integration.api.conftest import Clients
+from tests.support.gateway import KEY, token
 
 pytestmark = pytest.mark.embedded
 
-LOCAL = TenantId("local")
 DAY_MS = 86_400_000
 
 
-@pytest.fixture
-def reader(fleet: Db, database_url: str) -> Iterator[Reader]:
-    reader = Reader(database_url, size_max=2)
-    yield reader
-    reader.close()
-
-
-def _client(
-    reader: Reader, now_ms: int, *, tenant: TenantId = LOCAL, scope: Scope = Scope.SUBSCRIBE
-) -> httpx.AsyncClient:
-    clock = Clock()
-    api = build(
-        settings(),
-        Asking(reader=reader, wall_ms=lambda: now_ms),
-        verifier=Verifier(KEY, cached_max=10),
-        clocks=clocks(clock),
-    )
-    bearer = token(tenant=tenant, scopes=(scope,))
-    return httpx.AsyncClient(
-        transport=httpx.ASGITransport(api),
-        base_url="http://api",
-        headers={"Authorization": f"Bearer {bearer}"},
-    )
-
-
 async def test_measures_by_model_are_those_of_the_store(
-    reader: Reader, fleet: Db, now_ms: int
+    client: Clients, fleet: Db, now_ms: int
 ) -> None:
-    async with _client(reader, now_ms) as http:
+    async with client() as http:
         answer = await http.get(
             METRICS, params={"measures": "cost_nanousd,calls", "group_by": "model", "from": "-24h"}
         )
@@ -88,11 +51,11 @@ async def test_measures_by_model_are_those_of_the_store(
 
 @pytest.mark.parametrize("aggregation", ["raw", "10s", "1m", "5m", "1h", "1d", "auto"])
 async def test_every_aggregation_gives_the_same_sum(
-    reader: Reader, now_ms: int, aggregation: str
+    client: Clients, now_ms: int, aggregation: str
 ) -> None:
     until_ms = now_ms // DAY_MS * DAY_MS + DAY_MS
     asked = {"measures": "calls", "from": str(until_ms - DAY_MS), "until": str(until_ms)}
-    async with _client(reader, now_ms) as http:
+    async with client() as http:
         whole = await http.get(METRICS, params={**asked, "aggregation": "1d"})
         answer = await http.get(METRICS, params={**asked, "aggregation": aggregation})
 
@@ -103,10 +66,8 @@ async def test_every_aggregation_gives_the_same_sum(
     assert total(answer) == total(whole) > 0
 
 
-async def test_an_answer_that_has_not_changed_costs_no_transfer(
-    reader: Reader, now_ms: int
-) -> None:
-    async with _client(reader, now_ms) as http:
+async def test_an_answer_that_has_not_changed_costs_no_transfer(client: Clients) -> None:
+    async with client() as http:
         first = await http.get(METRICS)
         again = await http.get(METRICS, headers={"If-None-Match": first.headers["ETag"]})
         other = await http.get(METRICS, headers={"If-None-Match": '"other"'})
@@ -116,8 +77,8 @@ async def test_an_answer_that_has_not_changed_costs_no_transfer(
 
 
 @pytest.mark.parametrize("path", [METRICS, SERIES, SESSIONS])
-async def test_csv_and_parquet_hold_the_same_rows(reader: Reader, now_ms: int, path: str) -> None:
-    async with _client(reader, now_ms) as http:
+async def test_csv_and_parquet_hold_the_same_rows(client: Clients, path: str) -> None:
+    async with client() as http:
         text = await http.get(path, params={"format": "csv"})
         packed = await http.get(path, headers={"Accept": "application/vnd.apache.parquet"})
 
@@ -127,10 +88,12 @@ async def test_csv_and_parquet_hold_the_same_rows(reader: Reader, now_ms: int, p
     assert list(rows[0]) == table.column_names
 
 
-async def test_pages_of_sessions_add_up_to_them_all(reader: Reader, fleet: Db, now_ms: int) -> None:
+async def test_pages_of_sessions_add_up_to_them_all(
+    client: Clients, fleet: Db, now_ms: int
+) -> None:
     found: list[str] = []
     after: str | None = "0"
-    async with _client(reader, now_ms) as http:
+    async with client() as http:
         while after is not None:
             asked = {"from": "-24h", "limit": "3", "after": after, "sort": "cost"}
             told = (await http.get(SESSIONS, params=asked)).json()
@@ -143,11 +106,11 @@ async def test_pages_of_sessions_add_up_to_them_all(reader: Reader, fleet: Db, n
 
 
 async def test_pages_of_series_neither_overlap_nor_skip(
-    reader: Reader, fleet: Db, now_ms: int
+    client: Clients, fleet: Db, now_ms: int
 ) -> None:
     found: list[str] = []
     after: str | None = None
-    async with _client(reader, now_ms) as http:
+    async with client() as http:
         while True:
             asked = {"limit": "2", **({} if after is None else {"after": after})}
             told = (await http.get(SERIES, params=asked)).json()
@@ -165,17 +128,15 @@ async def test_pages_of_series_neither_overlap_nor_skip(
 
 @pytest.mark.requirement("tenant-isolated")
 @pytest.mark.parametrize("path", [METRICS, SERIES, SESSIONS])
-async def test_another_tenants_figures_are_not_there(
-    reader: Reader, now_ms: int, path: str
-) -> None:
-    async with _client(reader, now_ms, tenant=TenantId("stranger")) as http:
+async def test_another_tenants_figures_are_not_there(client: Clients, path: str) -> None:
+    async with client(tenant=TenantId("stranger")) as http:
         told = (await http.get(path)).json()
 
     assert [told.get(name) for name in ("groups", "series", "sessions") if name in told] == [[]]
 
 
-async def test_who_may_not_watch_is_refused(reader: Reader, now_ms: int) -> None:
-    async with _client(reader, now_ms, scope=Scope.PUBLISH) as http:
+async def test_who_may_not_watch_is_refused(client: Clients) -> None:
+    async with client(scope=Scope.PUBLISH) as http:
         lacking = await http.get(METRICS)
         unknown = await http.get(METRICS, headers={"Authorization": "Bearer nonsense"})
 
@@ -202,9 +163,9 @@ async def test_who_may_not_watch_is_refused(reader: Reader, now_ms: int) -> None
     ],
 )
 async def test_a_question_without_meaning_is_answered_with_what_to_do(
-    reader: Reader, now_ms: int, path: str, asked: dict[str, str], said: str
+    client: Clients, path: str, asked: dict[str, str], said: str
 ) -> None:
-    async with _client(reader, now_ms) as http:
+    async with client() as http:
         answer = await http.get(path, params=asked)
 
     assert answer.status_code == 400
@@ -212,9 +173,9 @@ async def test_a_question_without_meaning_is_answered_with_what_to_do(
     assert said in answer.json()["detail"]
 
 
-async def test_a_store_that_is_away_is_said_and_not_waited_for_long(now_ms: int) -> None:
+async def test_a_store_that_is_away_is_said_and_not_waited_for_long(client: Clients) -> None:
     nobody = Reader("postgresql://127.0.0.1:1/none", wait_s=0.2)
-    async with _client(nobody, now_ms) as http:
+    async with client(of=nobody) as http:
         answer = await http.get(METRICS)
         ready = await http.get("/health/ready")
     nobody.close()
@@ -223,7 +184,7 @@ async def test_a_store_that_is_away_is_said_and_not_waited_for_long(now_ms: int)
     assert "Retry-After" in answer.headers
 
 
-async def test_text_that_a_spreadsheet_would_run_is_quoted(reader: Reader, now_ms: int) -> None:
+async def test_text_that_a_spreadsheet_would_run_is_quoted(client: Clients) -> None:
     from apps.api.answers import Format, Table, respond
 
     answer = respond({}, Table({"name": ["=1+1", "plain"]}), Format.CSV, name="x")

@@ -17,7 +17,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 def _asked(db: Db, text: str, at_ms: int, *, tenant: str = "local") -> dict[str, float]:
-    storage = StoreSeries(db, tenant, width_ms=MINUTE_MS, until_ms=at_ms)
+    storage = StoreSeries(db, tenant, until_ms=at_ms)
     found = instant(parse(text), storage, at_ms)
     assert isinstance(found, tuple)
     rows = [one for one in found if isinstance(one, Point)]
@@ -84,7 +84,7 @@ def test_quantiles_are_those_of_the_requests(fleet: Db, now_ms: int) -> None:
 
 def test_a_range_has_the_answers_of_its_moments(fleet: Db, now_ms: int) -> None:
     at_ms = _edge(now_ms)
-    storage = StoreSeries(fleet, "local", width_ms=MINUTE_MS, until_ms=at_ms)
+    storage = StoreSeries(fleet, "local", until_ms=at_ms)
     text = "sum by (model) (increase(requests_total{model!=''}[30m]))"
 
     matrix = ranged(parse(text), storage, at_ms - 2 * HOUR_MS, at_ms, step_ms=10 * MINUTE_MS)
