@@ -121,7 +121,7 @@ def _timestamp(node: Call, grid: Grid, evaluate: Evaluate) -> Block:
 
 
 def _absent(node: Call, grid: Grid, evaluate: Evaluate) -> Block:
-    return absence(node.arguments[0], _vector(evaluate(node.arguments[0], grid)))
+    return absence(bare(node.arguments[0]), _vector(evaluate(node.arguments[0], grid)))
 
 
 def _clamp(node: Call, grid: Grid, evaluate: Evaluate) -> Block:

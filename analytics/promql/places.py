@@ -20,6 +20,7 @@ _WORD: Final = re.compile(
     |(?P<sign>=~|!~|!=|==|>=|<=|.)""",
     re.VERBOSE | re.DOTALL,
 )
+_BAD_PATTERN: Final = "illegal regex for "
 _QUOTED: Final = re.compile(r"'([^']+)'")
 
 
@@ -82,6 +83,9 @@ def of_error(text: str, reason: str, reads: Callable[[str], bool]) -> int:
     """Return where a text goes wrong, by what `reason` names or by its beginnings."""
     if "unexpected end" in reason or "unclosed" in reason:
         return len(text.rstrip())
+    _, is_pattern, pattern = reason.partition(_BAD_PATTERN)
+    if is_pattern:
+        return of_text(text, pattern)
     found = words(text)
     for name in _QUOTED.findall(reason):
         for word in found:
