@@ -87,14 +87,15 @@ def _add(routes: APIRouter, asking: Asking, path: str, answer: Answer, *, about:
     async def answered(request: Request) -> Response:
         grant = _grant(request)
         asked = {**await _parameters(request), **{k: [v] for k, v in request.path_params.items()}}
-        return await run_in_threadpool(_answered, asking, answer, grant, asked, request)
+        known = request.headers.get("if-none-match", "")
+        return await run_in_threadpool(_answered, asking, answer, grant, asked, known=known)
 
     routes.get(path, summary=about, **_DESCRIBED)(answered)
     routes.post(path, summary=about, **_DESCRIBED)(answered)
 
 
 def _answered(
-    asking: Asking, answer: Answer, grant: Grant, asked: Parameters, request: Request
+    asking: Asking, answer: Answer, grant: Grant, asked: Parameters, *, known: str
 ) -> Response:
     try:
         with asking.reader.connection() as db:
@@ -105,7 +106,7 @@ def _answered(
         return _failed(422, "execution", error)
     except Unavailable as error:
         return _failed(503, "unavailable", error)
-    return _told(data, known=request.headers.get("if-none-match", ""))
+    return _told(data, known=known)
 
 
 def _query(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
