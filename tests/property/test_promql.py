@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.promql import MemoryStorage, Point, Result, Series, instant, parse, ranged
+from analytics.promql import MemoryStorage, Point, Result, instant, parse, ranged
 from analytics.promql.quantiles import of_sketch
 from analytics.promql.series import Matcher, Sign, Sketches, labelled, made
 
@@ -63,7 +63,6 @@ def test_a_range_is_its_instants(table: Table, text: str) -> None:
     found = {
         (series.labels, at_ms): value
         for series in ranged(read, storage, 0, 600_000, step_ms=45_000)
-        if isinstance(series, Series)
         for at_ms, value in series.samples()
     }
 
