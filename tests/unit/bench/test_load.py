@@ -49,7 +49,16 @@ def test_memory_grows_from_the_first_quarter_after_the_warm_up_to_the_last(
 ) -> None:
     levels = [10.0] * 10 + [100.0] * 40 + [after] * 10
     samples = [
-        Sample(at_s=0, memory_mib={"worker 0": level}, sent=9, stored=7, outbox=0, faults=0)
+        Sample(
+            at_s=0,
+            memory_mib={"worker 0": level},
+            sent=9,
+            stored=7,
+            outbox=0,
+            remembered=0,
+            open_windows=0,
+            faults=0,
+        )
         for level in levels
     ]
 
