@@ -82,6 +82,7 @@ class Coverage(Struct):
         return EDGE_MIN**2 < (value - self.mean) ** 2 / self.second < EDGE_MAX**2
 
     def _keep(self, value: float, distance: float) -> None:
+        self.mean = self.mean if self.rows else value
         self.rows += 1
         pace = 1 / self.rows
         off = value - self.mean
