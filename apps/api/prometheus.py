@@ -71,7 +71,7 @@ def router(asking: Asking) -> APIRouter:
     def metadata(request: Request) -> Response:
         _grant(request)
         return _told({
-            name: [{"type": "counter", "help": family.about.about, "unit": family.about.unit}]
+            name: [{"type": "counter", "help": family.about, "unit": family.unit}]
             for name, family in FAMILIES.items()
         })  # fmt: skip
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from psycopg import sql
 
-from analytics.alerts.exposed import EXPOSED, Exposed, Sort
+from analytics.alerts.exposed import EXPOSED, FLEET, SESSION, Exposed, Sort
 from analytics.measures.sketch import from_bytes
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, labelled
@@ -32,31 +32,14 @@ ALIVE_MS: Final = 3_600_000
 """For how long after its last window a series is told of."""
 ROWS_MAX: Final = 500_000
 """Windows that one selector may read."""
-FLEET: Final = ("project", "agent", "model", "tool", "skill", "query_source")
-SESSION: Final = ("project", "agent", "session_id", "model", "user", "team")
 LABELS: Final = {"fleet": FLEET, "session": SESSION}
 LATENCY: Final = "latency"
 _COLUMNS: Final = {"user": "u.user_name", "team": "u.team"}
 Ints = NDArray[np.int64]
 
 
-class Family(Struct, frozen=True):
-    """Series of one name, and the windows that they are made of."""
-
-    name: str
-    grain: str
-    about: Exposed
-
-
-FAMILIES: Final = {
-    family.name: family
-    for about in EXPOSED
-    if about.measure
-    for family in (
-        Family(about.name, "fleet", about),
-        Family(f"session_{about.name}", "session", about),
-    )
-}
+FAMILIES: Final = {one.name: one for one in EXPOSED if one.measure}
+"""The series that windows hold, by name."""
 
 _ROWS = sql.SQL("""
 select series_id, (extract(epoch from point) * 1000)::bigint + %(width_ms)s, {sums}
@@ -129,7 +112,7 @@ class StoreSeries:
         found: list[Series] = []
         for grain in LABELS:
             wanted = self._wanted(grain, matchers, from_ms, to_ms)
-            families = [one for one in _named(wanted) if one.about.sort is Sort.COUNTER]
+            families = [one for one in _named(wanted) if one.sort is Sort.COUNTER]
             if families:
                 found += self._counters(wanted, families)
         return found
@@ -142,12 +125,12 @@ class StoreSeries:
         for grain in LABELS:
             wanted = self._wanted(grain, matchers, from_ms, to_ms)
             for family in _named(wanted):
-                if family.about.sort is Sort.SKETCH:
+                if family.sort is Sort.SKETCH:
                     found += self._sketches(wanted, family)
         return found
 
-    def _counters(self, wanted: _Wanted, families: Sequence[Family]) -> Iterator[Series]:
-        names = [one.about.measure for one in families]
+    def _counters(self, wanted: _Wanted, families: Sequence[Exposed]) -> Iterator[Series]:
+        names = [one.measure for one in families]
         read = self._read(wanted, names)
         grid = self._grid(wanted)
         before = self._before(wanted, np.unique(read.ids).tolist(), sorted(set(names)))
@@ -161,12 +144,12 @@ class StoreSeries:
                 labels = _labels(family, read.labels[series_id])
                 if not _hold(wanted.matchers, labels):
                     continue
-                values = np.array(read.columns[family.about.measure][rows], dtype=np.float64)
+                values = np.array(read.columns[family.measure][rows], dtype=np.float64)
                 sums = np.concatenate(([0.0], np.cumsum(values)))[places]
-                base = before.get((series_id, family.about.measure), 0)
-                yield Series(labelled(labels), times, (sums + base) * family.about.scale)
+                base = before.get((series_id, family.measure), 0)
+                yield Series(labelled(labels), times, (sums + base) * family.scale)
 
-    def _sketches(self, wanted: _Wanted, family: Family) -> Iterator[Sketches]:
+    def _sketches(self, wanted: _Wanted, family: Exposed) -> Iterator[Sketches]:
         read = self._read(wanted, [LATENCY])
         for series_id, rows in read.runs():
             labels = _labels(family, read.labels[series_id])
@@ -268,18 +251,18 @@ class StoreSeries:
         }
 
 
-def _named(wanted: _Wanted) -> list[Family]:
+def _named(wanted: _Wanted) -> list[Exposed]:
     """Return the families whose name the matchers take."""
     names = [one for one in wanted.matchers if one.name == NAME]
     return [
         family
         for family in FAMILIES.values()
-        if family.grain == wanted.grain and all(one.holds(family.name) for one in names)
+        if family.labels == LABELS[wanted.grain] and all(one.holds(family.name) for one in names)
     ]
 
 
-def _labels(family: Family, values: tuple[str, ...]) -> dict[str, str]:
-    return {NAME: family.name, **dict(zip(LABELS[family.grain], values, strict=True))}
+def _labels(family: Exposed, values: tuple[str, ...]) -> dict[str, str]:
+    return {NAME: family.name, **dict(zip(family.labels, values, strict=True))}
 
 
 def _hold(matchers: Iterable[Matcher], labels: dict[str, str]) -> bool:
