@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 COVERED := $(BIN)/python -m coverage run -m pytest
 QUICK := tests/tidy tests/unit tests/property tests/contract tests/simulation
 PARTS := embedded or kafka or timescaledb or browser or wheel
-BENCHMARKS := first_run latency hooks page streams store end-to-end gateway gateway-faults
+BENCHMARKS := first_run latency hooks page streams store end-to-end gateway gateway-faults pool
 
 .PHONY: check style types quick test lanes coverage bench docs build clean sync \
         test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel test-faults

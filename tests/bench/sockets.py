@@ -31,6 +31,7 @@ class Peer(asyncio.Protocol):
     """One socket; `call` answers with the reply's bytes, pushes go to `on_push`."""
 
     def __init__(self, greeting: bytes, on_push: Callable[[bytes], None] | None = None) -> None:
+        self.sent_bytes = 0
         self.received_bytes = 0
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
@@ -45,6 +46,7 @@ class Peer(asyncio.Protocol):
         """Ask for the upgrade."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one by its ways only
         self._transport.write(self._greeting)
+        self.sent_bytes += len(self._greeting)
 
     def data_received(self, data: bytes) -> None:
         """Take what the server sends."""
@@ -84,6 +86,7 @@ class Peer(asyncio.Protocol):
             head = bytes((TEXT, 0x80 | 127)) + size.to_bytes(8, "big")
         frame = head + NO_MASK + payload
         self._transport.write(frame)
+        self.sent_bytes += len(frame)
         return len(frame)
 
     def call(self, command: bytes) -> "asyncio.Future[bytes]":
