@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from analytics.alerts import exposed
-from apps.docs import asyncapi, events_page, grafana, metrics_page, schemas, settings_page
+from apps.docs import (
+    asyncapi,
+    events_page,
+    grafana,
+    metrics_page,
+    pool_page,
+    schemas,
+    settings_page,
+)
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 SCHEMAS: Final = "schemas"
@@ -22,6 +30,7 @@ def documents() -> dict[str, str]:
         "SETTINGS.md": settings_page.page(),
         "METRICS.md": metrics_page.page(),
         "SERIES.md": exposed.page(),
+        "POOL.md": pool_page.page(),
         "asyncapi.yaml": asyncapi.page(),
         "grafana/gateway.json": grafana.page(),
     }

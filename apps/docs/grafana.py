@@ -71,6 +71,18 @@ PANELS: Final = (
         "{{status}}": _rate("gateway_requests_total", "status"),
     }),
     Panel("Answers", "s", _quantiles("gateway_request_seconds")),
+    Panel("Agents in pools, by state", "short", {
+        "{{state}}": _now("gateway_pool_members", "state"),
+    }),
+    Panel("Leases", "short", {
+        "held": _now("gateway_pool_leases"), "waiting": _now("gateway_pool_waiting"),
+        "{{outcome}} a second": _rate("gateway_pool_ended_total", "outcome"),
+    }),
+    Panel("Time to a lease", "s", _quantiles("gateway_pool_acquire_seconds")),
+    Panel("Breakers, by state", "short", {
+        "{{state}}": _now("gateway_pool_breakers", "state"),
+        "ejected": _now("gateway_pool_ejected"),
+    }),
 )  # fmt: skip
 
 

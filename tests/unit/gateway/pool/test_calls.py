@@ -8,8 +8,10 @@ import pytest
 from analytics.contracts import events, topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened
 from analytics.contracts.ids import TenantId
+from apps.docs import pool_page
 from gateway.app import Gateway
 from gateway.auth import Scope
+from gateway.pool.calls import methods
 from tests.support.gateway import Clock, gateway, token, until
 from tests.support.peer import connected
 from tests.support.pool_peer import Caller, card
@@ -319,3 +321,19 @@ async def test_word_of_a_failing_upstream_elsewhere_lets_probes_through_only() -
 
     assert [isinstance(answer, dict) for answer in answers] == [True, True, True, False]
     assert under_test.pools.open_breakers() == {"acme/models": "half_open"}
+
+
+async def test_the_page_tells_of_every_method_and_its_example_works() -> None:
+    under_test = gateway(MemoryPublisher())
+    assert {f"pool.{name}" for name in pool_page.METHODS} == set(methods(under_test.pools))
+
+    async with _callers(under_test, "ada", "grace") as [agent, holder]:
+        callers = {"agent": agent, "holder": holder}
+        lease = ""
+        for who, method, data in pool_page.EXAMPLE:
+            told = {**data, **({"lease": lease} if "lease" in data else {})}
+            answer = await callers[who].call(f"pool.{method}", **told)
+            lease = answer.get("lease", lease)
+        [result] = await holder.told("pool.result")
+
+    assert result["answer"] == {"done": True}
