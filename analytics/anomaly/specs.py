@@ -1,7 +1,8 @@
 """What kind of series a detector reads, and the few numbers by which it judges.
 
-Every number is shipped fixed. `tests/bench/anomaly.py` chooses each of them anew with one category
-of the benchmark left out at a time, and says how far the result falls.
+Every number is shipped fixed. `tests/bench/anomaly.py` chooses width, power, refractory time and
+threshold anew with one category of the benchmark left out at a time, and says how far the result
+falls; which views there are, and the limits of the guards, are the same in each of those choices.
 """
 
 import math
