@@ -23,6 +23,7 @@ OURS: Final = {
     "gateway": "gateway",
     "worker": "worker",
     "dashboard": "dashboard",
+    "api": "api",
     "migrate": "migrate",
 }
 PARTS: Final = {"kafka", "timescaledb", "redis", "prometheus", "topics-init", *OURS}
