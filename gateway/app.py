@@ -11,7 +11,6 @@ from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from msgspec import Struct
-from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from analytics.contracts.ids import TenantId
@@ -143,7 +142,12 @@ def build(
         pools.stop()
         await sockets.drain()
 
-    guard = Guard(api, _checks(settings, verifier, clocks, pulse), roads=ROADS)
+    guard = Guard(
+        api,
+        _checks(settings, verifier, clocks, pulse),
+        roads=ROADS,
+        sockets={sessions.PATH: sockets},
+    )
     return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, pulse=pulse, drain=drain)
 
 
@@ -224,7 +228,6 @@ def _api(
     problem.install(api)
     for road in (events, otlp, hooks, operations):
         api.include_router(road.router(parts))
-    api.router.routes.append(WebSocketRoute(sessions.PATH, sockets))
     return api
 
 

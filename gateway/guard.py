@@ -25,6 +25,7 @@ from gateway.rates_meter import Limits, Meter, Resource, Stand, Subject, who_of
 GRANT: Final = "mainstem.grant"
 METER: Final = "mainstem.meter"
 OTHER: Final = "other"
+NO_SOCKETS: Final[Mapping[str, ASGIApp]] = {}
 
 
 class Checks(Struct, frozen=True, kw_only=True):
@@ -45,9 +46,21 @@ class Checks(Struct, frozen=True, kw_only=True):
 class Guard:
     """Wraps an application; nothing reaches it unchecked."""
 
-    def __init__(self, app: ASGIApp, checks: Checks, *, roads: Mapping[str, str]) -> None:
-        """`roads` names the paths that are counted by name."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        checks: Checks,
+        *,
+        roads: Mapping[str, str],
+        sockets: Mapping[str, ASGIApp] = NO_SOCKETS,
+    ) -> None:
+        """`roads` names the paths that are counted by name.
+
+        `sockets` are what serves WebSockets by path: handed over from here, each stays open without
+        the frames of a dozen layers of routing below it.
+        """
         self._app = app
+        self._sockets = sockets
         self._checks = checks
         self._roads = roads
 
@@ -134,7 +147,7 @@ class Guard:
             await problem.refuse_socket(error, scope, receive, send)
             return
         scope[METER] = checks.limits.meter(address, strikes_max=checks.strikes_max)
-        await self._app(scope, receive, send)
+        await self._sockets.get(scope["path"], self._app)(scope, receive, send)
 
     def _check_origin(self, scope: Scope) -> None:
         origin = _header(scope, b"origin")

@@ -84,6 +84,8 @@ class Sessions:
         """Where connections are noted for other gateways."""
         self.on_gone: Callable[[str], None] = _unheard
         """Told the name of each connection that is gone."""
+        self.gone_count = 0
+        """How many sockets are gone since the start."""
         self._rules = rules
         self._clocks = clocks
         self._verifier = verifier
@@ -242,6 +244,7 @@ class Sessions:
         if self.journal is not None:
             self.journal.closed(life.connection_id)
         self.on_gone(life.connection_id)
+        self.gone_count += 1
         ended = socket.session.ended
         metrics.CLOSES.labels("peer" if ended is None else str(ended.code)).inc()
         grant: Grant | None = socket.session.grant

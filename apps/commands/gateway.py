@@ -140,6 +140,7 @@ def server_of(
     tracing: "Tracing | None" = None,
 ) -> "Server":
     """Return the gateway's server over this publisher, not yet started."""
+    from apps import collecting
     from gateway.app import Surroundings, build
     from gateway.auth_upkeep import verifier_of
     from gateway.channels.on_kafka import channels_of
@@ -169,6 +170,10 @@ def server_of(
     )
     share_ids(publisher, keeper)
     channels = channels_of(settings, publisher=publisher, clock=clocks, roll=RegistryRoll(keeper))
+
+    async def set_aside() -> None:
+        await collecting.Setting(gateway.sessions).run()
+
     gateway = build(
         settings,
         verifier=kept.verifier,
@@ -179,7 +184,7 @@ def server_of(
         around=Surroundings(
             hub=channels.hub,
             tracing=tracing,
-            tasks=(*kept.tasks, channels.run, keeper.run),
+            tasks=(*kept.tasks, channels.run, keeper.run, set_aside),
         ),
     )
     gateway.sessions.journal = keeper.journal

@@ -36,3 +36,52 @@ def test_what_is_there_is_not_looked_through_again_but_cycles_that_come_later_ar
     assert frozen > 0
     assert lost() is None
     assert len(kept) == 2 * collecting.YOUNG_MAX
+
+
+class Crowd:
+    """So many that are there, and so many that are gone."""
+
+    def __init__(self) -> None:
+        self.gone_count = 0
+        self.there: list[Node] = []
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.there)
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_crowd_is_set_aside_as_it_comes_and_what_it_leaves_is_freed_once_it_is_much() -> None:
+    gc.disable()
+    crowd = Crowd()
+    setting = collecting.Setting(crowd)
+    before = gc.get_freeze_count()
+    crowd.there = [Node() for _ in range(setting.COME_MIN)]
+    first = ref(crowd.there[0])
+
+    setting.look()
+    aside = gc.get_freeze_count()
+    crowd.there.clear()
+    gc.collect()
+    kept = first()
+    crowd.gone_count = setting.GONE_MIN
+    setting.look()
+    del kept
+    crowd.gone_count *= 2
+    setting.look()
+    gc.enable()
+
+    assert aside - before >= 2 * setting.COME_MIN
+    assert first() is None
+
+
+@pytest.mark.usefixtures("as_before")
+def test_a_few_that_come_or_go_change_nothing() -> None:
+    crowd = Crowd()
+    crowd.there = [Node() for _ in range(collecting.Setting.COME_MIN - 1)]
+    crowd.gone_count = collecting.Setting.GONE_MIN - 1
+    before = gc.get_freeze_count()
+
+    collecting.Setting(crowd).look()
+
+    assert gc.get_freeze_count() == before
