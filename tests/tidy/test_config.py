@@ -59,14 +59,10 @@ def test_the_pythons_that_are_promised_are_the_ones_declared(project: dict[str, 
     assert project["project"]["requires-python"] == ">=3.11,<3.14"
 
 
-APART = {"bench", "forecast"}
-"""Extras that nothing which `up` starts needs."""
-
-
 def test_everything_that_a_room_needs_is_in_the_extra_called_all(project: dict[str, Any]) -> None:
     extras = project["project"]["optional-dependencies"]
 
     [everything] = extras["all"]
     inside = set(everything.removeprefix("mainstem[").removesuffix("]").split(","))
 
-    assert inside == set(extras) - {"all"} - APART
+    assert inside == set(extras) - {"all", "bench"}
