@@ -142,12 +142,8 @@ def build(
         pools.stop()
         await sockets.drain()
 
-    guard = Guard(
-        api,
-        _checks(settings, verifier, clocks, pulse),
-        roads=ROADS,
-        sockets={sessions.PATH: sockets},
-    )
+    checks = _checks(settings, verifier, clocks, pulse)
+    guard = Guard(api, checks, roads=ROADS, sockets={sessions.PATH: sockets})
     return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, pulse=pulse, drain=drain)
 
 

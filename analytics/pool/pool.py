@@ -7,6 +7,7 @@ let it through; an open breaker is never overlooked. Every lease ends once: done
 agent says, released by its holder, expired, or lost with its agent.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +26,7 @@ from analytics.pool.rules import Rules
 
 UPSTREAMS_MAX: Final = 64
 """Different upstreams that a pool keeps a breaker of; further ones have none."""
+ENDED_MAX: Final = 10_000
 SERVED_AT_ONCE: Final = 16
 """Queues of waiting asks that one tick looks at."""
 
@@ -53,6 +55,8 @@ class Pool:
         self._due: Deadlines[str] = Deadlines()
         self._swept_ms = 0
         self._notices: list[Notice] = []
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """Leases that ended lately: an agent that still names one does not hold it again."""
 
     def take(self) -> list[Notice]:
         """Return what is to be told since the last time, in order."""
@@ -96,7 +100,9 @@ class Pool:
     def adopt(self, lease: Lease, now_ms: int) -> bool:
         """Take over a lease that its agent brought from another node; say whether it holds here."""
         member = self.roster.get(lease.member)
-        if member is None or now_ms >= lease.until_ms or member.state not in lifecycle.PICKABLE:
+        if member is None or now_ms >= lease.until_ms or lease.id in self._ended:
+            return False
+        if member.state not in lifecycle.PICKABLE | {State.INITIALIZING}:
             return False
         known = self.leases.get(lease.id)
         if known is not None or len(member.leases) >= member.capacity:
@@ -149,6 +155,9 @@ class Pool:
         """End a lease and let what came of it count."""
         member = self.roster.get(lease.member)
         del self.leases[lease.id]
+        self._ended[lease.id] = None
+        if len(self._ended) > ENDED_MAX:
+            self._ended.popitem(last=False)
         self._due.forget(_LEASE + lease.id)
         self._notices.append(Ended(lease, outcome, answer))
         took_ms = now_ms - lease.granted_ms
@@ -329,6 +338,9 @@ class Pool:
     def _forget(self, member: Member, now_ms: int) -> None:
         self._due.forget(_MEMBER + member.id)
         self.roster.drop(member)
+        for name in member.upstreams:
+            if not any(name in one.upstreams for one in self.roster):
+                self.upstreams.pop(name, None)
         self._balancer.forget(member.id)
         self.ejection.forget(member.id, now_ms=now_ms, total=len(self.roster))
 

@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import time
-from random import random
 from typing import TYPE_CHECKING, Annotated
-from uuid import uuid4
 
 import typer
 
@@ -60,18 +57,13 @@ def server_of(chosen: "ApiSettings", access: "GatewaySettings") -> "Server":
     """Return the API's server, not yet started."""
     from apps.api.app import build
     from apps.api.routes import Asking
+    from apps.commands.gateway import clocks_of
     from gateway.auth_upkeep import verifier_of
     from gateway.server import server
-    from gateway.sessions import Clocks
     from streams.store.reader import Reader
 
     kept = verifier_of(access)
-    clocks = Clocks(
-        now_ms=lambda: time.monotonic_ns() // 1_000_000,
-        wall_ms=lambda: time.time_ns() // 1_000_000,
-        jitter=random,
-        new_id=lambda: uuid4().hex,
-    )
+    clocks = clocks_of()
     reader = Reader(
         chosen.store_url.get_secret_value(),
         size_max=chosen.connections_max,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.registry.keeper import Keeper
     from gateway.registry.registry import Told
     from gateway.server import Server
+    from gateway.sessions import Clocks
     from gateway.settings import GatewaySettings
     from gateway.tracing import Tracing
 
@@ -148,15 +149,9 @@ def server_of(
     from gateway.registry.joining import keeper_of
     from gateway.registry.registry import Load
     from gateway.server import server
-    from gateway.sessions import Clocks
 
     kept = verifier_of(settings)
-    clocks = Clocks(
-        now_ms=lambda: time.monotonic_ns() // 1_000_000,
-        wall_ms=lambda: time.time_ns() // 1_000_000,
-        jitter=random,
-        new_id=lambda: uuid4().hex,
-    )
+    clocks = clocks_of()
     node = settings.node or uuid4().hex[:12]
     keeper = keeper_of(
         settings,
@@ -192,6 +187,18 @@ def server_of(
         one.load.breakers for one in keeper.nodes if one.node != node
     ]
     return server(gateway.asgi, settings, drain=gateway.drain)
+
+
+def clocks_of() -> "Clocks":
+    """Return the real clocks, chance and ids."""
+    from gateway.sessions import Clocks
+
+    return Clocks(
+        now_ms=lambda: time.monotonic_ns() // 1_000_000,
+        wall_ms=lambda: time.time_ns() // 1_000_000,
+        jitter=random,
+        new_id=lambda: uuid4().hex,
+    )
 
 
 def share_ids(publisher: "KafkaPublisher", keeper: "Keeper") -> None:

@@ -137,12 +137,15 @@ class Calls:
 
     async def renew(self, caller: Caller, asked: values.Renew) -> values.Renewed | Fault:
         """Let a lease last longer."""
+        pools, grant = self._pools, caller.grant
         lease = self._lease(caller, asked.lease)
         if lease is None:
-            return values.UNKNOWN_LEASE
-        self._pools.renew(caller.grant.tenant, lease, asked.lease_ms)
-        if not self._works_on(caller, lease):
-            self._pools.follow(lease, caller.link)
+            kept = pools.claim(grant.tenant, grant.user, asked.lease, caller.link)
+            return values.Renewed(lasts_ms=0) if kept else values.NOT_HERE
+        pools.renew(grant.tenant, lease, asked.lease_ms)
+        holds = lease.holder == grant.user
+        if holds and not (self._works_on(caller, lease) and pools.is_followed(lease)):
+            pools.follow(lease, caller.link)
         return values.Renewed(lasts_ms=max(0, lease.until_ms - self._pools.now_ms()))
 
     async def release(self, caller: Caller, asked: values.Release) -> dict[str, str] | Fault:

@@ -7,11 +7,13 @@ A gateway that stops takes no more work; agents take their leases to another.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
+from analytics.contracts.errors import BadBody
 from analytics.contracts.ids import TenantId
 from analytics.pool.breaker import State as Guarded
 from analytics.pool.leases import Ask, Lease
@@ -29,6 +31,8 @@ from gateway.wheel import SLOT_MS, Wheel
 
 QUIET: Final = PICKABLE | {State.SUSPENDED}
 """States that an agent is not told of, since they are its own doing."""
+UNCLAIMED_MAX: Final = 1_000
+"""Results kept for holders that are away, of all tenants; the oldest goes first."""
 LOOKED_MS: Final = 1_000
 """Between two looks at breakers, here and elsewhere."""
 
@@ -72,6 +76,8 @@ class Pools:
         self._pools: dict[TenantId, Pool] = {}
         self._links: dict[str, Link] = {}
         self._waiting: dict[str, _Waiter] = {}
+        self._unclaimed: OrderedDict[tuple[TenantId, str, str], values.Outcome] = OrderedDict()
+        """What came of leases whose holders are away, by tenant, holder and lease."""
         self._looked_ms = 0
         self._advised: frozenset[str] = frozenset()
 
@@ -101,11 +107,13 @@ class Pools:
         if known is None and len(pool.roster.on(link.id)) >= self.ways.sessions_max:
             metrics.LIMITS_HIT.labels("pool_sessions_max").inc()
             raise PoolFull(f"{self.ways.sessions_max} agents share this connection; open another")
-        member = pool.register(joining, now_ms)
+        member = pool.register(structs.replace(joining, ready=False), now_ms)
         self._links[link.id] = link
         brought = {one.lease for one in held}
         for one in held:
             pool.adopt(_lease(one, member, pool.rules, now_ms), now_ms)
+        if joining.ready:
+            pool.beat(member, now_ms)  # only now: whoever waits must not get the place of these
         if came_back:
             for lease_id in set(member.leases) - brought:
                 self._send_work(pool, pool.leases[lease_id])
@@ -145,6 +153,17 @@ class Pools:
         pool = self.of(tenant)
         pool.renew(lease, lease_ms=lease_ms or pool.rules.lease_ms, now_ms=self.now_ms())
 
+    def claim(self, tenant: TenantId, holder: str, lease_id: str, link: Link) -> bool:
+        """Send a holder that was away what came of its lease; say whether it was kept."""
+        said = self._unclaimed.pop((tenant, holder, lease_id), None)
+        if said is not None:
+            link.tell(values.encode(said))
+        return said is not None
+
+    def is_followed(self, lease: Lease) -> bool:
+        """Say whether somebody who is here hears what comes of a lease."""
+        return lease.connection_id in self._links
+
     def follow(self, lease: Lease, link: Link) -> None:
         """Tell what comes of a lease on this connection from now on."""
         lease.connection_id = link.id
@@ -169,7 +188,11 @@ class Pools:
         self._tell_out(tenant, pool)
 
     def configure(self, tenant: TenantId, rules: Rules) -> None:
-        """Put a tenant's pool under other rules."""
+        """Put a pool under other rules; raise `BadBody` beyond the gateway's own limits."""
+        for name in ("members_max", "waiting_max"):
+            most = getattr(self.ways.rules, name)
+            if getattr(rules, name) > most:
+                raise BadBody(f"{name!r} is at most {most} at this gateway")
         pool = self.of(tenant)
         pool.configure(rules, self.now_ms())
         self._tell_out(tenant, pool)
@@ -252,16 +275,26 @@ class Pools:
             case Unserved(ask, why):
                 self._answer(ask.id, why)
             case Ended():
-                self._tell_end(pool, notice)
+                self._tell_end(tenant, pool, notice)
             case Moved():
                 self._tell_move(tenant, notice)
 
-    def _tell_end(self, pool: Pool, ended: Ended) -> None:
+    def _keep(self, tenant: TenantId, lease: Lease, said: values.Outcome) -> None:
+        """Keep what came of work whose holder is away, until it asks."""
+        self._unclaimed[tenant, lease.holder, lease.id] = said
+        if len(self._unclaimed) > UNCLAIMED_MAX:
+            metrics.LIMITS_HIT.labels("pool_unclaimed_max").inc()
+            self._unclaimed.popitem(last=False)
+
+    def _tell_end(self, tenant: TenantId, pool: Pool, ended: Ended) -> None:
         lease, outcome = ended.lease, ended.outcome
         metrics.POOL_ENDED.labels(outcome.value).inc()
         if outcome is not Over.RELEASED:
             said = values.Outcome(lease.id, lease.member, outcome.value, Raw(ended.answer))
-            self._send(lease.connection_id, said)
+            if lease.connection_id in self._links:
+                self._send(lease.connection_id, said)
+            else:
+                self._keep(tenant, lease, said)
         member = pool.roster.get(lease.member)
         if member is not None and outcome in {Over.RELEASED, Over.EXPIRED}:
             self._send(member.connection_id, values.Recall(lease.member, lease.id, outcome.value))

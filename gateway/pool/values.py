@@ -23,6 +23,7 @@ WAITED: Final = Fault(433, "nobody came in time", temporary=True)
 CROWDED: Final = Fault(434, "too many wait already", temporary=True)
 POOL_FULL: Final = Fault(435, "the pool is full", temporary=True)
 OUT_OF_TURN: Final = Fault(436, "not in this state")
+NOT_HERE: Final = Fault(438, "no such lease here; its agent may come yet", temporary=True)
 STOPPING: Final = Fault(437, "the gateway is stopping; go to another", temporary=True)
 
 NAMED_MAX: Final = 1_000

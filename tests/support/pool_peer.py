@@ -1,10 +1,13 @@
 """The other side of a socket, as an agent or as who has work for one."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from gateway.app import Gateway
 from gateway.auth import Scope
 from tests.support.gateway import token
-from tests.support.peer import Peer
+from tests.support.peer import Peer, connected
 
 
 class Caller:
@@ -58,3 +61,22 @@ class Caller:
 def card(*skills: str) -> dict[str, object]:
     """Return an agent's card with these skills."""
     return {"name": "agent", "version": "1", "skills": [{"id": skill} for skill in skills]}
+
+
+@asynccontextmanager
+async def callers(under_test: Gateway, *users: str) -> AsyncIterator[list[Caller]]:
+    """Open a socket for each user, and show a token on it."""
+    async with AsyncExitStack() as stack:
+        callers = []
+        for user in users:
+            caller = Caller(await stack.enter_async_context(connected(under_test)))
+            await caller.hello(user=user)
+            callers.append(caller)
+        yield callers
+
+
+async def leased(agent: Caller, holder: Caller, **asked: object) -> str:
+    """Let an agent register and a holder lease it; return the lease."""
+    await agent.call("pool.register", agent="a", card=card("code"))
+    answer = await holder.call("pool.acquire", task={"do": "it"}, **asked)
+    return str(answer["lease"])

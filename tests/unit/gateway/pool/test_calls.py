@@ -1,42 +1,21 @@
 """Agents and those who have work, over sockets: leases, messages, and who may do what."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-
 import pytest
 
 from analytics.contracts import events, topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened
 from analytics.contracts.ids import TenantId
 from apps.docs import pool_page
-from gateway.app import Gateway
 from gateway.auth import Scope
 from gateway.pool.calls import methods
 from tests.support.gateway import Clock, gateway, token, until
 from tests.support.peer import connected
-from tests.support.pool_peer import Caller, card
+from tests.support.pool_peer import Caller, callers, card, leased
 from tests.support.publisher_memory import MemoryPublisher
 
 
-@asynccontextmanager
-async def _callers(under_test: Gateway, *users: str) -> AsyncIterator[list[Caller]]:
-    async with AsyncExitStack() as stack:
-        callers = []
-        for user in users:
-            caller = Caller(await stack.enter_async_context(connected(under_test)))
-            await caller.hello(user=user)
-            callers.append(caller)
-        yield callers
-
-
-async def _leased(agent: Caller, holder: Caller, **asked: object) -> str:
-    await agent.call("pool.register", agent="a", card=card("code"))
-    answer = await holder.call("pool.acquire", task={"do": "it"}, **asked)
-    return str(answer["lease"])
-
-
 async def test_work_reaches_the_agent_and_its_answer_the_holder() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
+    async with callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
         registered = await agent.call("pool.register", agent="a", card=card("code"))
         acquired = await holder.call(
             "pool.acquire", needs={"skill": "code"}, task={"do": "it"}, lease_ms=5_000
@@ -54,7 +33,7 @@ async def test_work_reaches_the_agent_and_its_answer_the_holder() -> None:
 
 
 async def test_many_agents_share_a_socket_and_each_hears_of_its_own_work() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace") as [host, holder]:
+    async with callers(gateway(MemoryPublisher()), "ada", "grace") as [host, holder]:
         for number in range(20):
             await host.call("pool.register", agent=f"a{number}", card=card(f"skill-{number}"))
         for number in range(20):
@@ -67,7 +46,7 @@ async def test_many_agents_share_a_socket_and_each_hears_of_its_own_work() -> No
 
 
 async def test_who_waits_is_served_when_an_agent_comes() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
+    async with callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
         waiting = holder.ask("pool.acquire", wait_ms=5_000)
         assert await holder.call("pool.acquire") == 432
         await agent.call("pool.register", agent="a", card=card("code"))
@@ -80,7 +59,7 @@ async def test_who_waits_is_served_when_an_agent_comes() -> None:
 async def test_waiting_ends_by_the_clock_of_the_gateway() -> None:
     clock = Clock()
     under_test = gateway(MemoryPublisher(), clock, pool_waiting_max=1)
-    async with _callers(under_test, "grace") as [holder]:
+    async with callers(under_test, "grace") as [holder]:
         waiting = holder.ask("pool.acquire", wait_ms=2_000)
         assert await holder.call("pool.acquire", wait_ms=2_000) == 434
         clock.now_ms += 2_250
@@ -91,8 +70,8 @@ async def test_waiting_ends_by_the_clock_of_the_gateway() -> None:
 
 @pytest.mark.requirement("pool-leases")
 async def test_a_holder_that_gives_a_lease_back_frees_the_agent_and_tells_it() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
-        lease = await _leased(agent, holder)
+    async with callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
+        lease = await leased(agent, holder)
 
         await holder.call("pool.release", lease=lease)
         [recalled] = await agent.told("pool.recall")
@@ -106,8 +85,8 @@ async def test_a_holder_that_gives_a_lease_back_frees_the_agent_and_tells_it() -
 @pytest.mark.requirement("pool-leases")
 async def test_an_agent_that_comes_back_has_its_work_and_is_sent_what_it_did_not_name() -> None:
     under_test = gateway(MemoryPublisher())
-    async with _callers(under_test, "ada", "grace", "ada") as [agent, holder, other]:
-        lease = await _leased(agent, holder)
+    async with callers(under_test, "ada", "grace", "ada") as [agent, holder, other]:
+        lease = await leased(agent, holder)
         agent.peer.leave()
         await until(lambda: len(under_test.sessions) == 2)
 
@@ -124,10 +103,10 @@ async def test_an_agent_that_comes_back_has_its_work_and_is_sent_what_it_did_not
 @pytest.mark.requirement("pool-leases")
 async def test_an_agent_brings_its_lease_to_another_gateway_and_the_holder_follows() -> None:
     first, second = gateway(MemoryPublisher()), gateway(MemoryPublisher())
-    async with _callers(first, "ada", "grace") as [agent, holder]:
-        lease = await _leased(agent, holder)
+    async with callers(first, "ada", "grace") as [agent, holder]:
+        lease = await leased(agent, holder)
 
-    async with _callers(second, "ada", "grace") as [agent, holder]:
+    async with callers(second, "ada", "grace") as [agent, holder]:
         back = await agent.call(
             "pool.register", agent="a", card=card("code"),
             leases=[{"lease": lease, "holder": "grace", "lasts_ms": 9_000}],
@@ -143,8 +122,8 @@ async def test_an_agent_brings_its_lease_to_another_gateway_and_the_holder_follo
 async def test_an_agent_that_does_not_come_back_loses_its_work_and_the_holder_is_told() -> None:
     clock = Clock()
     under_test = gateway(MemoryPublisher(), clock, pool_suspend_seconds=5)
-    async with _callers(under_test, "ada", "grace") as [agent, holder]:
-        lease = await _leased(agent, holder)
+    async with callers(under_test, "ada", "grace") as [agent, holder]:
+        lease = await leased(agent, holder)
         agent.peer.leave()
         await until(lambda: len(under_test.sessions) == 1)
         clock.now_ms += 5_500
@@ -157,7 +136,7 @@ async def test_an_agent_that_does_not_come_back_loses_its_work_and_the_holder_is
 async def test_a_silent_agent_is_told_where_it_is_and_a_heartbeat_brings_it_back() -> None:
     clock = Clock()
     under_test = gateway(MemoryPublisher(), clock, pool_heartbeat_seconds=2)
-    async with _callers(under_test, "ada") as [agent]:
+    async with callers(under_test, "ada") as [agent]:
         await agent.call("pool.register", agent="a", card=card("code"))
         clock.now_ms += 4_500
         under_test.sessions.wheel.turn()
@@ -170,8 +149,8 @@ async def test_a_silent_agent_is_told_where_it_is_and_a_heartbeat_brings_it_back
 
 
 async def test_an_agent_drains_by_its_own_will_and_another_leaves_at_once() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
-        lease = await _leased(agent, holder)
+    async with callers(gateway(MemoryPublisher()), "ada", "grace") as [agent, holder]:
+        lease = await leased(agent, holder)
         assert await agent.call("pool.drain", agent="a") == {"state": "draining"}
         assert await holder.call("pool.acquire") == 432
         await agent.call("pool.result", lease=lease)
@@ -185,16 +164,16 @@ async def test_an_agent_drains_by_its_own_will_and_another_leaves_at_once() -> N
 async def test_another_tenant_has_another_pool_though_the_names_are_the_same() -> None:
     under_test = gateway(MemoryPublisher())
     async with (
-        _callers(under_test, "ada", "grace") as [agent, holder],
+        callers(under_test, "ada", "grace") as [agent, holder],
         connected(under_test) as peer,
     ):
         other = Caller(peer)
         await other.hello(user="grace", tenant=TenantId("umbrella"))
-        lease = await _leased(agent, holder)
+        lease = await leased(agent, holder)
 
         assert await other.call("pool.acquire") == 432
         assert await other.call("pool.release", lease=lease) == 430
-        assert await other.call("pool.renew", lease=lease) == 430
+        assert await other.call("pool.renew", lease=lease) == 438
         await other.call("pool.register", agent="a", card=card("code"))
         assert (await other.call("pool.acquire", task="theirs"))["agent"] == "a"
         assert [work["task"] for work in agent.messages("pool.work")] == [{"do": "it"}]
@@ -202,13 +181,13 @@ async def test_another_tenant_has_another_pool_though_the_names_are_the_same() -
 
 
 async def test_only_who_it_belongs_to_may_touch_an_agent_or_a_lease() -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada", "grace", "eve") as [agent, holder, eve]:
-        lease = await _leased(agent, holder)
+    async with callers(gateway(MemoryPublisher()), "ada", "grace", "eve") as [agent, holder, eve]:
+        lease = await leased(agent, holder)
 
         assert await eve.call("pool.register", agent="a", card=card("code")) == 103
         assert await eve.call("pool.drain", agent="a") == 431
         assert await eve.call("pool.release", lease=lease) == 430
-        assert await eve.call("pool.renew", lease=lease) == 430
+        assert await eve.call("pool.renew", lease=lease) == 438
         assert await eve.call("pool.result", lease=lease) == 430
         assert await holder.call("pool.result", lease=lease) == 430
         assert await agent.call("pool.release", lease=lease) == 430
@@ -234,7 +213,7 @@ async def test_a_token_without_the_scope_may_not_work() -> None:
 async def test_a_call_that_makes_no_sense_is_refused_with_the_reason(
     data: dict[str, object],
 ) -> None:
-    async with _callers(gateway(MemoryPublisher()), "ada") as [agent]:
+    async with callers(gateway(MemoryPublisher()), "ada") as [agent]:
         assert await agent.call("pool.register", **data) == 107
 
 
@@ -245,7 +224,7 @@ async def test_past_each_limit_a_call_is_refused() -> None:
         pool_tenants_max=1,
     )  # fmt: skip
     async with (
-        _callers(under_test, "ada", "ada", "ada") as [first, second, third],
+        callers(under_test, "ada", "ada", "ada") as [first, second, third],
         connected(under_test) as peer,
     ):
         stranger = Caller(peer)
@@ -262,7 +241,7 @@ async def test_past_each_limit_a_call_is_refused() -> None:
 
 async def test_a_gateway_that_stops_gives_no_more_work_and_answers_who_waits() -> None:
     under_test = gateway(MemoryPublisher())
-    async with _callers(under_test, "grace") as [holder]:
+    async with callers(under_test, "grace") as [holder]:
         waiting = holder.ask("pool.acquire", wait_ms=60_000)
         await until(lambda: under_test.pools.known(TenantId("acme")).waiting)
 
@@ -274,7 +253,7 @@ async def test_a_gateway_that_stops_gives_no_more_work_and_answers_who_waits() -
 
 async def test_who_waited_and_left_gets_no_agent() -> None:
     under_test = gateway(MemoryPublisher())
-    async with _callers(under_test, "grace", "ada") as [holder, agent]:
+    async with callers(under_test, "grace", "ada") as [holder, agent]:
         holder.ask("pool.acquire", wait_ms=60_000)
         await until(lambda: under_test.pools.known(TenantId("acme")).waiting)
         holder.peer.leave()
@@ -286,7 +265,7 @@ async def test_who_waited_and_left_gets_no_agent() -> None:
 
 async def test_each_life_of_an_agent_is_told_to_the_log() -> None:
     publisher = MemoryPublisher()
-    async with _callers(gateway(publisher), "ada") as [agent]:
+    async with callers(gateway(publisher), "ada") as [agent]:
         for _ in range(2):
             await agent.call("pool.register", agent="a", card=card("code"))
             await agent.call("pool.leave", agent="a")
@@ -309,7 +288,7 @@ async def test_each_life_of_an_agent_is_told_to_the_log() -> None:
 async def test_word_of_a_failing_upstream_elsewhere_lets_probes_through_only() -> None:
     clock = Clock()
     under_test = gateway(MemoryPublisher(), clock)
-    async with _callers(under_test, "ada", "grace") as [agent, holder]:
+    async with callers(under_test, "ada", "grace") as [agent, holder]:
         await agent.call(
             "pool.register", agent="a", card=card("code"), capacity=9, upstreams=["models"]
         )
@@ -327,12 +306,12 @@ async def test_the_page_tells_of_every_method_and_its_example_works() -> None:
     under_test = gateway(MemoryPublisher())
     assert {f"pool.{name}" for name in pool_page.METHODS} == set(methods(under_test.pools))
 
-    async with _callers(under_test, "ada", "grace") as [agent, holder]:
-        callers = {"agent": agent, "holder": holder}
+    async with callers(under_test, "ada", "grace") as [agent, holder]:
+        parties = {"agent": agent, "holder": holder}
         lease = ""
         for who, method, data in pool_page.EXAMPLE:
             told = {**data, **({"lease": lease} if "lease" in data else {})}
-            answer = await callers[who].call(f"pool.{method}", **told)
+            answer = await parties[who].call(f"pool.{method}", **told)
             lease = answer.get("lease", lease)
         [result] = await holder.told("pool.result")
 
