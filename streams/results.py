@@ -13,9 +13,9 @@ from msgspec import structs
 
 from analytics.contracts import cloudevents, topics
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.events import WindowClosed
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import derived
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures.rows import MEASURES, CellRow, Grain, MergedRow, Outcome
 from analytics.windows import partials
 from analytics.windows.partials import Parcel

@@ -15,7 +15,8 @@ from msgspec import Meta, Struct
 from analytics.contracts.agent_events import AgentEvent
 from analytics.contracts.errors import BadEvent, UnknownEvent
 from analytics.contracts.facts import Fact, Id, Name, Text
-from analytics.contracts.ids import ID_LENGTH_MAX, ConnectionId, Count, EpochMs
+from analytics.contracts.ids import ID_LENGTH_MAX, ConnectionId, Count
+from analytics.contracts.result_events import ResultEvent
 
 
 class ConnectionFact(Fact, frozen=True, kw_only=True, omit_defaults=True):
@@ -88,28 +89,6 @@ class ReviewFeedback(
     verdict: Name = ""
 
 
-class WindowClosed(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="window.closed"):
-    """The measures of one series over one closed window of event time, of one log.
-
-    `at_ms` is the window's end. `id` is derived from log, series, window and revision, so a window
-    sent twice is known for what it is. `measures` holds the counts that are not zero. A window that
-    got more after it closed is sent again, whole, under the next `revision`: the last one counts.
-    """
-
-    start_ms: EpochMs
-    width_ms: Annotated[int, Meta(gt=0)]
-    grain: Name
-    dimensions: dict[str, str]
-    measures: dict[str, int]
-    latency: bytes = b""
-    """The request durations as a log-bucket sketch."""
-    log_id: Name = ""
-    partition: Count = 0
-    revision: Count = 0
-    sources: Count = 0
-    """How many partitions had something to add; absent where one partition has all."""
-
-
 class NotePublished(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="note.published"):
     """A client put data into a channel of its own making."""
 
@@ -123,7 +102,6 @@ class NotePublished(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="no
 
 ConnectionEvent = ConnectionOpened | ConnectionClosed
 ReviewEvent = ReviewRequested | FindingReported | ReviewFeedback
-ResultEvent = WindowClosed
 Event = AgentEvent | ConnectionEvent | ReviewEvent | ResultEvent | NotePublished
 
 TYPES: Final[dict[str, type[Fact]]] = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from analytics.contracts import agent_events, events
+from analytics.contracts import agent_events, events, result_events
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Fact
 
@@ -57,11 +57,35 @@ REVIEWS: Final = Topic(
 )
 METRICS: Final = Topic(
     name="metrics.v1",
-    carries=(events.WindowClosed,),
+    carries=(result_events.WindowClosed,),
     key="tenant",
     partitions=12,
     retention_days=3,
     about="Closed windows: the measures of every series.",
+)
+ANOMALIES: Final = Topic(
+    name="anomalies.v1",
+    carries=(result_events.AnomalyFound,),
+    key="tenant",
+    partitions=4,
+    retention_days=7,
+    about="What was unlike anything before, and why.",
+)
+FORECASTS: Final = Topic(
+    name="forecasts.v1",
+    carries=(result_events.ForecastMade,),
+    key="tenant",
+    partitions=4,
+    retention_days=3,
+    about="What series are expected to do, with intervals.",
+)
+ALERTS: Final = Topic(
+    name="alerts.v1",
+    carries=(result_events.AlertChanged,),
+    key="tenant",
+    partitions=4,
+    retention_days=7,
+    about="Alerts that came into another state.",
 )
 NOTES: Final = Topic(
     name="notes.v1",
@@ -88,7 +112,9 @@ GRAVEYARD: Final = Topic(
     about="What could not be read, as it came, with the reason in its headers.",
 )
 
-ALL: Final = (CONNECTIONS, AGENTS, REVIEWS, METRICS, NOTES, PARTIALS, GRAVEYARD)
+ALL: Final = (
+    CONNECTIONS, AGENTS, REVIEWS, METRICS, ANOMALIES, FORECASTS, ALERTS, NOTES, PARTIALS, GRAVEYARD,
+)  # fmt: skip
 FACTS: Final = (CONNECTIONS, AGENTS, REVIEWS)
 """The topics that the gateway writes and the worker reads."""
 

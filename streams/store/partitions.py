@@ -49,6 +49,7 @@ TABLES: Final = (
     TimeTable("window_5m", "start_at", Period.MONTH, 1, reached_back=True),
     TimeTable("window_1h", "start_at", Period.MONTH, 1, reached_back=True),
     TimeTable("window_1d", "start_at", Period.YEAR, 1, reached_back=True),
+    TimeTable("scores", "at", Period.DAY, 2),
     TimeTable("rollup_5m", "start_at", Period.DAY, 2),
     TimeTable("rollup_1h", "start_at", Period.MONTH, 1),
     TimeTable("rollup_1d", "start_at", Period.YEAR, 1),

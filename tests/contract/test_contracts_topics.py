@@ -6,6 +6,7 @@ import pytest
 from analytics.contracts import events, topics
 from analytics.contracts.events import Event
 from analytics.contracts.facts import AgentFact
+from analytics.contracts.result_events import WindowClosed
 from tests.support.facts import fact, one_of_each, request
 
 
@@ -45,4 +46,4 @@ def test_what_happens_in_a_session_shares_a_key() -> None:
 
 def test_the_worker_reads_facts_and_not_results() -> None:
     assert topics.METRICS not in topics.FACTS
-    assert topics.of(fact(events.WindowClosed)) is topics.METRICS
+    assert topics.of(fact(WindowClosed)) is topics.METRICS

@@ -14,7 +14,8 @@ from msgspec import structs
 from analytics.contracts import events, topics
 from analytics.contracts.agent_events import PromptSubmitted, RequestFinished, ToolFinished
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.events import Event, WindowClosed
+from analytics.contracts.events import Event
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures.fold import Arrival, FoldRules
 from analytics.measures.rows import MEASURES, WIDTHS_MS, CellKey, Grain
 from analytics.measures.sketch import to_bytes

@@ -26,6 +26,7 @@ from analytics.contracts.agent_events import (
 from analytics.contracts.events import Event
 from analytics.contracts.facts import AgentFact, Fact
 from analytics.contracts.ids import derived
+from analytics.contracts.result_events import AlertChanged, AnomalyFound, ForecastMade, WindowClosed
 from analytics.measures.fold import Arrival
 
 T0_MS: Final = 1_767_225_600_000
@@ -44,12 +45,19 @@ _REQUIRED: Final[dict[type[Fact], dict[str, object]]] = {
     events.FindingReported: {"pull_request": "octo/cat#1", "finding_id": "f1"},
     events.ReviewFeedback: {"pull_request": "octo/cat#1"},
     events.NotePublished: {"channel": "local/room", "data": "1"},
-    events.WindowClosed: {
+    WindowClosed: {
         "start_ms": T0_MS,
         "width_ms": 10_000,
         "grain": "fleet",
         "dimensions": {"agent": "claude-code"},
         "measures": {"events": 1},
+    },
+    AnomalyFound: {"measure": "cost_usd"},
+    ForecastMade: {"measure": "cost_usd", "step_ms": 300_000},
+    AlertChanged: {
+        "fingerprint": "0011223344556677",
+        "labels": {"alertname": "A"},
+        "state": "firing",
     },
 }
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
 from analytics.contracts import events, topics
-from analytics.contracts.events import WindowClosed
+from analytics.contracts.result_events import WindowClosed
 from apps.topics import reaches
 from tests.support.faults_truth import (
     MEASURED,

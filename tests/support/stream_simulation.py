@@ -21,7 +21,8 @@ from analytics.contracts import cloudevents, events, topics
 from analytics.contracts.agent_events import PromptSubmitted
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, StoreAway
-from analytics.contracts.events import Event, WindowClosed
+from analytics.contracts.events import Event
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
 from analytics.windows.merging import MergeRules

@@ -14,8 +14,9 @@ from msgspec import Struct
 from analytics.contracts import events
 from analytics.contracts.agent_events import PromptSubmitted, RequestFinished, ToolFinished
 from analytics.contracts.errors import BadEvent
-from analytics.contracts.events import Event, WindowClosed
+from analytics.contracts.events import Event
 from analytics.contracts.facts import AgentFact
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, Grain, Measures
 from analytics.windows import partials
 from analytics.windows.partials import BadParcel, Parcel, Partial

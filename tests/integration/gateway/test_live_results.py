@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from analytics.contracts.agent_events import PromptSubmitted
-from analytics.contracts.events import Event, WindowClosed
+from analytics.contracts.events import Event
 from analytics.contracts.ids import EventId, SessionId, TenantId
+from analytics.contracts.result_events import WindowClosed
 from gateway import metrics
 from gateway.channels.hub import LiveHub
 from gateway.channels.on_kafka import channels_of

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 
 from analytics.contracts import events, topics
 from analytics.contracts.agent_events import RequestFinished
-from analytics.contracts.events import WindowClosed
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures import sketch
 from analytics.measures.rows import WIDTHS_MS
 from tests.support import facts

@@ -13,6 +13,7 @@ from analytics.contracts import events, graves, topics
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
 from analytics.contracts.ids import TenantId
+from analytics.contracts.result_events import WindowClosed
 from apps.topics import ensure_topics
 from tests.support import facts
 from tests.support.broker import RunningBroker, kafka, started_kafka, started_tansu, tansu
@@ -216,6 +217,6 @@ async def test_closed_windows_are_published_with_ids_that_a_repeat_keeps(
             await consumer.stop()
 
     event = events.decode(first.value)
-    assert isinstance(event, events.WindowClosed)
+    assert isinstance(event, WindowClosed)
     assert event.width_ms == 10_000
     assert event.measures["calls"] == 5

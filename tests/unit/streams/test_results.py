@@ -5,6 +5,7 @@ import pytest
 
 from analytics.contracts import events, topics
 from analytics.contracts.ids import TenantId
+from analytics.contracts.result_events import WindowClosed
 from analytics.measures.rows import ON_TIME, CellKey, CellRow, Grain, Measures, MergedRow, Outcome
 from analytics.windows import partials
 from streams import results
@@ -41,7 +42,7 @@ def test_a_result_says_which_window_of_which_series_and_what_was_counted() -> No
     [record] = results.of_first_stage(CLAIM, closed(OWN), before_ms=facts.T0_MS)
 
     event = events.decode(record.value)
-    assert isinstance(event, events.WindowClosed)
+    assert isinstance(event, WindowClosed)
     assert (record.topic, record.key) == (topics.METRICS.address, b"acme")
     assert (event.tenant, event.start_ms, event.width_ms) == ("acme", facts.T0_MS, 60_000)
     assert event.at_ms == facts.T0_MS + 60_000
@@ -109,6 +110,6 @@ def test_a_revision_has_an_id_of_its_own_and_is_whole() -> None:
         for record in results.of_second_stage(CLAIM, outcome, before_ms=0)
     ]
 
-    assert all(isinstance(one, events.WindowClosed) for one in told)
+    assert all(isinstance(one, WindowClosed) for one in told)
     assert [(one.revision, one.sources) for one in told] == [(0, 2), (1, 3)]  # type: ignore[union-attr] # said above
     assert told[0].id != told[1].id
