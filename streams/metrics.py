@@ -154,6 +154,35 @@ PARCELS_HELD: Final = Gauge(
     "streams_parcels_held", "Parcels of partial windows that the store holds.", registry=REGISTRY
 )
 
+WATCH_SECONDS: Final = Histogram(
+    "streams_watch_seconds", "One pass over watched tenants, with its transaction.",
+    buckets=SECONDS, registry=REGISTRY,
+)  # fmt: skip
+WATCH_LAG: Final = Gauge(
+    "streams_watch_lag_seconds", "How far the last pass over watched tenants is behind the clock.",
+    registry=REGISTRY,
+)  # fmt: skip
+WATCH_SHARDS: Final = Gauge(
+    "streams_watch_shards", "Shards of tenants that this worker watches.", registry=REGISTRY
+)
+WATCHED_SERIES: Final = Gauge(
+    "streams_watched_series", "Series that this worker watches.", registry=REGISTRY
+)
+READINGS: Final = Counter(
+    "streams_readings", "Readings of watched series that were learnt.", registry=REGISTRY
+)
+ANOMALIES: Final = Counter("streams_anomalies", "Anomalies that were found.", registry=REGISTRY)
+NOTICES: Final = Counter(
+    "streams_notices", "Notifications of alerts that were decided.", registry=REGISTRY
+)
+WATCH_REFUSED: Final = Counter(
+    "streams_watch_refused", "Series that were not watched for want of room.", registry=REGISTRY
+)
+WATCH_FAILURES: Final = Counter(
+    "streams_watch_failures", "Times that watching, or a tenant's alerts, failed.",
+    registry=REGISTRY,
+)  # fmt: skip
+
 
 def exposition() -> bytes:
     """Return all metrics in Prometheus' text format."""

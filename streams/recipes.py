@@ -8,6 +8,7 @@ from analytics.contracts.topics import Topic
 from analytics.measures.fold import Arrival, FoldRules, PartitionFold
 from analytics.measures.prices import PriceTable
 from analytics.measures.tallies import BY_KIND, Series, TallyFold, spec_of
+from analytics.watching.watch import WatchRules
 from analytics.windows.keyed import Spec
 from analytics.windows.merging import MergeFold, MergeRules
 from analytics.windows.tumbling import NARROWEST_MS
@@ -17,6 +18,7 @@ from streams.reading import Reader
 from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.store.retention import Retention
+from streams.watching.stage import Rules
 
 MERGE_RULES: Final = MergeRules()
 K = TypeVar("K", bound=tuple[object, ...])
@@ -110,4 +112,16 @@ def retention(settings: StreamsSettings) -> Retention:
         window_1d_days=settings.window_1d_days,
         sessions_days=settings.sessions_days,
         graveyard_days=settings.graveyard_days,
+    )
+
+
+def watching(settings: StreamsSettings) -> Rules:
+    """Return how the settings ask closed windows to be watched."""
+    return Rules(
+        watch=WatchRules(
+            series_max=settings.watch_series_max,
+            snapshot_minutes=settings.watch_snapshot_minutes,
+        ),
+        stalled_ms=settings.watch_stalled_ms,
+        external_url=settings.dashboard_url,
     )

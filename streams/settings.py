@@ -193,6 +193,28 @@ class StreamsSettings(BaseSettings):
         365, ge=1, description="Days that a session is kept after its last event."
     )
     graveyard_days: int = Field(30, ge=1, description="Days that the graveyard is kept.")
+    watch: bool = Field(
+        default=True, description="Whether this worker looks for anomalies, forecasts and alerts."
+    )
+    watch_series_max: int = Field(
+        10_000, ge=1, le=1_000_000, description="Series of one tenant that are watched."
+    )
+    watch_snapshot_minutes: int = Field(
+        120,
+        ge=1,
+        le=1_440,
+        description="How often a watched series is saved whole; what came since is taken again "
+        "when another worker takes over.",
+    )
+    watch_stalled_ms: int = Field(
+        120_000,
+        ge=1_000,
+        le=3_600_000,
+        description="How long event time may stand still before rules are looked at by the clock.",
+    )
+    dashboard_url: str = Field(
+        "", max_length=2_048, description="Where the dashboard is, for links in notifications."
+    )
 
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="Address of /metrics and /health."

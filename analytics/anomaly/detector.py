@@ -15,7 +15,7 @@ import math
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from analytics.anomaly.coverage import SEEN_MIN, Coverage
 from analytics.anomaly.reasons import Verdict, reason_of
@@ -84,6 +84,10 @@ class Detector:
     def snapshot(self) -> bytes:
         """Return everything that `restore` needs, at most `SNAPSHOT_BYTES_MAX` bytes."""
         return _ENCODER.encode(self._state)
+
+    def retune(self, threshold: float) -> None:
+        """Tell of an anomaly from another score on; scores stay as they are."""
+        self.spec = self._state.spec = structs.replace(self.spec, threshold=threshold)
 
     def learn(self, at_ms: int, value: float) -> Verdict:
         """Judge a reading by what came before it, then learn it."""

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import signal
+import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -85,9 +88,28 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
             listening = health.serving(
                 worker.progress, host=settings.metrics_host, port=settings.metrics_port
             )
-            async with listening as port:
+            async with listening as port, _watching(settings, url):
                 _announce(settings.metrics_host, port, as_json=as_json)
                 await worker.run(stopping)
+
+
+@asynccontextmanager
+async def _watching(settings: "StreamsSettings", url: str) -> AsyncIterator[None]:
+    """Watch closed windows beside the stream, in a thread of its own."""
+    from streams import recipes
+    from streams.watching.stage import Stage
+
+    if not settings.watch:
+        yield
+        return
+    stop = threading.Event()
+    stage = Stage(url, recipes.watching(settings), now_ms=_now_ms)
+    watching = asyncio.ensure_future(asyncio.to_thread(stage.run, stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await watching
 
 
 def _now_ms() -> int:

@@ -19,8 +19,8 @@ NEEDED: Final = {
     "id": "e1", "tenant": "local", "at_ms": 1, "session_id": "s1", "connection_id": "c1",
     "pull_request": "o/r#1", "finding_id": "f1", "metric": "m", "value": 1.5, "name": "n",
     "start_ms": 0, "width_ms": 10_000, "grain": "fleet", "dimensions": {}, "measures": {},
-    "channel": "local/c", "measure": "cost_usd", "step_ms": 60_000, "fingerprint": "f", "labels": {},
-    "state": "firing",
+    "channel": "local/c", "measure": "cost_usd", "step_ms": 60_000, "fingerprint": "f",
+    "labels": {}, "state": "firing",
 }  # fmt: skip
 
 

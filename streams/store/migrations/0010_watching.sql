@@ -8,9 +8,15 @@ create table watches (
     leased_until timestamptz not null default '1970-01-01 00:00:00+00',
     at_ms bigint not null default 0
 ) with (fillfactor = 50);
+insert into watches (shard) select generate_series(0, 15);
+
+create table watchers (
+    owner text primary key,
+    seen_at timestamptz not null default now()
+);
 
 create table watched (
-    watch_id bigint generated always as identity primary key,
+    watch_id bigint primary key,
     tenant text not null,
     measure text not null,
     dimension text not null,
@@ -43,6 +49,7 @@ create table anomalies (
     feedback_at timestamptz
 );
 create index anomalies_by_time on anomalies (tenant, at desc);
+create index anomalies_by_word on anomalies (tenant, watch_id) where feedback <> '';
 create index anomalies_by_series on anomalies (watch_id, at desc);
 
 create table forecasters (
@@ -165,3 +172,11 @@ create table alert_files (
     changed_at timestamptz not null default now(),
     primary key (tenant, kind, name)
 );
+
+create table recordings (
+    tenant text not null,
+    at timestamptz not null,
+    labels jsonb not null,
+    value float8
+);
+create index recordings_by_time on recordings (tenant, at);

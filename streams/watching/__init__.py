@@ -1,0 +1,1 @@
+"""The worker's stage behind closed windows: anomalies, forecasts and alerts, exactly once."""

@@ -1,0 +1,275 @@
+"""The stage behind closed windows: minute by minute, what was odd, what is to come, whom to tell.
+
+A worker leases shards of tenants (`leases`) and takes them through event time, as far as the store
+says that minutes are whole (`reached`). Each pass is one transaction: the shard's time moves under
+its lease, readings are learnt, scores, anomalies, alerts and notices are kept, and what others are
+to hear of is left in the outbox. So a pass happens once, whoever is killed when; and because what
+it decides depends on what the store held and on event time alone, a worker that comes after goes on
+as if nothing had happened. It needs no broker: while that is away, rules about silence still fire.
+
+It is work for a thread of its own: it blocks, and it computes.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+from uuid import uuid4
+
+import psycopg
+from msgspec import Struct
+from psycopg import Connection
+
+from analytics.contracts.errors import MainstemError
+from analytics.watching.catalogue import STEP_MS, Key, shard_of
+from analytics.watching.watch import Watch, WatchRules
+from streams import metrics
+from streams.store.away import checked_url, mapped
+from streams.store.pool import SILENCE_S
+from streams.watching import keeping, leases, minutes
+from streams.watching.alerting import Alerting
+from streams.watching.leases import Db, Lease
+from streams.watching.reached import STALLED_MS, Reached
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.25
+"""How often it is looked how far event time is."""
+RETRY_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_S: Final = 60
+HISTORY_MS: Final = 86_400_000
+"""How far back a shard that nobody watched yet begins, and the most that is caught up with."""
+SILENT_BEHIND_MS: Final = 3_600_000
+"""Of what is longer ago than this nobody is told: it is learnt only."""
+
+_OLDEST: Final = """
+select (extract(epoch from min(start_at)) * 1000)::bigint
+  from window_1m where start_at >= to_timestamp(%s / 1000.0)
+"""
+_TENANTS: Final = """
+select tenant from situations where substr(md5(tenant), 1, 1) = any(%(digits)s)
+union select tenant from alert_files where substr(md5(tenant), 1, 1) = any(%(digits)s)
+"""
+
+
+T = TypeVar("T")
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """How the stage works."""
+
+    watch: WatchRules = WatchRules()
+    stalled_ms: int = STALLED_MS
+    lease_s: int = leases.LEASE_S
+    external_url: str = ""
+
+
+class Passed(Struct, frozen=True, kw_only=True):
+    """What one pass amounted to, for whoever counts."""
+
+    at_ms: int
+    readings: int
+    anomalies: int
+    notices: int
+    refused: int
+    seconds: float
+
+
+class Stage:
+    """Watches the tenants of one store until told to stop."""
+
+    def __init__(
+        self,
+        url: str,
+        rules: Rules,
+        *,
+        now_ms: Callable[[], int],
+        told: Callable[[Passed], None] | None = None,
+    ) -> None:
+        self._url = url
+        self._rules = rules
+        self._now_ms = now_ms
+        self._told = told or counted
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._reached = Reached(stalled_ms=rules.stalled_ms)
+        self._held: dict[int, Lease] = {}
+        self._watches: dict[str, Watch] = {}
+        self._alerting: dict[str, Alerting] = {}
+        self._beaten_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch; whatever goes wrong is tried again after a while."""
+        while not stop.is_set():
+            try:
+                with mapped("watching"), self._connected() as db:
+                    self._watch(db, stop)
+                    leases.leave(db, self._owner)
+            except MainstemError as error:
+                log.info("watching waits", extra={"reason": str(error)})
+            except Exception:
+                log.exception("watching failed; it begins again from what is stored")
+                metrics.WATCH_FAILURES.inc()
+            self._forget()
+            if not stop.is_set():
+                stop.wait(RETRY_S)
+
+    def _connected(self) -> Db:
+        return Connection.connect(
+            checked_url(self._url),
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC -c jit=off",
+            application_name="mainstem watching",
+            keepalives_idle=SILENCE_S,
+            tcp_user_timeout=SILENCE_S * 1_000,
+        )
+
+    def _watch(self, db: Db, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._beat(db)
+            reached_ms = self._reached.look(db, now_ms=self._now_ms())
+            self.catch_up(db, reached_ms, stop)
+            stop.wait(LOOK_S)
+
+    def catch_up(self, db: Db, reached_ms: int, stop: threading.Event) -> None:
+        """Take all shards as far as `reached_ms`, the ones that are furthest behind first."""
+        self._begin(db, reached_ms)
+        while not stop.is_set() and (due := self._due(reached_ms)) is not None:
+            at_ms, group = due
+            self._pass(db, group, at_ms, reached_ms=reached_ms)
+            self._beat(db)
+
+    def lease(self, db: Db) -> None:
+        """Say that we are there, and take up what we hold from here on."""
+        held = leases.beat(db, self._owner, lease_s=self._rules.lease_s)
+        fresh = [one for one in held.values() if self._held.get(one.shard) != one]
+        gone = self._held.keys() - held.keys() | {one.shard for one in fresh}
+        for tenant in [one for one in self._watches if shard_of(one) in gone]:
+            del self._watches[tenant]
+        for tenant in [one for one in self._alerting if shard_of(one) in gone]:
+            del self._alerting[tenant]
+        self._held = held
+        for at_ms in sorted({one.at_ms for one in fresh if one.at_ms}):
+            self._take_up(db, [one for one in fresh if one.at_ms == at_ms], at_ms)
+        metrics.WATCH_SHARDS.set(len(held))
+
+    def _beat(self, db: Db) -> None:
+        if time.monotonic() - self._beaten_s >= leases.BEAT_S or not self._held:
+            self.lease(db)
+            self._beaten_s = time.monotonic()
+
+    def _take_up(self, db: Db, fresh: Sequence[Lease], at_ms: int) -> None:
+        digits = leases.digits(fresh)
+        self._watches |= keeping.take_up(db, digits, at_ms=at_ms, rules=self._rules.watch)
+        for (tenant,) in db.execute(_TENANTS, {"digits": digits}).fetchall():
+            self._alerts_of(db, tenant)
+
+    def _begin(self, db: Db, reached_ms: int) -> None:
+        """Set where shards begin that nobody has watched yet, or not for too long."""
+        behind_ms = reached_ms - HISTORY_MS
+        late = [one for one in self._held.values() if one.at_ms < behind_ms]
+        if not reached_ms or not late:
+            return
+        row = db.execute(_OLDEST, [behind_ms]).fetchone()
+        oldest_ms = reached_ms if row is None or row[0] is None else min(int(row[0]), reached_ms)
+        at_ms = oldest_ms // STEP_MS * STEP_MS
+        with db.transaction():
+            moved = leases.move(db, self._owner, late, at_ms, lease_s=self._rules.lease_s)
+            for watch in self._of(self._watches, late):
+                keeping.put_all(db, watch, at_ms)
+        self._held |= {one.shard: one for one in moved}
+
+    def _due(self, reached_ms: int) -> tuple[int, list[Lease]] | None:
+        """Return the next pass that may be made, and for which shards."""
+        due: dict[int, list[Lease]] = {}
+        for lease in self._held.values():
+            if lease.at_ms:
+                due.setdefault(self._next_ms(lease), []).append(lease)
+        first = min(due, default=None)
+        return None if first is None or first > reached_ms else (first, due[first])
+
+    def _next_ms(self, lease: Lease) -> int:
+        minute = lease.at_ms // STEP_MS * STEP_MS + STEP_MS
+        asked = [one.next_ms(lease.at_ms) for one in self._of(self._alerting, [lease])]
+        return min([minute, *(at_ms for at_ms in asked if at_ms is not None)])
+
+    def _pass(self, db: Db, group: Sequence[Lease], at_ms: int, *, reached_ms: int) -> None:
+        begun_s = time.perf_counter()
+        with db.transaction():
+            moved = leases.move(db, self._owner, group, at_ms, lease_s=self._rules.lease_s)
+            learnt = self._learn(db, group, at_ms) if at_ms % STEP_MS == 0 else (0, 0, 0)
+            notices = 0
+            if reached_ms - at_ms <= SILENT_BEHIND_MS:
+                notices = sum(self._step(db, tenant, at_ms) for tenant in self._tenants(group))
+        self._held |= {one.shard: one for one in moved}
+        readings, anomalies, refused = learnt
+        metrics.WATCHED_SERIES.set(sum(map(len, self._watches.values())))
+        metrics.WATCH_LAG.set((self._now_ms() - at_ms) / 1_000)
+        self._told(
+            Passed(
+                at_ms=at_ms,
+                readings=readings,
+                anomalies=anomalies,
+                notices=notices,
+                refused=refused,
+                seconds=time.perf_counter() - begun_s,
+            )
+        )
+
+    def _learn(self, db: Db, group: Sequence[Lease], at_ms: int) -> tuple[int, int, int]:
+        found = minutes.read(db, leases.digits(group), at_ms)
+        readings = anomalies = refused = 0
+        for tenant in {*found, *self._tenants(group)}:
+            watch = self._watches.setdefault(tenant, Watch(tenant, self._rules.watch))
+            changed = watch.heed(keeping.words(db, tenant))
+            here: Mapping[Key, float] = found.get(tenant, {})
+            minute = watch.learn(at_ms, here)
+            keeping.put(db, tenant, minute, changed)
+            self._alerts_of(db, tenant)
+            readings += len(watch)
+            anomalies += len(minute.anomalies)
+            refused += minute.refused
+        return readings, anomalies, refused
+
+    def _step(self, db: Db, tenant: str, at_ms: int) -> int:
+        """Take a tenant's alerts on; one whose rules cannot be taken keeps nobody else from it."""
+        alerting = self._alerts_of(db, tenant)
+        try:
+            with db.transaction():
+                return alerting.step(db, at_ms)
+        except psycopg.Error:
+            raise
+        except Exception:
+            log.exception("the alerts of a tenant failed", extra={"tenant": tenant})
+            metrics.WATCH_FAILURES.inc()
+            del self._alerting[tenant]
+            return 0
+
+    def _alerts_of(self, db: Db, tenant: str) -> Alerting:
+        if tenant not in self._alerting:
+            self._alerting[tenant] = Alerting(db, tenant, external_url=self._rules.external_url)
+        return self._alerting[tenant]
+
+    def _tenants(self, group: Iterable[Lease]) -> list[str]:
+        shards = {one.shard for one in group}
+        return sorted(one for one in {*self._watches, *self._alerting} if shard_of(one) in shards)
+
+    def _of(self, by_tenant: Mapping[str, T], held: Iterable[Lease]) -> list[T]:
+        shards = {one.shard for one in held}
+        return [one for tenant, one in by_tenant.items() if shard_of(tenant) in shards]
+
+    def _forget(self) -> None:
+        self._held, self._watches, self._alerting = {}, {}, {}
+
+
+def counted(passed: Passed) -> None:
+    """Count a pass in the worker's metrics."""
+    metrics.WATCH_SECONDS.observe(passed.seconds)
+    metrics.READINGS.inc(passed.readings)
+    metrics.ANOMALIES.inc(passed.anomalies)
+    metrics.NOTICES.inc(passed.notices)
+    metrics.WATCH_REFUSED.inc(passed.refused)
