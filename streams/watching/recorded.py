@@ -63,7 +63,7 @@ class Recorded:
         """Keep samples of a moment; None ends a series."""
         if rows:
             labels = [Jsonb(dict(one)) for one, _ in rows]
-            values = [value for _, value in rows]
+            values = [None if value is None else float(value) for _, value in rows]
             self._db.execute(_ADD, [self._tenant, instant(at_ms), labels, values])
 
     def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> list[Series]:

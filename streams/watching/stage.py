@@ -23,7 +23,7 @@ import psycopg
 from msgspec import Struct
 from psycopg import Connection
 
-from analytics.contracts.errors import MainstemError
+from analytics.contracts.errors import Fenced, Unavailable
 from analytics.watching.catalogue import STEP_MS, Key, shard_of
 from analytics.watching.watch import Watch, WatchRules
 from streams import metrics
@@ -108,8 +108,10 @@ class Stage:
                 with mapped("watching"), self._connected() as db:
                     self._watch(db, stop)
                     leases.leave(db, self._owner)
-            except MainstemError as error:
+            except Unavailable as error:
                 log.info("watching waits", extra={"reason": str(error)})
+            except Fenced as error:
+                log.info("watching begins again", extra={"reason": str(error)})
             except Exception:
                 log.exception("watching failed; it begins again from what is stored")
                 metrics.WATCH_FAILURES.inc()
