@@ -18,7 +18,7 @@ from streams.reading import Reader
 from streams.settings import StreamsSettings
 from streams.step import Recipe
 from streams.store.retention import Retention
-from streams.watching.stage import Rules
+from streams.store.watching.stage import Rules
 
 MERGE_RULES: Final = MergeRules()
 K = TypeVar("K", bound=tuple[object, ...])

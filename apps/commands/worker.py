@@ -97,7 +97,7 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
 async def _watching(settings: "StreamsSettings", url: str) -> AsyncIterator[None]:
     """Watch closed windows beside the stream, in a thread of its own."""
     from streams import recipes
-    from streams.watching.stage import Stage
+    from streams.store.watching.stage import Stage
 
     if not settings.watch:
         yield

@@ -6,7 +6,7 @@ import threading
 import psycopg
 
 from analytics.watching.watch import WatchRules
-from streams.watching.stage import Rules, Stage
+from streams.store.watching.stage import Rules, Stage
 from tests.support.facts import T0_MS
 
 RULES = Rules(watch=WatchRules(snapshot_minutes=30), lease_s=2)

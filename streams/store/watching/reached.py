@@ -8,7 +8,7 @@ at; so time that has stood for `stalled_ms` goes on by the clock, that much behi
 from typing import Final
 
 from analytics.contracts import topics
-from streams.watching.leases import Db
+from streams.store.watching.leases import Db
 
 STALLED_MS: Final = 120_000
 _WATERMARK: Final = """

@@ -28,8 +28,8 @@ from analytics.promql.series import (
     Storage,
     labelled,
 )
-from streams.watching.keeping import instant
-from streams.watching.leases import Db
+from streams.store.watching.keeping import instant
+from streams.store.watching.leases import Db
 
 SAMPLES_MAX: Final = 100_000
 """Samples that one selector reads of what rules wrote."""

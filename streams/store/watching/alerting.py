@@ -24,10 +24,10 @@ from analytics.contracts.ids import TenantId, derived
 from analytics.contracts.result_events import AlertChanged
 from analytics.promql.series import Labels
 from streams.store.queries.exposing import StoreSeries
-from streams.watching import keeping
-from streams.watching.keeping import instant
-from streams.watching.leases import Db
-from streams.watching.recorded import Recorded, RuleSeries
+from streams.store.watching import keeping
+from streams.store.watching.keeping import instant
+from streams.store.watching.leases import Db
+from streams.store.watching.recorded import Recorded, RuleSeries
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from analytics.contracts.ids import TenantId, derived
 from analytics.contracts.result_events import AnomalyFound, Blame
 from analytics.watching.catalogue import BY_NAME, Key
 from analytics.watching.watch import Anomaly, Minute, Watch, Watched, WatchRules
-from streams.watching.leases import Db
+from streams.store.watching.leases import Db
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from psycopg.sql import SQL, Composable, Identifier
 from analytics.measures.rows import MEASURES as COUNTED
 from analytics.measures.sketch import from_bytes, quantile
 from analytics.watching.catalogue import COLUMNS, DIMENSIONS, MEASURES, QUANTILE, STEP_MS, Key
-from streams.watching.leases import Db
+from streams.store.watching.leases import Db
 
 _LABELS: Final = ("project", "agent", "model", "skill", "tool")
 """The columns of a series that parts come from; parts of sessions come from sessions."""

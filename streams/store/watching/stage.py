@@ -29,10 +29,10 @@ from analytics.watching.watch import Watch, WatchRules
 from streams import metrics
 from streams.store.away import checked_url, mapped
 from streams.store.pool import SILENCE_S
-from streams.watching import keeping, leases, minutes
-from streams.watching.alerting import Alerting
-from streams.watching.leases import Db, Lease
-from streams.watching.reached import STALLED_MS, Reached
+from streams.store.watching import keeping, leases, minutes
+from streams.store.watching.alerting import Alerting
+from streams.store.watching.leases import Db, Lease
+from streams.store.watching.reached import STALLED_MS, Reached
 
 log = logging.getLogger(__name__)
 
