@@ -55,6 +55,26 @@ class Reach(Struct, frozen=True):
     caution: str = ""
 
 
+def drafted(
+    text: str, *, starts_at_ms: int, ends_at_ms: int, created_by: str, comment: str
+) -> Silence:
+    """Return a silence that is not kept yet, its matchers read from text; raise `BadSilence`."""
+    try:
+        wanted = matchers.parse(text)
+    except ValueError as error:
+        raise BadSilence(str(error)) from None
+    return checked(
+        Silence(
+            id="",
+            matchers=wanted,
+            starts_at_ms=starts_at_ms,
+            ends_at_ms=ends_at_ms,
+            created_by=created_by,
+            comment=comment,
+        )
+    )
+
+
 def checked(silence: Silence) -> Silence:
     """Return a silence; raise `BadSilence` if it has no meaning."""
     if not silence.matchers or len(silence.matchers) > MATCHERS_MAX:
