@@ -37,7 +37,7 @@ def judged(source: Path, spec: Spec, *, as_json: bool) -> Iterator[str]:
     detector = Detector(spec)
     if not as_json:
         yield ",".join(COLUMNS) + "\n"
-    for timestamp, value, at_ms, number in _rows(source):
+    for timestamp, value, at_ms, number in rows(source):
         verdict = detector.learn(at_ms, number)
         yield _as_json(timestamp, verdict) if as_json else _as_csv(timestamp, value, verdict)
 
@@ -53,7 +53,8 @@ def write(output: Path, lines: Iterable[str]) -> None:
         ) from error
 
 
-def _rows(source: Path) -> Iterator[tuple[str, str, int, float]]:
+def rows(source: Path) -> Iterator[tuple[str, str, int, float]]:
+    """Yield a file's rows: timestamp and value as they are written, then as they are read."""
     try:
         with source.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
