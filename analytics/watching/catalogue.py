@@ -52,6 +52,7 @@ MEASURES: Final = (
     Measure("tool_calls", Kind.RATE, ("tool_calls",), 1.0, ("tool",), "tool_calls_total"),
     Measure("tool_errors", Kind.SPARSE, ("tool_errors",), 1.0, ("tool",), "tool_errors_total"),
     Measure("sessions", Kind.SPARSE, ("sessions",), 1.0, ("project",), "sessions_total"),
+    Measure("events", Kind.RATE, ("events",), 1.0, (), "events_total"),
 )  # fmt: skip
 BY_NAME: Final = {one.name: one for one in MEASURES}
 COLUMNS: Final = tuple(dict.fromkeys(column for one in MEASURES for column in one.columns))

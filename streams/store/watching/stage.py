@@ -31,6 +31,7 @@ from streams.store.away import checked_url, mapped
 from streams.store.pool import SILENCE_S
 from streams.store.watching import keeping, leases, minutes
 from streams.store.watching.alerting import Alerting
+from streams.store.watching.forecasting import SHORT, Forecasting
 from streams.store.watching.leases import Db, Lease
 from streams.store.watching.reached import STALLED_MS, Reached
 
@@ -99,6 +100,7 @@ class Stage:
         self._held: dict[int, Lease] = {}
         self._watches: dict[str, Watch] = {}
         self._alerting: dict[str, Alerting] = {}
+        self._forecasting: dict[str, Forecasting] = {}
         self._beaten_s = 0.0
 
     def run(self, stop: threading.Event) -> None:
@@ -150,10 +152,9 @@ class Stage:
         held = leases.beat(db, self._owner, lease_s=self._rules.lease_s)
         fresh = [one for one in held.values() if self._held.get(one.shard) != one]
         gone = self._held.keys() - held.keys() | {one.shard for one in fresh}
-        for tenant in [one for one in self._watches if shard_of(one) in gone]:
-            del self._watches[tenant]
-        for tenant in [one for one in self._alerting if shard_of(one) in gone]:
-            del self._alerting[tenant]
+        for tenant in [one for one in self._tenants(self._held.values()) if shard_of(one) in gone]:
+            for known in (self._watches, self._alerting, self._forecasting):
+                known.pop(tenant, None)
         self._held = held
         for at_ms in sorted({one.at_ms for one in fresh if one.at_ms}):
             self._take_up(db, [one for one in fresh if one.at_ms == at_ms], at_ms)
@@ -231,11 +232,20 @@ class Stage:
             here: Mapping[Key, float] = found.get(tenant, {})
             minute = watch.learn(at_ms, here)
             keeping.put(db, tenant, minute, changed)
+            self._forecast(db, tenant, at_ms)
             self._alerts_of(db, tenant)
             readings += len(watch)
             anomalies += len(minute.anomalies)
             refused += minute.refused
         return readings, anomalies, refused
+
+    def _forecast(self, db: Db, tenant: str, at_ms: int) -> None:
+        if at_ms % SHORT.step_ms:
+            return
+        if tenant not in self._forecasting:
+            self._forecasting[tenant] = Forecasting(db, tenant)
+        self._forecasting[tenant].step(db, at_ms)
+        metrics.FORECAST_LOAD.set(sum(one.load_per_s for one in self._forecasting.values()))
 
     def _step(self, db: Db, tenant: str, at_ms: int) -> int:
         """Take a tenant's alerts on; one whose rules cannot be taken keeps nobody else from it."""
@@ -265,7 +275,7 @@ class Stage:
         return [one for tenant, one in by_tenant.items() if shard_of(tenant) in shards]
 
     def _forget(self) -> None:
-        self._held, self._watches, self._alerting = {}, {}, {}
+        self._held, self._watches, self._alerting, self._forecasting = {}, {}, {}, {}
 
 
 def counted(passed: Passed) -> None:

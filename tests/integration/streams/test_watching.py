@@ -34,6 +34,12 @@ TABLES: Final = {
     "changes": "select at, fingerprint, was, state, value from alert_changes order by 1, 2",
     "notices": "select key, at, receiver, integration, why, body from notices order by 1",
     "recordings": "select at, labels::text, value from recordings order by 1, 2",
+    "forecasts": "select measure, dimension, part, horizon, made_at, points from forecasts"
+    " order by 1, 2, 3, 4",
+    "forecasters": "select measure, dimension, part, step_ms, snapshot from forecasters"
+    " order by 1, 2, 3, 4",
+    "budgets": "select name, at, spent_usd, resets_at, exhausts_at, probability from budgets"
+    " order by 1",
     "told": "select topic, key, value from outbox order by 1, 3",
     "watches": "select shard, at_ms from watches order by 1",
 }
@@ -75,6 +81,11 @@ def _filled(url: str) -> None:
             "insert into alert_files (tenant, kind, name, body) values (%s, 'routing', 'r', %s)",
             [TENANT, ROUTING],
         )
+        db.execute(
+            "insert into budgets (tenant, name, period, limit_usd)"
+            " select %s, period, period, 3000 from unnest(array['5h', 'day', 'week']) as period",
+            [TENANT],
+        )
 
 
 def _found(url: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -115,3 +126,9 @@ def test_a_worker_killed_again_and_again_finds_what_one_finds_that_is_not(
     assert ("cost_usd", "model", "m") in measures
     assert {row[3] for row in expected["alerts"]} == {"firing"}
     assert [row[4] for row in expected["notices"]] == ["firing"]
+    horizons = {row[3]: len(row[5]) for row in expected["forecasts"] if row[:2] == ("cost_usd", "")}
+    assert horizons == {"hour": 12, "day": 24, "week": 168}
+    assert ("cost_usd", "project", "p", "week") in {row[:4] for row in expected["forecasts"]}
+    spent = {row[2] for row in expected["budgets"]}
+    assert len(spent) == 1
+    assert 10 * MINUTES < min(spent) < 3_000
