@@ -7,13 +7,14 @@ The publisher's life belongs to whoever passes it in.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fastapi import FastAPI
 from msgspec import Struct
 from starlette.types import ASGIApp
 
 from analytics.contracts.ids import TenantId
+from analytics.privacy.filter import Filter
 from gateway import problem, sessions
 from gateway.addresses import Addresses
 from gateway.admission import Admission
@@ -28,14 +29,16 @@ from gateway.outbox import Policies
 from gateway.pool import calls
 from gateway.pool.chronicle import Chronicle
 from gateway.pool.pools import Pools, Ways
+from gateway.private import Private
 from gateway.protocol.session import Manners
-from gateway.publish import Publisher
+from gateway.publish import Outlet, Publisher
 from gateway.rates_meter import limits_of
 from gateway.routes import events, hooks, operations, otlp, pool, sse, stream, webhooks
 from gateway.routes.parts import Parts
 from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
 from gateway.settings_pool import rules_of
+from gateway.settings_privacy import privacy_of
 from gateway.tracing import Tracing
 from gateway.writer import Bounds
 
@@ -51,15 +54,6 @@ ROADS: Final = {
     stream.UNI: "uni_sse",
     **dict.fromkeys((pool.POOL, pool.HEALTH, pool.CONFIG), "pool"),
 }
-
-
-class Outlet(Publisher, Protocol):
-    """A publisher that knows whether its broker answers."""
-
-    @property
-    def ready(self) -> bool:
-        """Whether the broker answers."""
-        ...
 
 
 class Gateway(Struct, frozen=True, kw_only=True):
@@ -97,6 +91,7 @@ def build(
     around: Surroundings = NOTHING,
 ) -> Gateway:
     """Return a gateway over these parts."""
+    publisher = Private(publisher, Filter(privacy_of(settings)))
     admission = Admission(
         publisher,
         events_max=settings.batch_events_max,

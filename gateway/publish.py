@@ -54,3 +54,12 @@ class Publisher(Protocol):
     async def bury(self, payload: bytes, *, reason: str, origin: str, tenant: TenantId) -> None:
         """Keep what could not be read on the graveyard topic, as it came, with the reason."""
         ...
+
+
+class Outlet(Publisher, Protocol):
+    """A publisher that knows whether its broker answers."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the broker answers."""
+        ...

@@ -16,6 +16,7 @@ from gateway.outbox import Policy as SlowPolicy
 from gateway.settings_access import AccessSettings, check_bursts
 from gateway.settings_channels import ChannelSettings
 from gateway.settings_pool import PoolSettings, rules_of
+from gateway.settings_privacy import PrivacySettings, check_key
 from gateway.settings_registry import RegistrySettings
 
 KEY_BYTES_MIN: Final = 32
@@ -36,7 +37,9 @@ class Home(BaseSettings):
     )
 
 
-class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSettings):
+class GatewaySettings(
+    AccessSettings, RegistrySettings, ChannelSettings, PoolSettings, PrivacySettings
+):
     """One gateway process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -73,10 +76,6 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSet
         30, gt=0, description="Seconds a request body may take to come."
     )
     hook_bytes_max: int = Field(2_097_152, ge=1_024, description="Bytes of a hook's body.")
-    keep_content: bool = Field(
-        default=False,
-        description="Keep prompts, answers and what tools were given, not only their sizes.",
-    )
     batch_events_max: int = Field(10_000, ge=1, description="Events in one publish.")
 
     connections_max: int = Field(10_000, ge=1, description="Sockets held before new ones get 503.")
@@ -151,6 +150,11 @@ class GatewaySettings(AccessSettings, RegistrySettings, ChannelSettings, PoolSet
     @model_validator(mode="after")
     def _bursts_fit(self) -> Self:
         check_bursts(self, frame_bytes_max=self.frame_bytes_max, body_bytes_max=self.body_bytes_max)
+        return self
+
+    @model_validator(mode="after")
+    def _users_have_a_key(self) -> Self:
+        check_key(self)
         return self
 
     @model_validator(mode="after")

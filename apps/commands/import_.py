@@ -31,7 +31,8 @@ def command(
         Path | None, typer.Option(help="File that holds the token; else the data folder's.")
     ] = None,
     keep_content: Annotated[
-        bool, typer.Option("--keep-content", help="Keep prompts, answers and tools' input too.")
+        bool,
+        typer.Option("--keep-content", help="Send contents too; the gateway has to keep them."),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only, send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON.")] = False,

@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from analytics.contracts.facts import Scalar
+from analytics.privacy.contents import is_content
 from gateway.values import NAME_LENGTH_MAX, Value, cut, written
 
 VALUE_LENGTH_MAX: Final = 8_192
@@ -20,26 +21,6 @@ REQUEST_TEXT_MAX: Final = 8 * 1024 * 1024
 """Characters of text that the events of one request hold before every further one is cut short."""
 SPENT_LENGTH_MAX: Final = 64
 """Characters of one attribute that are kept once the request's text is spent."""
-
-CONTENT_KEYS: Final = frozenset(
-    {
-        "prompt", "response", "body", "output", "arguments", "content", "content_new_context",
-        "tool_input", "tool_parameters", "tool_response", "tool_output", "function_args",
-        "request_text", "response_text", "full_command", "new_context", "user_prompt",
-        "gen_ai.prompt", "gen_ai.completion", "gen_ai.input.messages", "gen_ai.output.messages",
-        "gen_ai.system_instructions", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result",
-        "gen_ai.tool.definitions", "gen_ai.event.content", "input.value", "output.value",
-        "gen_ai.retrieval.query.text", "gen_ai.retrieval.documents",
-    }
-)  # fmt: skip
-CONTENT_PREFIXES: Final = (
-    "gen_ai.prompt.",
-    "gen_ai.completion.",
-    "llm.input_messages.",
-    "llm.output_messages.",
-    "llm.prompts",
-    "llm.completions",
-)
 
 _INT64_MAX: Final = 2**63 - 1
 
@@ -56,11 +37,6 @@ class Budget(Struct):
         kept = given if len(given) <= limit else cut(given, limit)
         self.text_left -= len(kept)
         return kept
-
-
-def is_content(key: str) -> bool:
-    """Say whether an attribute of this name holds what people and models said."""
-    return key in CONTENT_KEYS or key.startswith(CONTENT_PREFIXES)
 
 
 def scalars(

@@ -14,9 +14,10 @@ from joserfc.jwk import OctKey
 
 from analytics.contracts.ids import TenantId
 from gateway import sessions
-from gateway.app import NOTHING, Gateway, Outlet, Surroundings, build
+from gateway.app import NOTHING, Gateway, Surroundings, build
 from gateway.auth import AUDIENCE, ISSUER, Scope, Verifier, issue
 from gateway.channels.values import Hub
+from gateway.publish import Outlet
 from gateway.server import server, serving
 from gateway.sessions import Clocks
 from gateway.settings import GatewaySettings

@@ -9,8 +9,9 @@ from uuid import uuid4
 import pytest
 from msgspec import Struct
 
-from gateway.app import Gateway, Outlet, build
+from gateway.app import Gateway, build
 from gateway.auth import Scope, Verifier, issue
+from gateway.publish import Outlet
 from gateway.server import Server, server, serving
 from gateway.sessions import Clocks
 from tests.support.broker import tansu

@@ -1,0 +1,1 @@
+"""What of people's data an event may hold: contents, e-mail addresses, home paths and secrets."""

@@ -1,0 +1,115 @@
+"""What of people's data gets past the gateway, on every road."""
+
+import json
+from typing import Final
+
+import pytest
+from pydantic import SecretStr
+
+from analytics.contracts import events
+from analytics.contracts.errors import BadSetting
+from analytics.privacy.filter import Filter
+from analytics.privacy.rules import PrivacyRules
+from gateway import settings as gateway_settings
+from gateway.admission import Admission
+from gateway.auth import Grant, Scope
+from gateway.methods import PUBLISH, Caller, methods
+from gateway.private import Private
+from tests.support.gateway import NOW_MS, TENANT, client, gateway, token
+from tests.support.publisher_memory import MemoryPublisher
+
+PROMPT: Final = "fix /home/ada/app, says ada@example.com, password=hunter22"
+
+
+def _text(key: str, value: str) -> dict[str, object]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+OURS: Final = {
+    "type": "prompt.submitted", "id": "p1", "session_id": "s", "at_ms": NOW_MS, "text": PROMPT,
+}  # fmt: skip
+HOOK: Final = {
+    "hook_event_name": "UserPromptSubmit", "session_id": "s", "cwd": "/home/ada/app",
+    "prompt": PROMPT,
+}  # fmt: skip
+LOGS: Final = {
+    "resourceLogs": [{
+        "resource": {"attributes": [_text("service.name", "claude-code")]},
+        "scopeLogs": [{"logRecords": [{
+            "timeUnixNano": str(NOW_MS * 1_000_000),
+            "body": {"stringValue": "claude_code.user_prompt"},
+            "attributes": [
+                _text("event.name", "user_prompt"), _text("session.id", "s"),
+                _text("prompt", PROMPT), _text("prompt_length", "58"),
+            ],
+        }]}],
+    }]
+}  # fmt: skip
+ROADS: Final = [("/v1/events", OURS), ("/hooks/claude", HOOK), ("/v1/logs", LOGS)]
+HEADERS: Final = {"content-type": "application/json", "authorization": f"Bearer {token()}"}
+
+
+@pytest.mark.requirement("privacy-filter")
+@pytest.mark.parametrize(("path", "body"), ROADS)
+async def test_no_road_lets_a_prompt_pass(path: str, body: object) -> None:
+    publisher = MemoryPublisher()
+    async with client(gateway(publisher)) as http:
+        answer = await http.post(path, content=json.dumps(body), headers=HEADERS)
+
+    assert answer.status_code == 200
+    [told] = [events.decode(record.value) for record in publisher.records]
+    assert isinstance(told, events.TYPES["prompt.submitted"])
+    assert getattr(told, "length", 0) == len(PROMPT)
+    assert getattr(told, "text", None) == ""
+
+
+@pytest.mark.parametrize(("path", "body"), ROADS)
+async def test_contents_that_are_kept_lose_addresses_paths_and_secrets(
+    path: str, body: object
+) -> None:
+    publisher = MemoryPublisher()
+    async with client(gateway(publisher, keep_content=True)) as http:
+        await http.post(path, content=json.dumps(body), headers=HEADERS)
+
+    [told] = [events.decode(record.value) for record in publisher.records]
+    assert getattr(told, "text", "") == "fix ~/app, says <email>, password=<secret>"
+
+
+async def test_neither_does_a_call_over_a_socket_nor_the_graveyard() -> None:
+    publisher = MemoryPublisher()
+    admission = Admission(
+        Private(publisher, Filter(PrivacyRules())), events_max=10, new_id=lambda: "new"
+    )
+    caller = Caller(_grant(), _Silent())
+    unknown = {**OURS, "type": "no.such.event"}
+
+    await methods(admission)[PUBLISH](caller, json.dumps([OURS, unknown]).encode())
+
+    [told] = publisher.records
+    [grave] = publisher.graves
+    assert b"hunter22" not in told.value
+    assert b"hunter22" not in grave.payload
+    assert json.loads(grave.payload)["text.length"] == len(PROMPT)
+
+
+def test_pseudonyms_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAINSTEM_GATEWAY_USERS", "hash")
+    with pytest.raises(BadSetting, match="MAINSTEM_GATEWAY_USERS_KEY"):
+        gateway_settings.load()
+    monkeypatch.setenv("MAINSTEM_GATEWAY_USERS_KEY", "k" * 32)
+
+    assert gateway_settings.load().users_key == SecretStr("k" * 32)
+
+
+def _grant() -> Grant:
+    return Grant(user="ada", tenant=TENANT, scopes=frozenset({Scope.PUBLISH.value}))
+
+
+class _Silent:
+    """A connection that nobody reads."""
+
+    id = "c"
+
+    def tell(self, data: bytes, /) -> None:
+        """Send nothing."""
+        del data
