@@ -44,6 +44,8 @@ class Why(StrEnum):
     """Nothing changed for `repeat_interval`."""
     ESCALATED = "escalated"
     """Nobody acknowledged in time."""
+    UNDELIVERED = "undelivered"
+    """The receiver before could not be told."""
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -27,7 +27,10 @@ _SEVERITIES: Final = {
     "critical": "critical", "page": "critical", "error": "error", "warning": "warning",
     "info": "info", "none": "info",
 }  # fmt: skip
-_ESCALATED: Final = "Nobody acknowledged this in time. "
+_INTROS: Final = {
+    Why.ESCALATED: "Nobody acknowledged this in time. ",
+    Why.UNDELIVERED: "The receiver before could not be told of this. ",
+}
 
 Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
@@ -57,7 +60,7 @@ def subject(notice: Notice) -> str:
 def slack(notice: Notice) -> dict[str, Json]:
     """Return the body of a Slack incoming webhook: one message a group."""
     shown = notice.alerts[:SLACK_ALERTS_MAX]
-    intro = _ESCALATED if notice.why is Why.ESCALATED else ""
+    intro = _INTROS.get(notice.why, "")
     blocks: list[Json] = [_section(f"{intro}*{_slack_text(subject(notice))}*")]
     blocks += [_section(_slack_alert(alert)) for alert in shown]
     left = len(notice.alerts) - len(shown)
@@ -70,7 +73,7 @@ def email(notice: Notice) -> Email:
     """Return an e-mail: one a group."""
     shown = notice.alerts[:EMAIL_ALERTS_MAX]
     left = len(notice.alerts) - len(shown)
-    intro = _ESCALATED if notice.why is Why.ESCALATED else ""
+    intro = _INTROS.get(notice.why, "")
     more = f"and {left} more" if left else ""
     text = [intro + subject(notice), *map(_plain_alert, shown), more]
     rows = "".join(map(_html_alert, shown))

@@ -3,6 +3,8 @@
 What we send ourselves is read strictly; `apprise_configs` is ours and reaches everything else.
 Integrations of Alertmanager that we do not send are accepted with a caution, so that a file loads.
 Secrets are kept in `secrets`, apart from what is shown; `*_file` names where one is read from.
+What lies in `http_config` and `tls_config` stands beside the other settings, see `connections`.
+Texts of messages are Mainstem's own: templates for them are read, and a caution says so.
 `send_resolved` differs by kind, as in Alertmanager: webhook and PagerDuty true, e-mail and Slack
 false.
 """
@@ -13,6 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from analytics.alerts import connections
 from analytics.alerts.documents import Caution, Node, Place
 
 
@@ -42,8 +45,11 @@ OTHERS: Final = frozenset(
 )  # fmt: skip
 """Integrations of Alertmanager that are read and not sent."""
 SECRETS: Final = frozenset(
-    {"url", "api_url", "auth_password", "auth_secret", "routing_key", "service_key", "secret"}
-)
+    {
+        "url", "api_url", "auth_password", "auth_secret", "routing_key", "service_key", "secret",
+        "app_token",
+    }
+)  # fmt: skip
 """Settings that are never shown."""
 _KNOWN: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.WEBHOOK: frozenset(
@@ -75,6 +81,26 @@ _KNOWN: Final[Mapping[Kind, frozenset[str]]] = {
     ),
     Kind.APPRISE: frozenset({"url", "url_file"}),
 }  # fmt: skip
+_UNUSED: Final[Mapping[Kind, frozenset[str]]] = {
+    Kind.WEBHOOK: frozenset(),
+    Kind.EMAIL: frozenset({"html", "text", "headers", "auth_identity", "threading"}),
+    Kind.SLACK: frozenset(
+        {
+            "color", "title", "title_link", "pretext", "text", "fields", "short_fields", "footer",
+            "fallback", "callback_id", "image_url", "thumb_url", "link_names", "mrkdwn_in",
+            "actions", "message_text",
+        }
+    ),
+    Kind.PAGERDUTY: frozenset(
+        {
+            "client", "client_url", "description", "severity", "source", "details", "images",
+            "links", "component", "class", "group",
+        }
+    ),
+    Kind.APPRISE: frozenset(),
+}  # fmt: skip
+"""What is read so that a file loads, and changes nothing."""
+_BLOCKS: Final = {"http_config": connections.http, "tls_config": connections.tls}
 _ONE_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.WEBHOOK: ("url", "url_file"),
     Kind.EMAIL: ("to",),
@@ -83,17 +109,21 @@ _ONE_OF: Final[Mapping[Kind, tuple[str, ...]]] = {
     Kind.APPRISE: ("url", "url_file"),
 }
 _GLOBAL: Final[Mapping[Kind, Mapping[str, str]]] = {
+    Kind.WEBHOOK: {"http_config": "http_config"},
     Kind.EMAIL: {
-        "smarthost": "smtp_smarthost", "from": "smtp_from", "hello": "smtp_hello",
+        "tls_config": "smtp_tls_config", "smarthost": "smtp_smarthost", "from": "smtp_from",
+        "hello": "smtp_hello",
         "auth_username": "smtp_auth_username", "auth_password": "smtp_auth_password",
         "auth_password_file": "smtp_auth_password_file", "auth_identity": "smtp_auth_identity",
         "auth_secret": "smtp_auth_secret", "require_tls": "smtp_require_tls",
     },
     Kind.SLACK: {
+        "http_config": "http_config",
         "api_url": "slack_api_url", "api_url_file": "slack_api_url_file",
         "app_token": "slack_app_token", "app_token_file": "slack_app_token_file",
+        "app_url": "slack_app_url",
     },
-    Kind.PAGERDUTY: {"url": "pagerduty_url"},
+    Kind.PAGERDUTY: {"http_config": "http_config", "url": "pagerduty_url"},
 }  # fmt: skip
 
 
@@ -135,23 +165,35 @@ def receiver(node: Node, defaults: Mapping[str, Node], cautions: list[Caution]) 
     found: list[Integration] = []
     for block, kind in blocks.items():
         for position, entry in enumerate(fields[block].items() if block in fields else []):
-            found.append(_integration(entry, kind, f"{name}/{kind.value}/{position}", defaults))
+            known = f"{name}/{kind.value}/{position}"
+            found.append(_integration(entry, kind, known, defaults, cautions))
     for block in sorted(others & fields.keys()):
         reason = f"{block} is read but not sent; use apprise_configs"
         cautions.append(fields[block].caution(reason))
     return Receiver(name, fields["name"].place, tuple(found))
 
 
-def _integration(node: Node, kind: Kind, name: str, defaults: Mapping[str, Node]) -> Integration:
+def _integration(
+    node: Node, kind: Kind, name: str, defaults: Mapping[str, Node], cautions: list[Caution]
+) -> Integration:
     fields = node.fields(_KNOWN[kind] | {"send_resolved"})
-    given = {
-        own: defaults[outer] for own, outer in _GLOBAL.get(kind, {}).items() if outer in defaults
-    } | fields
+    stated = {own.removesuffix("_file") for own in fields}
+    given = fields | {
+        own: defaults[outer]
+        for own, outer in _GLOBAL.get(kind, {}).items()
+        if outer in defaults and own.removesuffix("_file") not in stated
+    }
     wanted = _ONE_OF[kind]
     if not any(own in given and given[own].text() for own in wanted):
         raise node.refuse(f"{kind.value} needs {' or '.join(wanted)}")
     _check(kind, node, given)
+    unused = sorted(fields.keys() & _UNUSED[kind])
+    if unused:
+        reason = f"{', '.join(unused)}: read and not used, messages are Mainstem's own"
+        cautions.append(node.caution(reason))
     texts = {own: one.text() for own, one in given.items() if one.is_scalar}
+    for own in sorted(_BLOCKS.keys() & given.keys()):
+        texts |= _BLOCKS[own](given[own], cautions)
     alerts_max = given["max_alerts"].whole() if "max_alerts" in given else 0
     sends = SENDS_RESOLVED[kind]
     return Integration(
@@ -159,8 +201,8 @@ def _integration(node: Node, kind: Kind, name: str, defaults: Mapping[str, Node]
         kind=kind,
         place=node.place,
         sends_resolved=fields["send_resolved"].flag() if "send_resolved" in fields else sends,
-        settings={own: text for own, text in texts.items() if not _is_secret(kind, own)},
-        secrets={own: text for own, text in texts.items() if _is_secret(kind, own)},
+        settings={own: text for own, text in texts.items() if not _is_secret(own)},
+        secrets={own: text for own, text in texts.items() if _is_secret(own)},
         alerts_max=alerts_max,
     )
 
@@ -168,7 +210,7 @@ def _integration(node: Node, kind: Kind, name: str, defaults: Mapping[str, Node]
 def _check(kind: Kind, node: Node, given: Mapping[str, Node]) -> None:
     for own, one in given.items():
         both = f"{own}_file"
-        if both in given and one.place.path == given[both].place.path and not one.is_null:
+        if both in given and not one.is_null:
             raise given[both].refuse(f"either {own} or {both} is given, not both")
     if kind is Kind.EMAIL:
         for own, outer in (("smarthost", "smtp_smarthost"), ("from", "smtp_from")):
@@ -180,5 +222,5 @@ def _check(kind: Kind, node: Node, given: Mapping[str, Node]) -> None:
             raise given["url"].refuse("a webhook's url begins with http:// or https://")
 
 
-def _is_secret(kind: Kind, own: str) -> bool:
-    return own in SECRETS or own == "app_token" or (kind is Kind.APPRISE and own == "url")
+def _is_secret(own: str) -> bool:
+    return own in SECRETS | connections.SECRETS

@@ -62,6 +62,7 @@ def _read(db: Db, at_ms: int = NOW_MS) -> list[str]:
     return [one.id for one in map(alerting._silence, rows) if one.holds(at_ms)]
 
 
+@pytest.mark.requirement("alert-controls-checked")
 def test_a_silence_is_what_the_stage_reads_until_it_is_expired(db: Db) -> None:
     _alert(db, "a1")
     _alert(db, "a2", "pending")
@@ -130,6 +131,7 @@ def test_a_silence_that_is_over_already_is_refused_and_one_that_is_not_there_too
     assert _read(db) == []
 
 
+@pytest.mark.requirement("alert-controls-checked")
 def test_nobody_ends_the_silence_of_another_tenant(db: Db) -> None:
     added = controls.add_silence(db, TENANT, _draft(), now_ms=NOW_MS)
 
