@@ -166,7 +166,7 @@ def receiver(node: Node, defaults: Mapping[str, Node], cautions: list[Caution]) 
     for block, kind in blocks.items():
         for position, entry in enumerate(fields[block].items() if block in fields else []):
             known = f"{name}/{kind.value}/{position}"
-            found.append(_integration(entry, kind, known, defaults, cautions))
+            found.append(_integration(entry, kind, known, defaults, cautions=cautions))
     for block in sorted(others & fields.keys()):
         reason = f"{block} is read but not sent; use apprise_configs"
         cautions.append(fields[block].caution(reason))
@@ -174,7 +174,7 @@ def receiver(node: Node, defaults: Mapping[str, Node], cautions: list[Caution]) 
 
 
 def _integration(
-    node: Node, kind: Kind, name: str, defaults: Mapping[str, Node], cautions: list[Caution]
+    node: Node, kind: Kind, name: str, defaults: Mapping[str, Node], *, cautions: list[Caution]
 ) -> Integration:
     fields = node.fields(_KNOWN[kind] | {"send_resolved"})
     stated = {own.removesuffix("_file") for own in fields}

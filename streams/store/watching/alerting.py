@@ -23,7 +23,7 @@ from analytics.contracts.facts import Source
 from analytics.contracts.ids import TenantId, derived
 from analytics.contracts.result_events import AlertChanged
 from analytics.promql.series import Labels
-from streams.store.queries.exposing import StoreSeries
+from streams.store.queries.everything import EverySeries
 from streams.store.watching import keeping
 from streams.store.watching.keeping import instant
 from streams.store.watching.leases import Db
@@ -69,8 +69,8 @@ insert into alert_changes (tenant, at, fingerprint, labels, was, state, value)
 values (%s, %s, %s, %s, %s, %s, %s)
 """
 _ADD_NOTICE: Final = """
-insert into notices (key, tenant, at, receiver, integration, why, body)
-values (%s, %s, %s, %s, %s, %s, %s) on conflict (key) do nothing
+insert into notices (key, tenant, at, receiver, integration, why, thread, body)
+values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict (key) do nothing
 """
 _SHOWN: Final = frozenset({State.PENDING, State.FIRING, State.RESOLVED})
 
@@ -117,7 +117,7 @@ class Alerting:
         """Evaluate what is due at a moment and keep what follows; return how many notices do."""
         setup = self._setup(db)
         recorded = Recorded(db, self._tenant)
-        storage = StoreSeries(db, self._tenant, until_ms=at_ms)
+        storage = EverySeries(db, self._tenant, until_ms=at_ms)
         series = RuleSeries(storage, recorded, self._written)
         events = self._events(db, at_ms)
         came = engine.step(setup, self._situation, series, at_ms, events)
@@ -225,7 +225,7 @@ class Alerting:
     def _notice_row(self, notice: Notice) -> list[object]:
         return [
             f"{self._tenant}/{notice.key}", self._tenant, instant(notice.at_ms), notice.receiver,
-            notice.integration, notice.why.value, _ENCODER.encode(notice),
+            notice.integration, notice.why.value, notice.group, _ENCODER.encode(notice),
         ]  # fmt: skip
 
 
