@@ -1,0 +1,142 @@
+"""What watching left in a store, asked for by people and by rules."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from analytics import promql
+from analytics.contracts.ids import TenantId
+from analytics.promql import Point
+from streams.store.queries import watching
+from streams.store.queries.everything import GAUGES, EverySeries
+from streams.store.queries.watching import Which
+from tests.support import watching_run
+from tests.support.database import fresh, migrated_template, postgres
+from tests.support.facts import T0_MS
+from tests.support.watched_windows import TENANT, Window, fleet, session, write
+
+__all__ = ["migrated_template", "postgres"]
+
+MINUTES: Final = 125
+REACHED_MS: Final = T0_MS + MINUTES * 60_000
+LOCAL: Final = TenantId(TENANT)
+Db = Connection[TupleRow]
+
+
+def _windows() -> Iterator[Window]:
+    for minute in range(MINUTES):
+        cost = 500_000_000 if minute == MINUTES - 1 else 9_000_000 + minute % 7 * 100_000
+        yield fleet(model="m"), minute, {"cost_nanousd": cost, "calls": 5}
+        yield session("s1"), minute, {"cost_nanousd": 1_000_000, "tool_calls": 1}
+        yield fleet("stranger", model="m"), minute, {"cost_nanousd": 10, "calls": 1}
+
+
+@pytest.fixture(scope="module")
+def watched_url(postgres: str, migrated_template: str) -> Iterator[str]:
+    """Give a store that was watched for two hours."""
+    for url in fresh(postgres, template=migrated_template):
+        _watched(url)
+        yield url
+
+
+@pytest.fixture
+def db(watched_url: str) -> Iterator[Db]:
+    """Give a connection to the store."""
+    with psycopg.connect(watched_url) as connection:
+        yield connection
+
+
+def _watched(database_url: str) -> None:
+    write(database_url, _windows(), reached_minutes=MINUTES)
+    with psycopg.connect(database_url) as connection:
+        connection.execute(
+            "insert into budgets (tenant, name, period, limit_usd) values (%s, 'daily', 'day', 2)",
+            [TENANT],
+        )
+        connection.execute(
+            "insert into graveyard (at, topic, partition, log_offset, tenant, origin, reason,"
+            " payload) select to_timestamp(%s / 1000.0 - 600), 't', 0, n, %s, '', '', ''"
+            " from generate_series(1, 3) as n",
+            [REACHED_MS, TENANT],
+        )
+    watching_run.watched(database_url, reached_ms=REACHED_MS)
+
+
+def _asked(db: Db, text: str) -> dict[tuple[tuple[str, str], ...], float]:
+    series = EverySeries(db, TENANT, until_ms=REACHED_MS)
+    found = promql.instant(promql.parse(text), series, REACHED_MS)
+    assert isinstance(found, tuple)
+    return {one.labels: one.value for one in found if isinstance(one, Point)}
+
+
+@pytest.mark.embedded
+def test_what_was_found_is_told_to_its_tenant_alone(db: Db) -> None:
+    which = Which(from_ms=T0_MS, until_ms=REACHED_MS, measure="cost_usd")
+
+    found = watching.anomalies(db, LOCAL, which)
+    [newest] = watching.anomalies(db, LOCAL, which, limit=1)
+    after = watching.anomalies(db, LOCAL, which, after=(newest.at_ms, newest.anomaly_id))
+
+    assert {(one.dimension, one.part) for one in found} == {("", ""), ("model", "m")}
+    assert found == (newest, *after)
+    assert all(one.at_ms == REACHED_MS and one.value == pytest.approx(0.5) for one in found)
+    assert watching.anomalies(db, TenantId("nobody"), which) == ()
+
+
+@pytest.mark.embedded
+def test_a_timeline_shows_every_reading_of_the_whole_with_its_band(db: Db) -> None:
+    first, *_ = watching.watched(db, LOCAL)
+
+    line = watching.timeline(
+        db, LOCAL, first.watch_id, from_ms=REACHED_MS - 3_600_000, until_ms=REACHED_MS
+    )
+    strangers = watching.timeline(
+        db, TenantId("stranger"), first.watch_id, from_ms=0, until_ms=REACHED_MS
+    )
+
+    assert (first.measure, first.dimension) == ("cost_usd", "")
+    assert len(line) == 60
+    assert all(one.low <= one.value <= one.high for one in line[:-1])
+    assert line[-1].value > line[-1].high
+    assert strangers == ()
+
+
+@pytest.mark.embedded
+def test_forecasts_and_budgets_say_what_is_to_come(db: Db) -> None:
+    hour = {one.measure: one for one in watching.forecasts(db, LOCAL, horizon="hour")}
+    [budget] = watching.budgets(db, LOCAL)
+
+    assert {"cost_usd", "requests"} <= hour.keys()
+    assert len(hour["cost_usd"].points) == 12
+    assert hour["cost_usd"].points[0]["at_ms"] == hour["cost_usd"].made_ms + 300_000
+    assert budget.spent_usd is not None
+    assert 1 < budget.spent_usd < 2
+    assert budget.probability is not None
+    assert budget.probability > 0.9
+
+
+@pytest.mark.embedded
+def test_rules_can_ask_for_scores_forecasts_budgets_sessions_and_graves(db: Db) -> None:
+    odd = _asked(db, 'max by (model) (anomaly_score{series="cost_usd_total"}) > 0.99')
+    whole = _asked(db, 'anomaly_score{series="cost_usd_total", model=""}')
+    of_session = _asked(db, 'anomaly_score{series="session_cost_usd_total", session_id="s1"}')
+
+    assert (("model", "m"),) in odd
+    assert len(whole) == 1
+    assert len(of_session) == 1
+    assert _asked(db, "forecast_exhaustion_seconds")
+    assert _asked(db, 'forecast_high{level="95",series="cost_usd_total"}')
+    assert _asked(db, "sum(increase(graveyard_total[30m])) > 2")
+    assert _asked(db, "cost_usd_total")
+
+
+@pytest.mark.embedded
+def test_every_gauge_has_a_family_and_another_tenant_sees_nothing(db: Db) -> None:
+    strangers = EverySeries(db, "nobody", until_ms=REACHED_MS)
+
+    for name in GAUGES:
+        assert promql.instant(promql.parse(name), strangers, REACHED_MS) == ()
