@@ -125,7 +125,8 @@ def test_a_worker_killed_again_and_again_finds_what_one_finds_that_is_not(
     measures = {(row[2], row[3], row[4]) for row in expected["anomalies"]}
     assert ("cost_usd", "model", "m") in measures
     assert {row[3] for row in expected["alerts"]} == {"firing"}
-    assert [row[4] for row in expected["notices"]] == ["firing"]
+    assert {row[4] for row in expected["notices"]} == {"firing"}
+    assert {row[1]["alertname"] for row in expected["alerts"]} == {"ErrorRate", "BudgetWillRunOut"}
     horizons = {row[3]: len(row[5]) for row in expected["forecasts"] if row[:2] == ("cost_usd", "")}
     assert horizons == {"hour": 12, "day": 24, "week": 168}
     assert ("cost_usd", "project", "p", "week") in {row[:4] for row in expected["forecasts"]}
