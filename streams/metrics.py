@@ -187,6 +187,32 @@ WATCH_FAILURES: Final = Counter(
     "streams_watch_failures", "Times that watching, or a tenant's alerts, failed.",
     registry=REGISTRY,
 )  # fmt: skip
+NOTICES_SENT: Final = Counter(
+    "streams_notices_sent", "Notices that a receiver took, or that tell nobody.", ["kind"],
+    registry=REGISTRY,
+)  # fmt: skip
+NOTICES_FAILED: Final = Counter(
+    "streams_notices_failed", "Attempts to send a notice that failed.", ["kind"], registry=REGISTRY
+)
+NOTICES_GIVEN_UP: Final = Counter(
+    "streams_notices_given_up", "Notices that no attempt could send.", ["kind"], registry=REGISTRY
+)
+NOTICE_SECONDS: Final = Histogram(
+    "streams_notice_seconds", "One attempt to send a notice.", ["kind"], buckets=SECONDS,
+    registry=REGISTRY,
+)  # fmt: skip
+NOTICES_WAITING: Final = Gauge(
+    "streams_notices_waiting", "Notices that wait to be sent, or to be tried again.",
+    registry=REGISTRY,
+)  # fmt: skip
+NOTICES_OLDEST_SECONDS: Final = Gauge(
+    "streams_notices_oldest_seconds", "How long the oldest notice waits that was not sent.",
+    registry=REGISTRY,
+)  # fmt: skip
+NOTIFYING_FAILURES: Final = Counter(
+    "streams_notifying_failures", "Times that sending notices failed for a fault of ours.",
+    registry=REGISTRY,
+)  # fmt: skip
 
 
 def exposition() -> bytes:

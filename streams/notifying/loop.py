@@ -1,0 +1,232 @@
+"""The worker that tells receivers: takes notices that are due, sends them, notes what came of it.
+
+At least once: a notice is taken, sent, and then marked. A worker that is killed after the receiver
+took it and before that is marked leaves it to be taken again once its lease is over, so the
+receiver gets it once more for each such kill, under the same key. A worker that loses its store in
+between marks when it is back, unless another took the notice meanwhile. Attempts run in threads,
+`at_once` of them, and `each` of one integration; nothing else waits for a receiver that is slow.
+
+What follows from an attempt is decided in `analytics.alerts.delivery`. No error that is kept or
+logged holds an address, a header or a body.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor
+from concurrent.futures import wait as first_of
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from psycopg import Connection
+
+from analytics.alerts import delivery
+from analytics.alerts.delivery import Outcome, Policy, Signal, State, Tried
+from analytics.alerts.groups import Notice
+from analytics.alerts.receivers import Integration
+from analytics.alerts.routes import Routing
+from analytics.contracts.errors import Refused, Unavailable
+from streams import metrics
+from streams.notifying.sending import Manner, Sender
+from streams.store import notices
+from streams.store.away import checked_url, mapped
+from streams.store.notices import Db, Routings, Taken
+from streams.store.pool import SILENCE_S
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 0.25
+"""How often it is looked for notices that are due."""
+COUNT_S: Final = 5.0
+"""How often it is counted how many wait."""
+RETRY_S: Final = 2.0
+LEASE_SPARE_S: Final = 20.0
+"""By how much a lease outlives the attempt: for names that resolve slowly, and the mark."""
+CONNECT_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_S: Final = 10
+NO_KIND: Final = "none"
+"""The kind in metrics of a notice without an integration."""
+
+
+class Rules(Struct, frozen=True, kw_only=True):
+    """How notices are sent."""
+
+    manner: Manner = Manner()
+    policy: Policy = Policy()
+    at_once: int = 16
+    each: int = 2
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """A notice that is being sent, with what it was read as."""
+
+    taken: Taken
+    routing: Routing
+    notice: Notice | None
+    by: Integration | None
+
+    @property
+    def kind(self) -> str:
+        """The word for it in metrics."""
+        return NO_KIND if self.by is None else self.by.kind.value
+
+
+class Notifying:
+    """Sends the notices of one store until told to stop."""
+
+    def __init__(
+        self,
+        url: str,
+        rules: Rules,
+        *,
+        now_ms: Callable[[], int],
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._url = url
+        self._rules = rules
+        self._chance = chance
+        self._sender = Sender(rules.manner, now_ms=now_ms)
+        self._routings = Routings()
+        self._flying: dict[Future[Outcome], Attempt] = {}
+        self._counted_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Send; whatever goes wrong is tried again after a while."""
+        with ThreadPoolExecutor(self._rules.at_once, thread_name_prefix="notifying") as pool:
+            while not stop.is_set():
+                try:
+                    with mapped("notifying"), self._connected() as db:
+                        self._notify(db, pool, stop)
+                except Unavailable as error:
+                    log.info("notifying waits", extra={"reason": str(error)})
+                except Exception:
+                    log.exception("notifying failed; it begins again from what is stored")
+                    metrics.NOTIFYING_FAILURES.inc()
+                if not stop.is_set():
+                    stop.wait(RETRY_S)
+
+    def _connected(self) -> Db:
+        return Connection.connect(
+            checked_url(self._url),
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC -c jit=off",
+            application_name="mainstem notifying",
+            keepalives_idle=SILENCE_S,
+            tcp_user_timeout=SILENCE_S * 1_000,
+        )
+
+    def _notify(self, db: Db, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self._mark(db)
+            begun = self._begin(db, pool)
+            self._count(db)
+            if begun:
+                continue
+            if self._flying:
+                first_of(self._flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+            else:
+                stop.wait(LOOK_S)
+        first_of(self._flying)
+        self._mark(db)
+
+    def _begin(self, db: Db, pool: ThreadPoolExecutor) -> int:
+        """Begin to send what there is room for; return how many."""
+        room = self._rules.at_once - len(self._flying)
+        if room <= 0:
+            return 0
+        taken = notices.take(
+            db,
+            limit=room,
+            each=self._rules.each,
+            busy={one.taken.channel for one in self._flying.values()},
+            lease_s=self._rules.manner.timeout_s + LEASE_SPARE_S,
+        )
+        for one in taken:
+            attempt, known = self._read(db, one)
+            sending = pool.submit(self._send, attempt, known)
+            self._flying[sending] = attempt
+        return len(taken)
+
+    def _read(self, db: Db, taken: Taken) -> tuple[Attempt, Signal | None]:
+        """Return what is to be sent, or what is known of it without sending."""
+        routing = self._routings.of(db, taken.tenant)
+        try:
+            notice = _DECODER.decode(taken.body)
+        except msgspec.MsgspecError:
+            return Attempt(taken=taken, routing=routing, notice=None, by=None), Signal.UNREADABLE
+        found = delivery.integration(routing, notice)
+        if isinstance(found, Signal):
+            return Attempt(taken=taken, routing=routing, notice=notice, by=None), found
+        return Attempt(taken=taken, routing=routing, notice=notice, by=found), None
+
+    def _send(self, attempt: Attempt, known: Signal | None) -> Outcome:
+        """Make one attempt, in a thread of the pool; never raise."""
+        if known is not None or attempt.notice is None or attempt.by is None:
+            signal = known or Signal.UNREADABLE
+            return Outcome(signal=signal, reason=_REASONS.get(signal, ""))
+        key = delivery.idempotency_key(attempt.taken.key)
+        begun_s = time.perf_counter()
+        try:
+            self._sender.send(attempt.notice, attempt.by, key)
+        except Refused as error:
+            return Outcome(signal=Signal.REFUSED, reason=str(error))
+        except Unavailable as error:
+            waits_ms = error.retry_after_ms
+            return Outcome(signal=Signal.FAILED, reason=str(error), retry_after_ms=waits_ms)
+        except Exception as error:  # noqa: BLE001 - a bug is tried again, and its text may hold secrets
+            log.error("a notice could not be sent", extra={"kind": type(error).__name__})  # noqa: TRY400
+            metrics.NOTIFYING_FAILURES.inc()
+            return Outcome(signal=Signal.FAILED, reason=f"a fault of ours: {type(error).__name__}")
+        finally:
+            metrics.NOTICE_SECONDS.labels(attempt.kind).observe(time.perf_counter() - begun_s)
+        return Outcome(signal=Signal.DELIVERED)
+
+    def _mark(self, db: Db) -> None:
+        """Keep what came of the attempts that are over."""
+        for sending in [one for one in self._flying if one.done()]:
+            self._keep(db, self._flying[sending], sending.result())
+            del self._flying[sending]
+
+    def _keep(self, db: Db, attempt: Attempt, outcome: Outcome) -> None:
+        taken = attempt.taken
+        tried = Tried(attempts=taken.attempts, age_ms=taken.age_ms)
+        verdict = delivery.after(tried, outcome, self._rules.policy, self._chance())
+        told: tuple[Notice, ...] = ()
+        if verdict.passes_on and attempt.notice is not None:
+            told = delivery.passed_on(attempt.routing, attempt.notice, verdict.reason)
+        if not notices.mark(db, taken, verdict, told):
+            return
+        if verdict.state is State.SENT:
+            metrics.NOTICES_SENT.labels(attempt.kind).inc()
+            return
+        metrics.NOTICES_FAILED.labels(attempt.kind).inc()
+        if verdict.state is State.GIVEN_UP:
+            metrics.NOTICES_GIVEN_UP.labels(attempt.kind).inc()
+            log.warning(
+                "a receiver is given up",
+                extra={
+                    "tenant": taken.tenant,
+                    "integration": taken.integration,
+                    "reason": verdict.reason,
+                    "passed_on": [one.integration for one in told],
+                },
+            )
+
+    def _count(self, db: Db) -> None:
+        if time.monotonic() - self._counted_s < COUNT_S and self._counted_s:
+            return
+        self._counted_s = time.monotonic()
+        found = notices.backlog(db)
+        metrics.NOTICES_WAITING.set(found.count)
+        metrics.NOTICES_OLDEST_SECONDS.set(found.seconds)
+
+
+_REASONS: Final = {
+    Signal.GONE: "the routing does not have this receiver any more",
+    Signal.UNREADABLE: "it cannot be read; it is of another version",
+}
+_DECODER: Final = msgspec.msgpack.Decoder(Notice)
