@@ -107,9 +107,9 @@ class Stage:
         """Watch; whatever goes wrong is tried again after a while."""
         while not stop.is_set():
             try:
-                with mapped("watching"), self._connected() as db:
+                with mapped("watching"), self.connected() as db:
                     self._watch(db, stop)
-                    leases.leave(db, self._owner)
+                    self.leave(db)
             except Unavailable as error:
                 log.info("watching waits", extra={"reason": str(error)})
             except Fenced as error:
@@ -121,7 +121,8 @@ class Stage:
             if not stop.is_set():
                 stop.wait(RETRY_S)
 
-    def _connected(self) -> Db:
+    def connected(self) -> Db:
+        """Open a connection of the stage's own; it ends when its context does."""
         return Connection.connect(
             checked_url(self._url),
             autocommit=True,
@@ -159,6 +160,10 @@ class Stage:
         for at_ms in sorted({one.at_ms for one in fresh if one.at_ms}):
             self._take_up(db, [one for one in fresh if one.at_ms == at_ms], at_ms)
         metrics.WATCH_SHARDS.set(len(held))
+
+    def leave(self, db: Db) -> None:
+        """Give all shards back."""
+        leases.leave(db, self._owner)
 
     def _beat(self, db: Db) -> None:
         if time.monotonic() - self._beaten_s >= leases.BEAT_S or not self._held:
