@@ -1,12 +1,9 @@
 """`mainstem migrate`: bring the store's schema up to date."""
 
 import json
-import os
 from typing import Annotated
 
 import typer
-
-STORE_URL = "MAINSTEM_STREAMS_STORE_URL"
 
 
 def command(
@@ -23,9 +20,10 @@ def command(
 
     Example: mainstem migrate --check
     """
+    from apps.stores import store_url
     from streams.store import schema
 
-    state = schema.check(_url()) if check else schema.migrate(_url())
+    state = schema.check(store_url()) if check else schema.migrate(store_url())
     if as_json:
         said = {"level": state.level, "version": state.version}
         typer.echo(json.dumps({**said, "applied": state.applied, "due": state.due}))
@@ -34,19 +32,3 @@ def command(
         typer.echo("\n".join([*did, f"the store is at version {state.version} ({state.level})"]))
     if state.due:
         raise typer.Exit(1)
-
-
-def _url() -> str:
-    """Return the store's URL, from the environment or from the server of this machine."""
-    from analytics.contracts.errors import BadSetting
-    from apps.local import database
-    from apps.local.home import home
-
-    if named := os.environ.get(STORE_URL) or database.url_from(os.environ):
-        return named
-    server = database.status(home().postgres)
-    if server is None:
-        raise BadSetting(
-            f"no store is named and none runs here: set {STORE_URL}, or start `mainstem up`"
-        )
-    return server.url

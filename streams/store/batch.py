@@ -40,6 +40,7 @@ update ledger
        updated_at = now()
  where log_id = %(log_id)s and partition = %(partition)s
    and epoch = %(epoch)s and next_offset = %(expected)s
+returning (select coalesce(max(number), 0) from tombstones)
 """
 _ADD_SEEN: Final = b"""
 insert into seen (tenant, session_id, log_id, partition, batch_offset, memory)
@@ -88,13 +89,18 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Move
     })  # fmt: skip
 
 
-def check_moved(moved: Moved, claim: Claim, *, expected: int) -> None:
-    """Raise `Fenced` when the offset did not move, before anything is written."""
-    if moved.rowcount != 1:
+async def check_moved(moved: Moved, claim: Claim, *, expected: int) -> int:
+    """Raise `Fenced` when the offset did not move, before anything is written.
+
+    Return the number of the last tombstone.
+    """
+    row = await moved.fetchone()
+    if row is None:
         raise Fenced(
             f"{claim.topic}/{claim.partition} was claimed by another worker, or has moved on from "
             f"offset {expected}: claim the partition again"
         )
+    return int(row[0])
 
 
 async def add_events(db: Db, claim: Claim, outcome: Outcome, *, received_ms: int) -> None:

@@ -12,6 +12,7 @@ import logging
 import time
 from typing import Final
 
+from streams.store import tombstones
 from streams.store.pool import Db
 
 PATIENCE_S: Final = 2.0
@@ -21,6 +22,9 @@ _RECALL: Final = 0x4D54_0000
 """Keep these locks apart from others of two numbers; a log's number goes into the low half."""
 
 _GRIP: Final = "select pg_advisory_xact_lock(%s, %s)"
+_GRIP_TO_COMMIT: Final = """
+select pg_advisory_xact_lock(%s, %s), pg_advisory_xact_lock_shared(%s::bigint)
+"""
 _TRY: Final = "select pg_try_advisory_xact_lock(%s, %s)"
 _END_HOLDER: Final = """
 select pg_terminate_backend(pid)
@@ -34,8 +38,11 @@ log = logging.getLogger(__name__)
 
 
 async def grip(db: Db, log_id: int, partition: int) -> None:
-    """Ask for a commit's grip until the transaction ends; may go into a pipeline."""
-    await db.execute(_GRIP, [_COMMIT | log_id, partition])
+    """Ask for a commit's grip until the transaction ends; may go into a pipeline.
+
+    Nobody erases meanwhile.
+    """
+    await db.execute(_GRIP_TO_COMMIT, [_COMMIT | log_id, partition, tombstones.LOCK])
 
 
 async def grip_to_recall(db: Db, log_id: int, partition: int) -> None:

@@ -18,13 +18,14 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL, Identifier, Literal
 
 from analytics.contracts.cloudevents import Record
-from analytics.contracts.errors import Fenced
+from analytics.contracts.errors import Fenced, StoreAway
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellRow, Outcome, SessionRow
 from streams.ledger import Burial, Claim, Outgoing, Remembered, SessionKey
 from streams.store import batch, columns, due, fencing, kept, storable
 from streams.store.away import Unstorable, mapped
 from streams.store.pool import Db, Pool, opened, pipelined
 from streams.store.series import FIELDS, KnownSeries, key_of
+from streams.store.tombstones import Outdated, Session, Tombstones
 from streams.store.wire import RowTypes
 
 COMMIT_TIMEOUT_S: Final = 60.0
@@ -33,6 +34,9 @@ SENDING_TIMEOUT_S: Final = 45.0
 """How long a look at the outbox may take, with all that is sent meanwhile."""
 RECALLED_MAX: Final = 1_000
 """Sessions that one query recalls; more take several."""
+
+ERASED_MEANWHILE_MAX: Final = 10
+"""How often a commit is begun anew since something was erased."""
 
 _FIND_LOG: Final = "select log_id from logs where cluster_id = %s and topic = %s"
 _ADD_LOG: Final = """
@@ -109,6 +113,7 @@ class PostgresLedger:
         self._series = KnownSeries(clock=clock)
         self._types: RowTypes | None = None
         self._held: dict[Claimed, tuple[int, int | None]] = {}
+        self._tombstones = Tombstones()
 
     async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
         """Take the partition over, fencing whoever had it."""
@@ -158,9 +163,9 @@ class PostgresLedger:
         place = (claim.log_id, claim.partition)
         self._held[place] = (claim.epoch, None)
         try:
-            await self._write(claim, outcome, expected, outbox=outbox, burials=burials)
+            await self._store(claim, outcome, expected, outbox=outbox, burials=burials)
         except Unstorable:
-            await self._write(
+            await self._store(
                 claim,
                 storable.outcome(outcome),
                 expected,
@@ -197,7 +202,7 @@ class PostgresLedger:
             "that failed: claim the partition again"
         )
 
-    async def _write(
+    async def _store(
         self,
         claim: Claim,
         outcome: Outcome,
@@ -206,13 +211,39 @@ class PostgresLedger:
         outbox: Sequence[Record],
         burials: Sequence[Burial],
     ) -> None:
+        """Write what was not erased, once more where something was erased meanwhile."""
+        for _ in range(ERASED_MEANWHILE_MAX):
+            spared, sent, found = self._tombstones.spare(outcome, outbox)
+            try:
+                await self._write(
+                    claim, spared, expected, outbox=sent, burials=burials, erased=found
+                )
+            except Outdated:
+                continue
+            return
+        raise StoreAway("the store did not do a commit: erasures went on all the time")
+
+    async def _write(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        expected: int,
+        *,
+        outbox: Sequence[Record],
+        burials: Sequence[Burial],
+        erased: Sequence[Session],
+    ) -> None:
         ids, new = self._series.split(cell.key for cell in outcome.cells)
         async with self._connection("a commit", timeout_s=COMMIT_TIMEOUT_S) as db:
             types = self._types = self._types or await batch.row_types(db)
             async with pipelined(db):
                 moved = await batch.move(db, claim, outcome, expected=expected)
                 await batch.add_series(db, new, types=types)
-            batch.check_moved(moved, claim, expected=expected)
+            newest = await batch.check_moved(moved, claim, expected=expected)
+            if newest != self._tombstones.newest:
+                await self._tombstones.read(db)
+                raise Outdated
+            await self._tombstones.add(db, erased)
             await batch.add_events(db, claim, outcome, received_ms=self._clock())
             async with pipelined(db, commit=True):
                 await batch.put_cells(db, claim, outcome.cells, ids=ids, types=types)

@@ -1,0 +1,213 @@
+"""What is erased goes, stays gone when its events come again, and is on record without content."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+import psycopg
+import pytest
+
+from analytics.contracts.errors import StoreAway
+from analytics.measures.rows import CellKey, CellRow, Grain, Outcome, RawRow
+from streams.ledger import Ledger
+from streams.store import erasure, jobs, tombstones
+from streams.store.erasure import Subject
+from streams.store.ledger_postgres import open_ledger
+from streams.store.retention import Retention
+from streams.store.tombstones import Kind
+from tests.support.facts import T0_MS
+from tests.support.outcomes import (
+    TENANT,
+    PostgresLooker,
+    burial,
+    cell,
+    outcome,
+    raw,
+    seen,
+    session,
+    session_key,
+)
+
+ADA, BOB = "session-of-ada-0001", "session-of-bob-0001"
+DAY_MS = 86_400_000
+SESSION = Subject(tenant=TENANT, kind=Kind.SESSION, name=ADA)
+USER = Subject(tenant=TENANT, kind=Kind.USER, name="ada")
+NAMED = (
+    "select (select count(*) from events where payload::text ~ 'ada|0001' or session_id = '{0}'),"
+    " (select count(*) from sessions where session_id = '{0}'),"
+    " (select count(*) from seen where session_id = '{0}'),"
+    " (select count(*) from series where session_id = '{0}'),"
+    " (select count(*) from graveyard where position('{0}'::bytea in payload) > 0)"
+)
+
+
+def _cells(*names: str) -> tuple[CellRow, ...]:
+    mine = [
+        CellKey(tenant=TENANT, grain=Grain.SESSION, session_id=name, agent="claude-code")
+        for name in names
+    ]
+    return tuple(
+        cell(5, key=key, width_ms=width, start_ms=T0_MS - T0_MS % width)
+        for width in (10_000, 60_000)
+        for key in (*mine, cell().key)
+    )
+
+
+def _raw(offset: int, name: str, user: str, *, at_ms: int = T0_MS) -> RawRow:
+    payload = json.dumps({"id": f"{user}-{offset}", "user": user}).encode()
+    return raw(offset, session=name, id=f"{user}-{offset}", payload=payload, at_ms=at_ms)
+
+
+def _batch(first: int, *, at_ms: int = T0_MS) -> Outcome:
+    both = ((ADA, "ada"), (BOB, "bob"))
+    return outcome(
+        first,
+        first + 2,
+        raw=tuple(_raw(first + n, *one, at_ms=at_ms) for n, one in enumerate(both)),
+        cells=_cells(ADA, BOB),
+        sessions=tuple(session(name, user=user) for name, user in both),
+        seen=tuple(seen(b"m", name=name) for name, _ in both),
+    )
+
+
+async def _store(ledger: Ledger, *batches: Outcome, cluster: str = "c1") -> None:
+    claim = await ledger.claim(cluster_id=cluster, topic="t", partition=0)
+    await ledger.recall([session_key(ADA), session_key(BOB)], claim=claim)
+    for batch in batches:
+        grave = burial(batch.first_offset)
+        await ledger.commit(claim, batch, burials=[grave])
+
+
+def _left(url: str, name: str) -> Sequence[object]:
+    return PostgresLooker(url).rows(NAMED.format(name))[0]
+
+
+def _windows_of(url: str, name: str) -> int:
+    tables = ("window_10s", "window_1m", "rollup_5m", "rollup_1h", "rollup_1d")
+    known = PostgresLooker(url).rows(
+        f"select series_id from series where session_id = '{name}' and grain = 'session'"
+    )
+    counts = [
+        PostgresLooker(url).rows(f"select count(*) from {table} where series_id = {number}")[0][0]
+        for table in tables
+        for (number,) in known
+    ]
+    return sum(count for count in counts if isinstance(count, int))
+
+
+@pytest.mark.requirement("erasure")
+@pytest.mark.parametrize("subject", [SESSION, USER], ids=str)
+async def test_an_erased_subject_is_gone_and_others_and_sums_stay(
+    store_url: str, subject: Subject
+) -> None:
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0))
+    for minutes in (0, 10, 180):
+        jobs.run_due_now(store_url, Retention(), now_ms=T0_MS + minutes * 60_000)
+    assert _windows_of(store_url, ADA) >= 5
+    assert erasure.look(store_url, subject) == erasure.Found(sessions=1, events=1)
+
+    done = erasure.erase(store_url, subject, asked_by="the officer")
+
+    assert _left(store_url, ADA) == (0, 0, 0, 0, 0)
+    assert PostgresLooker(store_url).raw_ids() == ["bob-1"]
+    assert _windows_of(store_url, BOB) >= 5
+    assert done.removed["events"] == done.removed["sessions"] == done.removed["window_10s"] == 1
+    fleet = PostgresLooker(store_url).rows(
+        "select sum(calls) from window_1m join series using (series_id) where grain = 'fleet'"
+    )
+    assert fleet == [(5,)]
+
+
+async def test_erasing_again_removes_nothing_and_is_on_record(store_url: str) -> None:
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0))
+
+    first = erasure.erase(store_url, USER, asked_by="the officer")
+    second = erasure.erase(store_url, USER, asked_by="another")
+
+    newest, oldest = erasure.entries(store_url, TENANT)
+    assert second.removed == {}
+    assert (oldest.asked_by, oldest.removed) == ("the officer", first.removed)
+    assert (newest.asked_by, newest.removed, newest.kind) == ("another", {}, "user")
+    assert newest.subject == oldest.subject == first.subject
+    assert "ada" not in PostgresLooker(store_url).rows("select erasures::text from erasures")[0][0]  # type: ignore[operator]  # a text
+
+
+@pytest.mark.requirement("erasure")
+@pytest.mark.parametrize("subject", [SESSION, USER], ids=str)
+async def test_the_same_events_from_the_log_do_not_bring_it_back(
+    store_url: str, subject: Subject
+) -> None:
+    """A worker that was there before, one that starts later, and another log with the same."""
+    async with (
+        open_ledger(store_url, clock=lambda: T0_MS) as before,
+        open_ledger(store_url, clock=lambda: T0_MS) as other,
+    ):
+        claim = await before.claim(cluster_id="c1", topic="t", partition=0)
+        await before.commit(claim, _batch(0))
+        erasure.erase(store_url, subject, asked_by="the officer")
+
+        await before.commit(claim, _batch(2))
+        await _store(other, _batch(0), cluster="c2")
+        known = await other.recall([session_key(ADA), session_key(BOB)])
+
+    assert list(known) == [session_key(BOB)]
+    assert _left(store_url, ADA) == (0, 0, 0, 0, 0)
+    assert sorted(PostgresLooker(store_url).raw_ids()) == ["bob-1", "bob-1", "bob-3"]
+
+
+async def test_a_session_of_an_erased_user_that_was_not_stored_yet_is_not_stored(
+    store_url: str,
+) -> None:
+    erasure.erase(store_url, USER, asked_by="the officer")
+    only_cells = outcome(2, 2, raw=(), cells=_cells(ADA))
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0), only_cells)
+
+    assert _left(store_url, ADA) == (0, 0, 0, 0, 0)
+    assert _left(store_url, BOB)[1:] == (1, 1, 1, 0)
+
+
+async def test_what_an_erased_user_does_later_is_kept(store_url: str) -> None:
+    erasure.erase(store_url, USER, asked_by="the officer")
+    later_ms = 4_000_000_000_000
+    fresh = outcome(
+        0, 1, raw=(_raw(0, "s9", "ada", at_ms=later_ms),),
+        sessions=(session("s9", started_ms=later_ms, last_ms=later_ms),),
+    )  # fmt: skip
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, fresh)
+
+    assert PostgresLooker(store_url).raw_ids() == ["ada-0"]
+    assert PostgresLooker(store_url).rows("select session_id from sessions") == [("s9",)]
+
+
+async def test_other_tenants_keep_what_has_the_same_name(store_url: str) -> None:
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0))
+    other = Subject(tenant="acme", kind=Kind.SESSION, name=ADA)
+
+    assert erasure.erase(store_url, other, asked_by="the officer").removed == {}
+    assert _left(store_url, ADA)[1] == 1
+
+
+async def test_an_erasure_waits_for_the_commits_that_are_under_way(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasure, "LOCK_TIMEOUT_S", 1)
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0))
+    with psycopg.connect(store_url) as commit:
+        commit.execute("select pg_advisory_xact_lock_shared(%s)", [tombstones.LOCK])
+        with pytest.raises(StoreAway, match="an erasure"):
+            await asyncio.to_thread(erasure.erase, store_url, SESSION, asked_by="the officer")
+
+    assert erasure.erase(store_url, SESSION, asked_by="the officer").removed["sessions"] == 1
+
+
+def test_it_says_what_it_cannot_reach() -> None:
+    said = " ".join(erasure.beyond())
+
+    assert "agents.v1 7 d" in said
+    assert "backups" in said
