@@ -27,6 +27,7 @@ from gateway.settings import GatewaySettings
 ROADS: Final = {
     **dict.fromkeys((routes.METRICS, routes.SERIES, routes.SESSIONS), "query"),
     **{f"{prometheus.ROOT}/{name}": "prometheus" for name in ("query", "query_range")},
+    prometheus.METRICS: "prometheus",
 }
 
 
@@ -58,6 +59,7 @@ def build(
     problem.install(api)
     api.include_router(routes.router(asking))
     api.include_router(prometheus.router(asking))
+    api.include_router(prometheus.exposing(asking))
     _add_health(api, asking)
     checks = Checks(
         verifier=verifier,

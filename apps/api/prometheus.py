@@ -16,7 +16,9 @@ from fastapi import APIRouter, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from analytics.alerts.exposed import EXPOSED, Sort
 from analytics.contracts.errors import MainstemError, Unavailable
+from analytics.contracts.ids import TenantId
 from analytics.promql import (
     BadEvaluation,
     BadExpression,
@@ -31,18 +33,19 @@ from analytics.promql import (
 )
 from analytics.promql.nodes import Selector, bare
 from analytics.promql.series import NAME, Labels
-from apps.api import answers
+from apps.api import answers, listing
 from apps.api.questions import Parameters, one
 from apps.api.routes import Asking
 from gateway.auth import Grant, Scope
 from gateway.guard import grant_of
 from gateway.limits import read_body
 from gateway.routes.parts import responses
-from streams.store.queries.exposing import FAMILIES, StoreSeries
+from streams.store.queries.everything import NAMES, EverySeries
 from streams.store.queries.grouped import BadQuestion
 from streams.store.queries.measured import Db
 
 ROOT: Final = "/api/v1"
+METRICS: Final = "/metrics"
 FORM_BYTES_MAX: Final = 65_536
 FORM_SECONDS_MAX: Final = 10.0
 DAY_MS: Final = 86_400_000
@@ -51,6 +54,7 @@ MATCHES_MAX: Final = 16
 _UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _ENCODER: Final = msgspec.json.Encoder()
 
+Listed = Callable[[Db, TenantId], object]
 Answer = Callable[[Db, Grant, Parameters, int], object]
 """Return what is asked of a tenant at a moment."""
 
@@ -67,18 +71,39 @@ def router(asking: Asking) -> APIRouter:
         _add(routes, asking, path, answer, about=about)
     _add(routes, asking, "/label/{name}/values", _values, about="List the values of a label")
 
+    for path, listed, about in (
+        ("/rules", listing.rules, "List the rules of alerts with their alerts"),
+        ("/alerts", listing.alerts, "List the alerts that fire or may soon"),
+    ):
+        _add_listing(routes, asking, path, listed, about=about)
+
     @routes.get("/metadata", summary="Describe the metrics", **_DESCRIBED)
     def metadata(request: Request) -> Response:
         _grant(request)
         return _told({
-            name: [{"type": "counter", "help": family.about, "unit": family.unit}]
-            for name, family in FAMILIES.items()
+            one.name: [{"type": _TYPES[one.sort], "help": one.about, "unit": one.unit}]
+            for one in EXPOSED
+            if one.name in NAMES
         })  # fmt: skip
 
     @routes.get("/status/buildinfo", summary="Say what answers", **_DESCRIBED)
     def build(request: Request) -> Response:
         _grant(request)
         return _told({"version": "2.42.0", "application": "mainstem"})
+
+    return routes
+
+
+def exposing(asking: Asking) -> APIRouter:
+    """Return the route that a Prometheus scrapes results from."""
+    routes = APIRouter(tags=["prometheus"])
+
+    @routes.get(METRICS, summary="The newest value of every series", **_DESCRIBED)
+    def metrics(request: Request) -> Response:
+        grant = _grant(request)
+        with asking.reader.connection() as db:
+            text = listing.exposition(db, grant.tenant, now_ms=asking.wall_ms())
+        return Response(text, media_type=listing.CONTENT_TYPE)
 
     return routes
 
@@ -92,6 +117,16 @@ def _add(routes: APIRouter, asking: Asking, path: str, answer: Answer, *, about:
 
     routes.get(path, summary=about, **_DESCRIBED)(answered)
     routes.post(path, summary=about, **_DESCRIBED)(answered)
+
+
+def _add_listing(
+    routes: APIRouter, asking: Asking, path: str, listed: Listed, *, about: str
+) -> None:
+    @routes.get(path, summary=about, **_DESCRIBED)
+    def answered(request: Request) -> Response:
+        grant = _grant(request)
+        with asking.reader.connection() as db:
+            return _told(listed(db, grant.tenant))
 
 
 def _answered(
@@ -138,7 +173,7 @@ def _names(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
 def _values(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
     name = one(asked, "name", "")
     if name == NAME and not asked.get("match[]"):
-        return sorted(FAMILIES)
+        return list(NAMES)
     found = _matched(db, grant, asked, now_ms)
     return sorted({value for labels in found for label, value in labels if label == name})
 
@@ -162,8 +197,8 @@ def _matched(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> set[Labels
     return found
 
 
-def _storage(db: Db, grant: Grant, now_ms: int) -> StoreSeries:
-    return StoreSeries(db, grant.tenant, until_ms=now_ms)
+def _storage(db: Db, grant: Grant, now_ms: int) -> EverySeries:
+    return EverySeries(db, grant.tenant, until_ms=now_ms)
 
 
 def _result(found: Result, expression: Expression, at_ms: int) -> object:
@@ -267,6 +302,7 @@ def _failed(status: int, kind: str, error: MainstemError) -> Response:
     )
 
 
+_TYPES: Final = {Sort.COUNTER: "counter", Sort.GAUGE: "gauge", Sort.SKETCH: "histogram"}
 _DIGITS_MAX: Final = 9
 _SECONDS_MAX: Final = 1e12
 _WHOLE_MAX: Final = 1e15

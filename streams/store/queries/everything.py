@@ -16,7 +16,8 @@ from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.series import NAME, Labels, Matcher, Series, Sign, Sketches, labelled
 from analytics.watching.catalogue import MEASURES, STEP_MS
-from streams.store.queries.exposing import StoreSeries
+from streams.store.queries import public
+from streams.store.queries.exposing import FAMILIES, StoreSeries
 from streams.store.queries.measured import Db
 
 ROWS_MAX: Final = 200_000
@@ -96,6 +97,7 @@ class EverySeries:
         """Return the series for which all of `matchers` hold."""
         to_ms = min(to_ms, self._until_ms)
         found = list(self._windows.select(matchers, from_ms, to_ms))
+        found += public.select(self._windows, matchers, from_ms, to_ms)
         for names, read in _GAUGES:
             asked = [name for name in names if _is_named(matchers, name)]
             if asked and from_ms <= to_ms:
@@ -193,6 +195,8 @@ _GAUGES: Final[tuple[tuple[tuple[str, ...], _Read], ...]] = (
 )
 GAUGES: Final = tuple(name for names, _ in _GAUGES for name in names)
 """The families that are answered here; those of windows are in `exposing.FAMILIES`."""
+NAMES: Final = tuple(sorted({*FAMILIES, *GAUGES, *public.NAMES}))
+"""Every name that has series, as far as there is data."""
 
 
 def _watched(name: str, measure: str, dimension: str, part: str) -> dict[str, str]:

@@ -1,0 +1,132 @@
+"""Rules, alerts and the newest results in Prometheus' own words.
+
+`/api/v1/rules` and `/api/v1/alerts` as Grafana lists them, and `/metrics`: the newest value of
+every series, in the text format that a Prometheus scrapes. What is told is the token's tenant's.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from analytics.alerts import engine, presets, rule_files
+from analytics.alerts.documents import BadFile
+from analytics.alerts.exposed import BY_NAME, Sort
+from analytics.alerts.rules import AlertRule, Group, RuleFile
+from analytics.alerts.templates import Data, Template
+from analytics.contracts.ids import TenantId
+from analytics.promql.series import NAME, Matcher, Series, Sign
+from streams.store.queries import watching
+from streams.store.queries.everything import NAMES, EverySeries
+from streams.store.queries.measured import Db
+
+LOOKBACK_MS: Final = 300_000
+LINES_MAX: Final = 50_000
+"""Lines of one exposition; what is left out is said in a comment."""
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+_KINDS: Final = {Sort.COUNTER: "counter", Sort.GAUGE: "gauge"}
+_NOTHING: Final = Data(labels={}, value=0.0, external_labels={})
+_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def rules(db: Db, tenant: TenantId) -> dict[str, object]:
+    """Return the groups of rules that are evaluated, with the alerts of each."""
+    by_rule: dict[str, list[dict[str, object]]] = {}
+    for one in watching.alerts(db, tenant, states=("firing", "pending")):
+        by_rule.setdefault(one.rule, []).append(_alert(one))
+    groups = [(file, group) for file in _files(db, tenant) for group in file.groups]
+    return {"groups": [_group(file, group, by_rule) for file, group in groups]}
+
+
+def alerts(db: Db, tenant: TenantId) -> dict[str, object]:
+    """Return the alerts that fire or may soon."""
+    found = watching.alerts(db, tenant, states=("firing", "pending"))
+    return {"alerts": [_alert(one) for one in found]}
+
+
+def exposition(db: Db, tenant: TenantId, *, now_ms: int) -> str:
+    """Return the newest value of every series in Prometheus' text format."""
+    storage = EverySeries(db, tenant, until_ms=now_ms)
+    lines: list[str] = []
+    for name in NAMES:
+        matcher = Matcher(NAME, Sign.EQUAL, name)
+        found = storage.select([matcher], now_ms - LOOKBACK_MS, now_ms)
+        if found:
+            lines += _family(name, found)
+        if len(lines) > LINES_MAX:
+            lines = [*lines[:LINES_MAX], f"# more than {LINES_MAX} lines: ask /api/v1/query"]
+            break
+    return "\n".join([*lines, ""])
+
+
+def _family(name: str, found: Iterable[Series]) -> Iterator[str]:
+    exposed = BY_NAME.get(name)
+    kind = "counter" if exposed is None else _KINDS.get(exposed.sort, "untyped")
+    if exposed is not None:
+        yield f"# HELP {name} {exposed.about}"
+    yield f"# TYPE {name} {kind}"
+    for series in found:
+        labels = ",".join(
+            f'{label}="{value.translate(_ESCAPES)}"' for label, value in series.labels
+            if label != NAME
+        )  # fmt: skip
+        value = float(series.values[-1])
+        if not math.isnan(value):
+            yield f"{name}{{{labels}}} {value!r}"
+
+
+def _files(db: Db, tenant: TenantId) -> Iterator[RuleFile]:
+    yield from presets.rules()
+    for file in watching.files(db, tenant, kind="rules"):
+        try:
+            yield rule_files.load(file.name, file.body)
+        except BadFile:
+            continue  # it is not evaluated either
+
+
+def _group(
+    file: RuleFile, group: Group, by_rule: Mapping[str, list[dict[str, object]]]
+) -> dict[str, object]:
+    rules = [rule for rule in group.rules if isinstance(rule, AlertRule)]
+    return {
+        "name": group.name,
+        "file": file.path,
+        "interval": (group.interval_ms or engine.INTERVAL_MS) / 1_000,
+        "rules": [_rule(rule, by_rule.get(rule.name, [])) for rule in rules],
+    }
+
+
+def _rule(rule: AlertRule, found: list[dict[str, object]]) -> dict[str, Any]:
+    states = {one["state"] for one in found}
+    state = "firing" if "firing" in states else "pending" if found else "inactive"
+    return {
+        "type": "alerting",
+        "name": rule.name,
+        "query": rule.expr,
+        "duration": rule.for_ms / 1_000,
+        "labels": _plain(rule.labels),
+        "annotations": _plain(rule.annotations),
+        "state": state,
+        "health": "ok",
+        "alerts": found,
+    }
+
+
+def _plain(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Return the texts that are the same for every alert of a rule."""
+    return {
+        name: one.render(_NOTHING)
+        for name, one in templates.items()
+        if not one.labels_used() and not one.uses_value()
+    }
+
+
+def _alert(one: watching.Alert) -> dict[str, object]:
+    began = datetime.fromtimestamp(one.active_ms / 1_000, tz=UTC).isoformat()
+    return {
+        "labels": one.labels,
+        "annotations": one.annotations,
+        "state": one.state,
+        "activeAt": began.replace("+00:00", "Z"),
+        "value": "" if one.value is None else repr(one.value),
+    }
