@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
+from analytics.alerts.delivery import Policy
 from analytics.contracts import topics
 from analytics.contracts.topics import Topic
 from analytics.measures.fold import Arrival, FoldRules, PartitionFold
@@ -14,6 +15,8 @@ from analytics.windows.merging import MergeFold, MergeRules
 from analytics.windows.tumbling import NARROWEST_MS
 from streams import reading, results
 from streams.ledger import Claim
+from streams.notifying.loop import Rules as NoticeRules
+from streams.notifying.sending import Manner
 from streams.reading import Reader
 from streams.settings import StreamsSettings
 from streams.step import Recipe
@@ -124,4 +127,18 @@ def watching(settings: StreamsSettings) -> Rules:
         ),
         stalled_ms=settings.watch_stalled_ms,
         external_url=settings.dashboard_url,
+    )
+
+
+def notifying(settings: StreamsSettings) -> NoticeRules:
+    """Return how the settings ask receivers to be told of alerts."""
+    return NoticeRules(
+        manner=Manner(
+            timeout_s=settings.notify_timeout_s,
+            is_private_allowed=settings.notify_private,
+            files=settings.notify_files,
+            external_url=settings.dashboard_url,
+        ),
+        policy=Policy(lasts_ms=settings.notify_lasts_s * 1_000),
+        at_once=settings.notify_at_once,
     )

@@ -216,6 +216,31 @@ class StreamsSettings(BaseSettings):
         "", max_length=2_048, description="Where the dashboard is, for links in notifications."
     )
 
+    notify: bool = Field(default=True, description="Whether this worker tells receivers of alerts.")
+    notify_at_once: int = Field(
+        16, ge=1, le=256, description="Notifications being sent at once; two to one receiver."
+    )
+    notify_timeout_s: float = Field(
+        10, gt=0, le=60, description="The most that one attempt to send a notification takes."
+    )
+    notify_lasts_s: int = Field(
+        900,
+        ge=0,
+        le=86_400,
+        description="How long a notification is tried before it is given up and passed on to the "
+        "next receiver; five times at least.",
+    )
+    notify_private: bool = Field(
+        default=False,
+        description="Whether receivers may have addresses that are not public, such as of this "
+        "machine or network: whoever may write routing files can then reach them.",
+    )
+    notify_files: Path | None = Field(
+        None,
+        description="Folder of the files that routing files name, of secrets and certificates; "
+        "unset, none may be named.",
+    )
+
     metrics_host: str = Field(
         "127.0.0.1", min_length=1, description="Address of /metrics and /health."
     )

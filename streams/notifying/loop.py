@@ -21,7 +21,6 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from psycopg import Connection
 
 from analytics.alerts import delivery
 from analytics.alerts.delivery import Outcome, Policy, Signal, State, Tried
@@ -32,9 +31,8 @@ from analytics.contracts.errors import Refused, Unavailable
 from streams import metrics
 from streams.notifying.sending import Manner, Sender
 from streams.store import notices
-from streams.store.away import checked_url, mapped
+from streams.store.away import mapped
 from streams.store.notices import Db, Routings, Taken
-from streams.store.pool import SILENCE_S
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +43,6 @@ COUNT_S: Final = 5.0
 RETRY_S: Final = 2.0
 LEASE_SPARE_S: Final = 20.0
 """By how much a lease outlives the attempt: for names that resolve slowly, and the mark."""
-CONNECT_TIMEOUT_S: Final = 10
-STATEMENT_TIMEOUT_S: Final = 10
 NO_KIND: Final = "none"
 """The kind in metrics of a notice without an integration."""
 
@@ -58,6 +54,7 @@ class Rules(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     at_once: int = 16
     each: int = 2
+    lease_spare_s: float = LEASE_SPARE_S
 
 
 class Attempt(Struct, frozen=True, kw_only=True):
@@ -98,7 +95,7 @@ class Notifying:
         with ThreadPoolExecutor(self._rules.at_once, thread_name_prefix="notifying") as pool:
             while not stop.is_set():
                 try:
-                    with mapped("notifying"), self._connected() as db:
+                    with mapped("notifying"), notices.connected(self._url) as db:
                         self._notify(db, pool, stop)
                 except Unavailable as error:
                     log.info("notifying waits", extra={"reason": str(error)})
@@ -107,17 +104,6 @@ class Notifying:
                     metrics.NOTIFYING_FAILURES.inc()
                 if not stop.is_set():
                     stop.wait(RETRY_S)
-
-    def _connected(self) -> Db:
-        return Connection.connect(
-            checked_url(self._url),
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC -c jit=off",
-            application_name="mainstem notifying",
-            keepalives_idle=SILENCE_S,
-            tcp_user_timeout=SILENCE_S * 1_000,
-        )
 
     def _notify(self, db: Db, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -143,7 +129,7 @@ class Notifying:
             limit=room,
             each=self._rules.each,
             busy={one.taken.channel for one in self._flying.values()},
-            lease_s=self._rules.manner.timeout_s + LEASE_SPARE_S,
+            lease_s=self._rules.manner.timeout_s + self._rules.lease_spare_s,
         )
         for one in taken:
             attempt, known = self._read(db, one)

@@ -90,7 +90,7 @@ class Web:
     def _once(self, asked: Post, timeout_s: float) -> Answer:
         url = _split(asked.url)
         headers = {**_authorization(url), **asked.headers}
-        connection = http.client.HTTPConnection(_host(url), _port(url), timeout=timeout_s)
+        connection = _connection(url, timeout_s)
         deadline = Deadline(timeout_s, lambda: connection.sock)
         try:
             with deadline:
@@ -100,13 +100,15 @@ class Web:
                     "POST", f"{target}?{url.query}" if url.query else target, asked.body, headers
                 )
                 return _answer(connection.getresponse())
-        except (http.client.InvalidURL, ValueError):
-            raise ReceiverRefused("the receiver's URL or a header cannot be sent") from None
+        except http.client.InvalidURL:
+            raise ReceiverRefused("the receiver's URL cannot be asked for") from None
         except (OSError, http.client.HTTPException) as error:
             raise ReceiverAway(
                 "the receiver did not answer in time" if deadline.is_over
                 else f"the receiver did not answer: {dialing.said(error)}"
             ) from None  # fmt: skip
+        except ValueError:
+            raise ReceiverRefused("a header of the receiver's cannot be sent") from None
         finally:
             connection.close()
 
@@ -136,6 +138,13 @@ def retry_after_ms(text: str, now_ms: int) -> int:
     except (TypeError, ValueError):
         return 0
     return max(0, int(at.timestamp() * 1_000) - now_ms)
+
+
+def _connection(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    try:
+        return http.client.HTTPConnection(_host(url), _port(url), timeout=timeout_s)
+    except (http.client.InvalidURL, ValueError):
+        raise ReceiverRefused("the receiver's URL is none: write https://HOST/PATH") from None
 
 
 def _answer(response: http.client.HTTPResponse) -> Answer:

@@ -20,8 +20,12 @@ from analytics.alerts.delivery import State, Verdict
 from analytics.alerts.documents import BadFile
 from analytics.alerts.groups import Notice
 from analytics.alerts.routes import Routing
+from streams.store.away import checked_url
+from streams.store.pool import SILENCE_S
 from streams.store.watching.keeping import instant
 
+CONNECT_TIMEOUT_S: Final = 10
+STATEMENT_TIMEOUT_S: Final = 10
 LOOKED_MAX: Final = 500
 """How many due notices are looked at for those that are taken."""
 
@@ -114,6 +118,19 @@ class Routings:
         if known is None or known[0] != version:
             known = self._known[tenant] = (version, _routing(db, tenant))
         return known[1]
+
+
+def connected(url: str) -> Db:
+    """Return a connection for whoever sends, with limits of its own."""
+    return Connection.connect(
+        checked_url(url),
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        options=f"-c statement_timeout={STATEMENT_TIMEOUT_S}s -c timezone=UTC -c jit=off",
+        application_name="mainstem notifying",
+        keepalives_idle=SILENCE_S,
+        tcp_user_timeout=SILENCE_S * 1_000,
+    )
 
 
 def take(
