@@ -11,8 +11,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from analytics.contracts.errors import StoreAway
-from apps.api import prometheus, routes
-from apps.api.routes import Asking
+from apps.api import prometheus, routes, watching
+from apps.api.parts import Asking
 from gateway import problem
 from gateway.addresses import Addresses
 from gateway.auth import Verifier
@@ -25,7 +25,7 @@ from gateway.sessions import Clocks
 from gateway.settings import GatewaySettings
 
 ROADS: Final = {
-    **dict.fromkeys((routes.METRICS, routes.SERIES, routes.SESSIONS), "query"),
+    **dict.fromkeys((*routes.KNOWN, *watching.KNOWN), "query"),
     **{f"{prometheus.ROOT}/{name}": "prometheus" for name in ("query", "query_range")},
     prometheus.METRICS: "prometheus",
 }
@@ -58,6 +58,7 @@ def build(
     )
     problem.install(api)
     api.include_router(routes.router(asking))
+    api.include_router(watching.router(asking))
     api.include_router(prometheus.router(asking))
     api.include_router(prometheus.exposing(asking))
     _add_health(api, asking)

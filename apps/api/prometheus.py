@@ -34,8 +34,8 @@ from analytics.promql import (
 from analytics.promql.nodes import Selector, bare
 from analytics.promql.series import NAME, Labels
 from apps.api import answers, listing
+from apps.api.parts import Asking
 from apps.api.questions import Parameters, one
-from apps.api.routes import Asking
 from gateway.auth import Grant, Scope
 from gateway.guard import grant_of
 from gateway.limits import read_body

@@ -56,7 +56,7 @@ async def _serve(chosen: "ApiSettings", access: "GatewaySettings", *, as_json: b
 def server_of(chosen: "ApiSettings", access: "GatewaySettings") -> "Server":
     """Return the API's server, not yet started."""
     from apps.api.app import build
-    from apps.api.routes import Asking
+    from apps.api.parts import Asking
     from apps.commands.gateway import clocks_of
     from gateway.auth_upkeep import verifier_of
     from gateway.server import server

@@ -7,7 +7,7 @@ import pytest
 
 from analytics.contracts.ids import TenantId
 from apps.api.app import build
-from apps.api.routes import Asking
+from apps.api.parts import Asking
 from gateway.auth import Scope, Verifier
 from streams.store.queries.measured import Db
 from streams.store.reader import Reader
