@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from starlette.responses import Response
 
 from apps.api import questions
-from apps.api.answers import Column, Table
+from apps.api.answers import Column, Table, Value
 from apps.api.parts import FORMAT, LIMIT, RANGE, Asking, asked_of, described, respond
 from apps.api.questions import Parameters
 from streams.store.queries import watching
@@ -25,7 +25,6 @@ FORECASTS: Final = "/v1/forecasts"
 BUDGETS: Final = "/v1/budgets"
 ALERTS: Final = "/v1/alerts"
 HORIZONS: Final = ("hour", "day", "week")
-_NESTED: Final = (dict, list)
 
 
 def router(asking: Asking) -> APIRouter:
@@ -125,9 +124,9 @@ def _table(found: Sequence[Struct], kind: type[Struct]) -> Table:
     return Table({name: [_cell(getattr(one, name)) for one in found] for name in names})
 
 
-def _cell(value: object) -> object:
+def _cell(value: Value | dict[str, object] | list[object]) -> Value:
     """Return a value as a column holds it: what is nested is JSON."""
-    return msgspec.json.encode(value).decode() if isinstance(value, _NESTED) else value
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def _points(found: Sequence[Forecast]) -> Table:
