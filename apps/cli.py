@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "dashboard": ("dashboard", "Run the dashboard."),
     "api": ("api", "Run the query API: figures over HTTP, read from the store."),
     "alerts": ("alerts", "Check files of alerting rules and routes, and run tests of rules."),
+    "retention": ("retention", "Show or set for how long a tenant's data is kept."),
     "erase": ("erase", "Erase one session or one user from the store."),
     "migrate": ("migrate", "Bring the store's schema up to date."),
     "bench": ("bench", "Measure, and write the figures down."),

@@ -109,7 +109,7 @@ def _asked(chosen: Range, now_ms: int) -> tuple[Key, Callable[[Db, str], Overvie
 
 def _overview(db: Db, tenant: str, chosen: Range, now_ms: int) -> Overview:
     start, end = chosen.bounds(now_ms)
-    over = span.over(start, end, now_ms=now_ms, since=cover.since(db))
+    over = span.over(start, end, now_ms=now_ms, since=cover.since(db, tenant))
     second = measured.second_book(db, tenant, from_ms=over.from_ms)
     wanted = sessions.Filter(from_ms=over.from_ms, until_ms=over.until_ms)
     return Overview(

@@ -13,12 +13,10 @@ sessions, and their name goes from settings, silences and feedback.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
-import psycopg
 from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -26,13 +24,10 @@ from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.json import Jsonb
 
 from analytics.contracts import topics
-from streams.store import levels, storable
-from streams.store.away import checked_url, mapped
+from streams.store import desk, levels, storable
 from streams.store.levels import Level
 from streams.store.tombstones import LOCK, Kind, digest
 
-CONNECT_TIMEOUT_S: Final = 10
-STATEMENT_TIMEOUT_S: Final = 600
 LOCK_TIMEOUT_S: Final = 10
 """How long commits are waited for; meanwhile further ones wait."""
 BARE_NEEDLE_MIN: Final = 16
@@ -93,14 +88,14 @@ class Entry(Struct, frozen=True, kw_only=True):
 
 def look(url: str, subject: Subject) -> Found:
     """Return what the store has of a subject, and change nothing."""
-    with _connected(url) as db:
+    with desk.connected(url, "an erasure") as db:
         sessions = _sessions_of(db, subject)
         return Found(sessions=len(sessions), events=_count_events(db, subject, sessions))
 
 
 def erase(url: str, subject: Subject, *, asked_by: str) -> Erasure:
     """Erase a subject; safe to repeat."""
-    with _connected(url) as db:
+    with desk.connected(url, "an erasure") as db:
         level = levels.detect(db)
         number, told, sessions = _bury(db, subject, asked_by)
         removed: dict[str, int] = {}
@@ -117,7 +112,7 @@ def erase(url: str, subject: Subject, *, asked_by: str) -> Erasure:
 
 def entries(url: str, tenant: str, *, limit: int = 100) -> list[Entry]:
     """Return the last requests of a tenant, the newest first."""
-    with _connected(url) as db:
+    with desk.connected(url, "an erasure") as db:
         rows = db.execute(_ENTRIES, [tenant, limit]).fetchall()
     return [Entry(**dict(zip(Entry.__struct_fields__, row, strict=True))) for row in rows]
 
@@ -129,21 +124,6 @@ def beyond() -> tuple[str, ...]:
         f"Kafka keeps records as long as its topics say, and none is stored again: {kept}",
         "backups, exports, and what agents keep on their own machines",
     )
-
-
-@contextmanager
-def _connected(url: str) -> Iterator[Db]:
-    with (
-        mapped("an erasure"),
-        psycopg.connect(
-            checked_url(url),
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            options=f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c timezone=UTC",
-            application_name="mainstem erase",
-        ) as db,
-    ):
-        yield db
 
 
 _SALT: Final = "select salt from erasure_salt"

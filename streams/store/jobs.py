@@ -18,7 +18,15 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from streams.store import leftovers, levels, partitions, policies, retention, rollups
+from streams.store import (
+    leftovers,
+    levels,
+    partitions,
+    policies,
+    retention,
+    retention_tenants,
+    rollups,
+)
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
 from streams.store.pool import SILENCE_S
@@ -68,7 +76,9 @@ def _roll_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
 
 def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
     policed = policies.care(db, level, kept)
-    return {"removed": retention.apply(db, level, kept, now_ms=now_ms), "policies": policed}
+    removed = retention.apply(db, level, kept, now_ms=now_ms)
+    of_tenants = retention_tenants.sweep(db, level, kept, now_ms=now_ms)
+    return {"removed": removed, "of_tenants": of_tenants, "policies": policed}
 
 
 def _clear_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:

@@ -59,6 +59,14 @@ class Cover(Struct, frozen=True):
 _SINCE: Final = """
 select name, (extract(epoch from since) * 1000)::bigint from kept
 """
+_SWEPT: Final = """
+select kind, (extract(epoch from swept_to) * 1000)::bigint from retention_settings
+ where tenant = %s and kind in ('10s', '1m', '5m', '1h', '1d')
+"""
+_BY_KIND: Final = {
+    "10s": "window_10s", "1m": "window_1m", "5m": "rollup_5m", "1h": "rollup_1h",
+    "1d": "rollup_1d",
+}  # fmt: skip
 _MARKS: Final = """
 select width.ms, (extract(epoch from mark.start_at) * 1000)::bigint
   from unnest(%(widths)s::int[]) as width (ms),
@@ -86,9 +94,13 @@ select width.ms, (extract(epoch from mark.start_at) * 1000)::bigint
 """
 
 
-def since(db: Db) -> dict[str, int]:
-    """Return from when on each table is whole, for `span.over`."""
-    return dict(db.execute(_SINCE).fetchall())
+def since(db: Db, tenant: str = "") -> dict[str, int]:
+    """Return from when on each table is whole, for `span.over`, and whole for a tenant."""
+    whole_from = dict(db.execute(_SINCE).fetchall())
+    for kind, swept_ms in db.execute(_SWEPT, [tenant]) if tenant else ():
+        table = _BY_KIND[kind]
+        whole_from[table] = max(whole_from.get(table, 0), swept_ms)
+    return whole_from
 
 
 def standing(db: Db, span: Span) -> Standing:
