@@ -33,7 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "worker": ("worker", "Run one stream worker: Kafka in, store out."),
     "dashboard": ("dashboard", "Run the dashboard."),
     "api": ("api", "Run the query API: figures over HTTP, read from the store."),
-    "alerts": ("alerts", "Check files of alerting rules and routes, and run tests of rules."),
+    "alerts": ("alerts", "Check and test files of alerts, silence alerts, take them on."),
     "retention": ("retention", "Show or set for how long a tenant's data is kept."),
     "erase": ("erase", "Erase one session or one user from the store."),
     "migrate": ("migrate", "Bring the store's schema up to date."),
@@ -77,7 +77,10 @@ def program(arguments: Sequence[str]) -> typer.Typer:
     named = next((word for word in arguments if not word.startswith("-")), "")
     for name, (module, about) in COMMANDS.items():
         body = _load(module) if name == named else _listed
-        app.command(name, short_help=about)(body)
+        if isinstance(body, typer.Typer):
+            app.add_typer(body, name=name, short_help=about)
+        else:
+            app.command(name, short_help=about)(body)
     return app
 
 
@@ -104,8 +107,10 @@ def _listed() -> None:
     raise AssertionError("a command that was only listed was called")
 
 
-def _load(module: str) -> Callable[..., None]:
-    body: Callable[..., None] = importlib.import_module(f"apps.commands.{module}").command
+def _load(module: str) -> Callable[..., None] | typer.Typer:
+    body: Callable[..., None] | typer.Typer = importlib.import_module(
+        f"apps.commands.{module}"
+    ).command
     return body
 
 

@@ -1,24 +1,30 @@
-"""`mainstem alerts`: files of rules and routes checked, and tests of rules run."""
+"""`mainstem alerts`: files checked, rules tested, alerts silenced and taken on."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from apps.commands import silences
 
-class Action(StrEnum):
-    """What to do with the files."""
+OPTIONS = {"help_option_names": ["-h", "--help"]}
+command = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings=OPTIONS)
+command.add_typer(silences.command, name="silence", short_help="Silence alerts for a while.")
 
-    CHECK = "check"
-    TEST = "test"
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")]
 
 
-def command(
-    action: Annotated[
-        Action, typer.Argument(help="check rule or routing files, or test rules (promtool's form).")
-    ],
+@command.callback(epilog="Example: mainstem alerts check rules.yml")
+def _root() -> None:
+    """Check and test files of alerting rules, silence alerts, and take them on.
+
+    Each of these has --help with an example, and --json.
+    """
+
+
+@command.command("check")
+def check(
     files: Annotated[list[Path], typer.Argument(help="The files.", show_default=False)],
     *,
     labels: Annotated[
@@ -28,19 +34,57 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail for warnings too, and for rules not evaluated.")
     ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check files of alerting rules and of routing.
+
+    Exit: 0 all well, 1 refused. \
+    Example: mainstem alerts check rules.yml routing.yml --labels severity=critical
+    """
+    raise typer.Exit(_check(files, _label_set(labels), strict=strict, as_json=as_json))
+
+
+@command.command("test")
+def run_tests(
+    files: Annotated[list[Path], typer.Argument(help="The files.", show_default=False)],
+    *,
     prometheus: Annotated[
         int, typer.Option(min=2, max=3, help="The Prometheus whose ranges tests are written for.")
     ] = 3,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a file.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Check files of alerting rules and of routing, or run the tests of rules.
+    """Run the tests of rules, in promtool's format.
 
-    Exit: 0 all well, 1 refused or failed, 2 a test that cannot be read. \
-    Example: mainstem alerts check rules.yml routing.yml --labels severity=critical
+    Exit: 0 passed, 1 failed, 2 a test that cannot be read. \
+    Example: mainstem alerts test rules.test.yml
     """
-    if action is Action.CHECK:
-        raise typer.Exit(_check(files, _label_set(labels), strict=strict, as_json=as_json))
     raise typer.Exit(_test(files, prometheus, as_json=as_json))
+
+
+@command.command("ack")
+def acknowledge(
+    which: Annotated[
+        list[str],
+        typer.Argument(
+            help="Its fingerprint, or matchers such as alertname=Slow.", show_default=False
+        ),
+    ],
+    *,
+    by: silences.By = "",
+    tenant: silences.Tenant = "local",
+    store_url: silences.StoreUrl = None,
+    as_json: silences.Json = False,
+) -> None:
+    """Take on firing alerts, so that they do not escalate; they go on firing.
+
+    Example: mainstem alerts ack alertname=Stuck session_id=s1
+    """
+    from apps import silencing
+
+    with silencing.opened(store_url) as db:
+        found = silencing.acknowledged(db, tenant, which, by=by)
+    for one in found:
+        silences.say(one, f"{one.fingerprint} acknowledged: {silencing.labelled(one)}", as_json)
 
 
 def _label_set(given: list[str] | None) -> Mapping[str, str] | None:
