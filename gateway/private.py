@@ -27,17 +27,21 @@ class Private:
 
     def publish(self, outgoing: Sequence[Outgoing]) -> Coroutine[Any, Any, list[Verdict]]:
         """Return one verdict an event, in order, once each is acknowledged or refused."""
-        return self._outlet.publish([self._passed(item) for item in outgoing])
+        return self._outlet.publish(self._passed(outgoing))
 
     def post(self, outgoing: Sequence[Outgoing]) -> None:
         """Take events without waiting for the broker; raise `ProducerFull` at the limit."""
-        self._outlet.post([self._passed(item) for item in outgoing])
+        self._outlet.post(self._passed(outgoing))
 
     async def bury(self, payload: bytes, *, reason: str, origin: str, tenant: TenantId) -> None:
         """Keep what could not be read on the graveyard topic, without what is not to be kept."""
         kept = self._filter.pass_grave(payload)
         await self._outlet.bury(kept, reason=reason, origin=origin, tenant=tenant)
 
-    def _passed(self, item: Outgoing) -> Outgoing:
-        event, payload = self._filter.pass_on(item.event, item.payload)
-        return Outgoing(event=event, payload=payload, traceparent=item.traceparent)
+    def _passed(self, outgoing: Sequence[Outgoing]) -> list[Outgoing]:
+        pass_on = self._filter.pass_on
+        passed: list[Outgoing] = []
+        for item in outgoing:
+            event, payload = pass_on(item.event, item.payload)
+            passed.append(Outgoing(event=event, payload=payload, traceparent=item.traceparent))
+        return passed

@@ -137,8 +137,10 @@ class Filter:
         user = getattr(event, USER) if plan.has_user else ""
         if user and self._hides_users:
             return True
-        if AT in data and not _is_once(data, user) and self._is_address(data):
-            return True
+        if AT in data:
+            is_of_user = "@" in user and data.find(AT) == data.rfind(AT)
+            if not is_of_user and self._is_address(data):
+                return True
         if PERCENT in data and self._is_address(data):
             return True
         if (SLASH in data or BACKSLASH in data) and not rules.paths and _HOMES.search(data):
@@ -249,11 +251,6 @@ class Filter:
     def _scrubbed(self, text: str) -> str:
         cleaned = scrub(text, self._rules)
         return cleaned[: max(len(text), NAME_LENGTH_MAX)]
-
-
-def _is_once(data: bytes, user: str) -> bool:
-    """Say whether the one @ in an event is its user's."""
-    return data.find(AT) == data.rfind(AT) and "@" in user
 
 
 def _may_hold_secret(text: str) -> bool:
