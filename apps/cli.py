@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "import": ("import_", "Import Claude Code transcripts, so that history shows too."),
     "topics": ("topics", "List the topics, and how far they reach on a broker."),
     "tail": ("tail", "Print a topic's events as they come."),
+    "mcp": ("mcp", "Let agents ask about their own fleet (Model Context Protocol)."),
     "forecast": ("forecast", "Say what a time series in a CSV file will do."),
     "detect": ("detect", "Find the anomalies of a time series in a CSV file."),
     "token": ("token", "Issue a token for an agent, a person or a service."),
