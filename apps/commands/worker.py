@@ -5,7 +5,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final
@@ -95,21 +95,23 @@ async def _work(settings: "StreamsSettings", *, as_json: bool) -> None:
 
 @asynccontextmanager
 async def _watching(settings: "StreamsSettings", url: str) -> AsyncIterator[None]:
-    """Watch closed windows beside the stream, in a thread of its own."""
+    """Watch closed windows and tell receivers beside the stream, each in a thread of its own."""
     from streams import recipes
+    from streams.notifying.loop import Notifying
     from streams.store.watching.stage import Stage
 
-    if not settings.watch:
-        yield
-        return
     stop = threading.Event()
-    stage = Stage(url, recipes.watching(settings), now_ms=_now_ms)
-    watching = asyncio.ensure_future(asyncio.to_thread(stage.run, stop))
+    parts: list[Callable[[threading.Event], None]] = []
+    if settings.watch:
+        parts.append(Stage(url, recipes.watching(settings), now_ms=_now_ms).run)
+    if settings.notify:
+        parts.append(Notifying(url, recipes.notifying(settings), now_ms=_now_ms).run)
+    running = [asyncio.ensure_future(asyncio.to_thread(part, stop)) for part in parts]
     try:
         yield
     finally:
         stop.set()
-        await watching
+        await asyncio.gather(*running)
 
 
 def _now_ms() -> int:
