@@ -160,7 +160,7 @@ def _acknowledged(group: GroupState, events: Iterable[Acknowledgement]) -> Group
     taken = dict(group.acknowledged)
     for event in events:
         alert = group.alerts.get(event.fingerprint)
-        if alert is not None and alert.is_firing:
+        if alert is not None and alert.is_firing and event.at_ms >= alert.starts_at_ms:
             taken[event.fingerprint] = alert.starts_at_ms
     return structs.replace(group, acknowledged=taken)
 

@@ -2,7 +2,7 @@
 
 Expressions are evaluated by `analytics.promql`. What a rule wrote before and does not write now
 is marked as ended, as Prometheus does, so that it is gone at once. Ranges are those of Prometheus 3
-(open at their left end) unless the older dialect is asked for.
+(open at their left end), as everywhere, unless the older dialect is asked for, see docs/PROMQL.md.
 """
 
 from bisect import bisect_left, bisect_right

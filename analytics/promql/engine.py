@@ -42,7 +42,7 @@ Result = Vector | Matrix | float | str
 
 
 def instant(
-    expression: Expression, storage: Storage, at_ms: int, *, dialect: Dialect = Dialect.TWO
+    expression: Expression, storage: Storage, at_ms: int, *, dialect: Dialect = Dialect.THREE
 ) -> Result:
     """Return what an expression comes to at a moment; raise `BadEvaluation`."""
     grid = Grid(storage, np.array([at_ms], dtype=np.int64), dialect)
@@ -65,7 +65,7 @@ def ranged(
     end_ms: int,
     *,
     step_ms: int,
-    dialect: Dialect = Dialect.TWO,
+    dialect: Dialect = Dialect.THREE,
 ) -> Matrix:
     """Return what an expression comes to at every step, both ends included, series by labels."""
     grid = Grid(storage, _steps(start_ms, end_ms, step_ms), dialect)

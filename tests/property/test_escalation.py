@@ -50,6 +50,22 @@ def test_an_acknowledged_alert_is_not_escalated_but_one_that_comes_later_is() ->
     assert [one.receiver for one in world.notices if one.why is Why.ESCALATED] == ["lead"]
 
 
+def test_an_acknowledgement_holds_for_no_alert_that_began_after_it() -> None:
+    world = World(ESCALATING)
+    world.fire("A")
+    world.tick()
+    old = Acknowledgement(fingerprint=world.alerts["A", "a1"].fingerprint, by="ada", at_ms=1)
+    world.acknowledged = [old]
+    world.run(60)
+    world.end("A")
+    world.run(60)
+    world.fire("A")
+    world.acknowledged = [old]
+    world.run(480)
+
+    assert [one.receiver for one in world.notices if one.why is Why.ESCALATED] == ["lead"]
+
+
 MUTED: Final = routing_files.load(
     "m.yml",
     """

@@ -193,7 +193,7 @@ class Alerting:
 
     def _show(self, db: Db, events: Events) -> None:
         """Have the table of alerts say what there is now."""
-        by = {one.fingerprint: one.by for one in events.acknowledgements}
+        by = {one.fingerprint: one for one in events.acknowledgements}
         shown = {one.fingerprint: self._row(one, by) for one in self._alerts()}
         if shown.keys() != self._shown.keys() or not self._shown:
             db.execute(_GONE, [self._tenant, list(shown)])
@@ -209,17 +209,19 @@ class Alerting:
                 if alert.state in _SHOWN:
                     yield alert
 
-    def _row(self, alert: Alert, acknowledged: dict[str, str]) -> tuple[object, ...]:
+    def _row(self, alert: Alert, acknowledged: dict[str, Acknowledgement]) -> tuple[object, ...]:
         fingerprint = alert.fingerprint
         mute = self._situation.dispatch.mutes.get(fingerprint)
         firing = alert.state is not State.PENDING
+        word = acknowledged.get(fingerprint)
+        taken = word is not None and word.at_ms >= alert.starts_at_ms
         return (
             self._tenant, fingerprint, alert.labels.get("alertname", ""), dict(alert.labels),
             dict(alert.annotations), alert.state.value, alert.value, instant(alert.active_at_ms),
             instant(alert.starts_at_ms) if firing else None,
             None if alert.ends_at_ms is None else instant(alert.ends_at_ms),
             [] if mute is None else list(mute.silences), "" if mute is None else mute.inhibited_by,
-            acknowledged.get(fingerprint, ""),
+            word.by if word is not None and taken else "",
         )  # fmt: skip
 
     def _notice_row(self, notice: Notice) -> list[object]:

@@ -17,6 +17,7 @@ import pytest
 
 from analytics.promql import (
     BadEvaluation,
+    Dialect,
     Labels,
     MemoryStorage,
     Point,
@@ -152,7 +153,7 @@ def _instants(address: str, text: str, storage: MemoryStorage) -> Iterator[str]:
     for at_ms in replay.MOMENTS:
         data = _ask(address, "query", query=text, time=f"{at_ms / 1000:.3f}")
         try:
-            ours = _ours(instant(parse(text), storage, at_ms), at_ms)
+            ours = _ours(instant(parse(text), storage, at_ms, dialect=Dialect.TWO), at_ms)
         except BadEvaluation:
             ours = None
         theirs = None if data is None else _theirs(data)
@@ -170,7 +171,9 @@ def _range(address: str, text: str, storage: MemoryStorage) -> str:
         step=str(step_ms / 1000),
     )
     try:
-        ours = _ours(ranged(parse(text), storage, start_ms, end_ms, step_ms=step_ms), 0)
+        ours = _ours(
+            ranged(parse(text), storage, start_ms, end_ms, step_ms=step_ms, dialect=Dialect.TWO), 0
+        )
     except BadEvaluation:
         ours = None
     return _difference(ours, None if data is None else _theirs(data), is_ordered=False)
