@@ -7,16 +7,15 @@ record of who asked, when, and how many rows went, by a salted digest of its sub
 what was in them.
 
 What is deleted: raw events, windows and rollups of the session's own series, what was remembered of
-it, the session itself, and what lies in the graveyard and names it. The fleet's windows and totals
-stay: they know projects and models, no sessions and no people. For a user, it is so with all their
-sessions, and their name goes from settings, silences and feedback.
+it, the session itself, what watching said of it, and what in the graveyard names it. The fleet's
+windows and totals stay: they know projects and models, no sessions and no people. For a user, it is
+so with all their sessions, and their name goes from settings, silences and feedback.
 """
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
@@ -24,14 +23,12 @@ from psycopg.sql import SQL, Composable, Identifier
 from psycopg.types.json import Jsonb
 
 from analytics.contracts import topics
-from streams.store import desk, levels, storable
+from streams.store import desk, erasure_watched, levels, storable
 from streams.store.levels import Level
 from streams.store.tombstones import LOCK, Kind, digest
 
 LOCK_TIMEOUT_S: Final = 10
 """How long commits are waited for; meanwhile further ones wait."""
-BARE_NEEDLE_MIN: Final = 16
-"""Characters from which on a name is looked for in the graveyard without quotes around it."""
 MARGIN: Final = timedelta(days=1)
 """How far around a session its windows are looked for."""
 
@@ -212,7 +209,9 @@ def _erase_session(db: Db, level: Level, tenant: str, session: str) -> Iterator[
                 "delete from {} where series_id = any(%s) and start_at >= %s and start_at <= %s"
             ).format(table)
             yield name, _deleted(db, statement.as_string(db), bound)
-    yield "graveyard", _deleted(db, _GRAVES, [tenant, _needle(session)])
+    needle = erasure_watched.needle_of(session)
+    yield "graveyard", _deleted(db, _GRAVES, [tenant, needle])
+    yield from erasure_watched.erase(db, tenant, Kind.SESSION, session)
     yield "seen", _deleted(db, "delete from seen where tenant = %s and session_id = %s", place)
     yield "series", _deleted(db, "delete from series where series_id = any(%s)", [series])
     yield (
@@ -226,7 +225,9 @@ def _erase_user(db: Db, subject: Subject) -> Iterator[tuple[str, int]]:
     place = [subject.tenant, subject.name]
     named = "delete from events where tenant = %s and payload ->> 'user' = %s"
     yield "events", _deleted(db, named, place)
-    yield "graveyard", _deleted(db, _GRAVES, [subject.tenant, _needle(subject.name)])
+    needle = erasure_watched.needle_of(subject.name)
+    yield "graveyard", _deleted(db, _GRAVES, [subject.tenant, needle])
+    yield from erasure_watched.erase(db, subject.tenant, Kind.USER, subject.name)
     for table, column in _NAMED_BY:
         blank = SQL("update {table} set {column} = '' where tenant = %s and {column} = %s").format(
             table=Identifier(table), column=Identifier(column)
@@ -247,8 +248,3 @@ def _tables(db: Db, level: Level) -> Iterator[tuple[str, Composable]]:
 
 def _deleted(db: Db, statement: str, values: Sequence[object]) -> int:
     return db.execute(statement.encode(), values).rowcount
-
-
-def _needle(name: str) -> bytes:
-    """Return the bytes by which a name is found in what could not be read."""
-    return name.encode() if len(name) >= BARE_NEEDLE_MIN else msgspec.json.encode(name)

@@ -19,6 +19,7 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from streams.store import (
+    erasure_watched,
     leftovers,
     levels,
     partitions,
@@ -78,7 +79,10 @@ def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
     policed = policies.care(db, level, kept)
     removed = retention.apply(db, level, kept, now_ms=now_ms)
     of_tenants = retention_tenants.sweep(db, level, kept, now_ms=now_ms)
-    return {"removed": removed, "of_tenants": of_tenants, "policies": policed}
+    again = erasure_watched.erase_again(db)
+    return {
+        "removed": removed, "of_tenants": of_tenants, "erased_again": again, "policies": policed,
+    }  # fmt: skip
 
 
 def _clear_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 
 import psycopg
@@ -211,3 +212,40 @@ def test_it_says_what_it_cannot_reach() -> None:
 
     assert "agents.v1 7 d" in said
     assert "backups" in said
+
+
+_WATCHED = """
+insert into watched (watch_id, tenant, measure, dimension, part, since_ms, active_ms)
+values (1, 'local', 'cost', 'session', %(name)s, 0, 0);
+insert into scores values (now(), 1, 1, 0, 2, 0.5);
+insert into anomalies values ('a', 'local', now(), 1, 'cost', 'session', %(name)s, 1, 0, 2, 1, 1,
+                              'level', 'odd', '[]');
+insert into alert_changes (tenant, at, fingerprint, labels, was, state)
+values ('local', now(), 'f', jsonb_build_object('session_id', %(name)s::text), '', 'firing');
+insert into notices (key, tenant, at, receiver, integration, why, body)
+values ('k', 'local', now(), 'r', 'i', 'firing', convert_to(%(name)s, 'UTF8'));
+"""
+WATCHING = ("watched", "scores", "anomalies", "alert_changes", "notices")
+
+
+async def test_what_watching_said_goes_too_and_again_when_it_comes_back(store_url: str) -> None:
+    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
+        await _store(ledger, _batch(0))
+    for erase in (_erase_now, _erase_by_job):
+        with psycopg.connect(store_url, cursor_factory=psycopg.ClientCursor) as db:
+            db.execute(_WATCHED, {"name": ADA})
+        erase(store_url)
+
+        look = PostgresLooker(store_url)
+        assert [look.rows(f"select count(*) from {table}") for table in WATCHING] == (
+            [[(0,)]] * len(WATCHING)
+        )
+
+
+def _erase_now(url: str) -> None:
+    assert erasure.erase(url, USER, asked_by="the officer").removed["anomalies"] == 1
+
+
+def _erase_by_job(url: str) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    jobs.run_due_now(url, Retention(), now_ms=now_ms)
