@@ -64,6 +64,7 @@ def environment(wiring: Wiring) -> dict[str, str]:
         "MAINSTEM_STREAMS_STORE_URL": wiring.store_url,
         "MAINSTEM_STREAMS_METRICS_PORT": str(wiring.metrics_port),
         "MAINSTEM_STREAMS_DASHBOARD_URL": wiring.dashboard_url,
+        "MAINSTEM_STREAMS_NOTIFY_PRIVATE": "true",
         "MAINSTEM_DASHBOARD_STORE_URL": wiring.store_url,
         "MAINSTEM_DASHBOARD_PORT": str(wiring.dashboard_port),
         "MAINSTEM_DASHBOARD_GATEWAY_URL": wiring.gateway_url,
