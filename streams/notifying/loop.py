@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 0.25
 """How often it is looked for notices that are due."""
+LOOK_SHARE: Final = 10
+"""How many times as long as a look took the next one waits, where it found nothing."""
 COUNT_S: Final = 5.0
 """How often it is counted how many wait."""
 RETRY_S: Final = 2.0
@@ -108,14 +110,16 @@ class Notifying:
     def _notify(self, db: Db, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
         while not stop.is_set():
             self._mark(db)
+            begun_s = time.perf_counter()
             begun = self._begin(db, pool)
+            wait_s = max(LOOK_S, (time.perf_counter() - begun_s) * LOOK_SHARE)
             self._count(db)
             if begun:
                 continue
             if self._flying:
-                first_of(self._flying, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+                first_of(self._flying, timeout=wait_s, return_when=FIRST_COMPLETED)
             else:
-                stop.wait(LOOK_S)
+                stop.wait(wait_s)
         first_of(self._flying)
         self._mark(db)
 

@@ -27,6 +27,7 @@ from streams.store import (
     retention,
     retention_tenants,
     rollups,
+    spent,
 )
 from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
@@ -86,11 +87,12 @@ def _retain(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
 
 
 def _clear_up(db: Db, level: Level, kept: Retention, now_ms: int) -> object:
-    del level, kept
+    del level
     return {
         "put_together": leftovers.put_together(db, now_ms=now_ms),
         "series": leftovers.remove_series(db),
         "kept": leftovers.remove_kept(db),
+        "spent": spent.remove(db, kept, now_ms=now_ms),
     }
 
 
