@@ -15,6 +15,7 @@ from gateway.admission import Admission
 from gateway.auth import Grant, Scope
 from gateway.methods import PUBLISH, Caller, methods
 from gateway.private import Private
+from gateway.publish import Outgoing
 from tests.support.gateway import NOW_MS, TENANT, client, gateway, token
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -90,6 +91,26 @@ async def test_neither_does_a_call_over_a_socket_nor_the_graveyard() -> None:
     assert b"hunter22" not in told.value
     assert b"hunter22" not in grave.payload
     assert json.loads(grave.payload)["text.length"] == len(PROMPT)
+
+
+async def test_what_is_large_goes_through_in_stretches_and_in_order() -> None:
+    publisher = MemoryPublisher()
+    private = Private(publisher, Filter(PrivacyRules()))
+    fields = {"tenant": "t", "session_id": "s", "at_ms": 1, "name": "x",
+              "body": "a@b.example " * 4_000}  # fmt: skip
+    told = [events.read({"type": "agent.observed", "id": f"e{n}", **fields}) for n in range(9)]
+    outgoing = [Outgoing(event=event) for event in told]
+
+    verdicts = await private.publish(outgoing)
+    private.post([Outgoing(event=events.read({"type": "agent.observed", "id": f"p{n}", **fields}))
+                  for n in range(9)])  # fmt: skip
+    await private.bury(b"a@b.example " * 40_000, reason="r", origin="o", tenant=TENANT)
+
+    assert [one.id for one in verdicts] == [event.id for event in told]
+    kept = [events.decode(record.value) for record in publisher.records]
+    assert [event.id for event in kept] == [f"{way}{n}" for way in "ep" for n in range(9)]
+    assert {getattr(event, "body", "") for event in kept} == {"<email> " * 4_000}
+    assert publisher.graves[0].payload == b"<email> " * 40_000
 
 
 def test_pseudonyms_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
