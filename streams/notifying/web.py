@@ -142,9 +142,11 @@ def retry_after_ms(text: str, now_ms: int) -> int:
 
 def _connection(url: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
     try:
-        return http.client.HTTPConnection(_host(url), _port(url), timeout=timeout_s)
+        connection = http.client.HTTPConnection(_host(url), _port(url), timeout=timeout_s)
     except (http.client.InvalidURL, ValueError):
         raise ReceiverRefused("the receiver's URL is none: write https://HOST/PATH") from None
+    connection.auto_open = False  # only what was dialed and checked is spoken to
+    return connection
 
 
 def _answer(response: http.client.HTTPResponse) -> Answer:

@@ -13,10 +13,10 @@ RULES = Rules(watch=WatchRules(snapshot_minutes=30), lease_s=2)
 LOOK_S = 0.05
 
 
-def watched(url: str, *, reached_ms: int) -> None:
+def watched(url: str, *, reached_ms: int, rules: Rules = RULES) -> None:
     """Watch until every shard is at `reached_ms`."""
     stop = threading.Event()
-    stage = Stage(url, RULES, now_ms=lambda: reached_ms)
+    stage = Stage(url, rules, now_ms=lambda: reached_ms)
     running = threading.Thread(target=stage.run, args=[stop])
     running.start()
     with psycopg.connect(url, autocommit=True) as db:

@@ -1,5 +1,6 @@
 """Notices of a real store, sent to real servers: once, in order, whoever is killed when."""
 
+import json
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ from msgspec import structs
 
 from analytics.alerts import delivery
 from analytics.alerts.groups import Notice, Told, Why
+from apps import cli
 from streams import metrics
 from streams.store import controls, notices
 from streams.store.controls import AlertFile, Db
@@ -351,3 +353,27 @@ def test_a_restart_between_evaluation_and_notification_tells_exactly_once(
     assert decided
     assert len(told) == 1
     assert len(server.got) == len(decided)
+
+
+@pytest.mark.requirement("alert-silence-link")
+def test_the_silence_link_that_a_receiver_got_mutes_that_alert_from_the_next_pass_on(
+    db: Db, database_url: str, server: Hook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    controls.put_file(db, TENANT, AlertFile(kind="rules", name="mine.yml", body=RULE), by="ada")
+    series = fleet(tool="Bash", agent="claude-code")
+    errors = ((series, minute, {"tool_calls": 5, "tool_errors": 1}) for minute in range(12))
+    write(database_url, errors, reached_minutes=12)
+    rules = structs.replace(watching_run.RULES, external_url="http://board")
+    watching_run.watched(database_url, reached_ms=T0_MS + 9 * 60_000, rules=rules)
+    with running(database_url):
+        _until(lambda: _settled(db))
+    [told] = [one.said for one in server.got if one.said["groupLabels"]["alertname"] == "Fails"]
+
+    link = told["alerts"][0]["annotations"]["silence"]
+    command = ["alerts", "silence", "add", "--link", link, "--comment", "known", "--json"]
+    assert cli.run([*command, "--store-url", database_url]) == 0
+    made = json.loads(capsys.readouterr().out)["id"]
+    watching_run.watched(database_url, reached_ms=T0_MS + 12 * 60_000, rules=rules)
+
+    query = "select state, silenced_by from alerts where rule = 'Fails'"
+    assert db.execute(query).fetchall() == [("firing", [made])]
