@@ -4,16 +4,19 @@ import os
 from typing import Final
 
 from analytics.contracts.errors import BadSetting
-from apps.local import database
+from apps.local import database, state
 from apps.local.home import home
 
 STORE_URL: Final = "MAINSTEM_STREAMS_STORE_URL"
 
 
 def store_url() -> str:
-    """Return the store's URL, from the environment or from the server of this machine."""
+    """Return the store's URL: the environment's, that of `up`, or the server of this machine."""
     if named := os.environ.get(STORE_URL) or database.url_from(os.environ):
         return named
+    running = state.running(home())
+    if running is not None and running.store_url:
+        return running.store_url
     server = database.status(home().postgres)
     if server is None:
         raise BadSetting(
