@@ -332,6 +332,22 @@ def test_no_secret_is_in_a_log_an_error_or_a_metric(
     assert str(server.port) not in logged
 
 
+def test_a_fault_of_ours_is_given_up_like_any_other_failure_and_ends_nothing(
+    db: Db, database_url: str, server: Hook
+) -> None:
+    odd = Told(labels={"alertname": "Slow"}, starts_at_ms=10**18)
+    notices.add(db, TENANT, structs.replace(_notice(1), alerts=(odd,)))
+    notices.add(db, TENANT, _notice(2, group="0:{other}"))
+
+    with running(database_url, HASTY):
+        _until(lambda: _settled(db) and len(_rows(db)) == 3)
+
+    rows = _rows(db)
+    assert rows["k1"][0] == "given up"
+    assert rows["k1"][2].startswith("a fault of ours: ")
+    assert rows["k2"][0] == "sent"
+
+
 @pytest.mark.requirement("alert-notified-once")
 def test_a_restart_between_evaluation_and_notification_tells_exactly_once(
     db: Db, database_url: str, server: Hook
