@@ -8,11 +8,12 @@ its place, as `bad_data`.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 import msgspec
 from fastapi import APIRouter, Request
+from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -33,13 +34,12 @@ from analytics.promql import (
 )
 from analytics.promql.nodes import Selector, bare
 from analytics.promql.series import NAME, Labels
-from apps.api import answers, listing
+from apps.api import answers, listing, promised
 from apps.api.parts import Asking
 from apps.api.questions import Parameters, one
 from gateway.auth import Grant, Scope
 from gateway.guard import grant_of
 from gateway.limits import read_body
-from gateway.routes.parts import responses
 from streams.store.queries.everything import NAMES, EverySeries
 from streams.store.queries.grouped import BadQuestion
 from streams.store.queries.measured import Db
@@ -62,14 +62,8 @@ Answer = Callable[[Db, Grant, Parameters, int], object]
 def router(asking: Asking) -> APIRouter:
     """Return the routes."""
     routes = APIRouter(tags=["prometheus"], prefix=ROOT)
-    for path, answer, about in (
-        ("/query", _query, "Evaluate an expression at a moment"),
-        ("/query_range", _query_range, "Evaluate an expression at every step of a range"),
-        ("/series", _series, "List series that selectors match"),
-        ("/labels", _names, "List the names of labels"),
-    ):
-        _add(routes, asking, path, answer, about=about)
-    _add(routes, asking, "/label/{name}/values", _values, about="List the values of a label")
+    for asked in _ASKED:
+        _add(routes, asking, asked)
 
     for path, listed, about in (
         ("/rules", listing.rules, "List the rules of alerts with their alerts"),
@@ -77,7 +71,7 @@ def router(asking: Asking) -> APIRouter:
     ):
         _add_listing(routes, asking, path, listed, about=about)
 
-    @routes.get("/metadata", summary="Describe the metrics", **_DESCRIBED)
+    @routes.get("/metadata", summary="Describe the metrics", **promised.answered())
     def metadata(request: Request) -> Response:
         _grant(request)
         return _told({
@@ -86,7 +80,7 @@ def router(asking: Asking) -> APIRouter:
             if one.name in NAMES
         })  # fmt: skip
 
-    @routes.get("/status/buildinfo", summary="Say what answers", **_DESCRIBED)
+    @routes.get("/status/buildinfo", summary="Say what answers", **promised.answered())
     def build(request: Request) -> Response:
         _grant(request)
         return _told({"version": "2.42.0", "application": "mainstem"})
@@ -98,7 +92,9 @@ def exposing(asking: Asking) -> APIRouter:
     """Return the route that a Prometheus scrapes results from."""
     routes = APIRouter(tags=["prometheus"])
 
-    @routes.get(METRICS, summary="The newest value of every series", **_DESCRIBED)
+    described = promised.answered(content={"text/plain": {"schema": {"type": "string"}}})
+
+    @routes.get(METRICS, summary="The newest value of every series", **described)
     def metrics(request: Request) -> Response:
         grant = _grant(request)
         with asking.reader.connection() as db:
@@ -108,21 +104,33 @@ def exposing(asking: Asking) -> APIRouter:
     return routes
 
 
-def _add(routes: APIRouter, asking: Asking, path: str, answer: Answer, *, about: str) -> None:
+class _Asked(Struct, frozen=True):
+    """A question that comes by GET or, as a form, by POST."""
+
+    path: str
+    answer: Answer
+    about: str
+    parameters: Mapping[str, str]
+    in_path: Mapping[str, str] = {}
+
+
+def _add(routes: APIRouter, asking: Asking, one: _Asked) -> None:
     async def answered(request: Request) -> Response:
         grant = _grant(request)
         asked = {**await _parameters(request), **{k: [v] for k, v in request.path_params.items()}}
         known = request.headers.get("if-none-match", "")
-        return await run_in_threadpool(_answered, asking, answer, grant, asked, known=known)
+        return await run_in_threadpool(_answered, asking, one.answer, grant, asked, known=known)
 
-    routes.get(path, summary=about, **_DESCRIBED)(answered)
-    routes.post(path, summary=about, **_DESCRIBED)(answered)
+    described = promised.asked(one.parameters, in_path=one.in_path)
+    routes.get(one.path, summary=one.about, **described)(answered)
+    described = promised.posted(one.parameters, in_path=one.in_path)
+    routes.post(one.path, summary=one.about, **described)(answered)
 
 
 def _add_listing(
     routes: APIRouter, asking: Asking, path: str, listed: Listed, *, about: str
 ) -> None:
-    @routes.get(path, summary=about, **_DESCRIBED)
+    @routes.get(path, summary=about, **promised.answered())
     def answered(request: Request) -> Response:
         grant = _grant(request)
         with asking.reader.connection() as db:
@@ -306,11 +314,16 @@ _TYPES: Final = {Sort.COUNTER: "counter", Sort.GAUGE: "gauge", Sort.SKETCH: "his
 _DIGITS_MAX: Final = 9
 _SECONDS_MAX: Final = 1e12
 _WHOLE_MAX: Final = 1e15
-_DESCRIBED: Final[dict[str, Any]] = {
-    "response_class": Response,
-    "responses": {
-        200: {"description": "The answer.", "content": {"application/json": {}}},
-        **responses(400, 401, 403, 408, 413, 429, 503),
-        422: {"description": "It cannot be evaluated.", "content": {"application/json": {}}},
-    },
-}
+_ASKED: Final = (
+    _Asked("/query", _query, "Evaluate an expression at a moment", promised.QUERY),
+    _Asked(
+        "/query_range", _query_range, "Evaluate an expression at every step of a range",
+        promised.RANGE,
+    ),
+    _Asked("/series", _series, "List series that selectors match", promised.LISTED),
+    _Asked("/labels", _names, "List the names of labels", promised.LISTED),
+    _Asked(
+        "/label/{name}/values", _values, "List the values of a label", promised.LISTED,
+        {"name": "The label; __name__ for the names of series."},
+    ),
+)  # fmt: skip
