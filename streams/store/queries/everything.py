@@ -19,6 +19,7 @@ from analytics.watching.catalogue import MEASURES, STEP_MS
 from streams.store.queries import public
 from streams.store.queries.exposing import FAMILIES, StoreSeries
 from streams.store.queries.measured import Db
+from streams.store.queries.recent import Recent
 
 ROWS_MAX: Final = 200_000
 """Samples that one selector may read of what watching said."""
@@ -86,12 +87,12 @@ _EXPOSED: Final = {
 class EverySeries:
     """See the module: `analytics.promql.Storage` over all that a tenant has in the store."""
 
-    def __init__(self, db: Db, tenant: str, *, until_ms: int) -> None:
-        """Know nothing that is later than `until_ms`."""
+    def __init__(self, db: Db, tenant: str, *, until_ms: int, recent: Recent | None = None) -> None:
+        """Know nothing that is later than `until_ms`; what is `recent` is not read again."""
         self._db = db
         self._tenant = tenant
         self._until_ms = until_ms
-        self._windows = StoreSeries(db, tenant, until_ms=until_ms)
+        self._windows = StoreSeries(db, tenant, until_ms=until_ms, recent=recent)
 
     def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> list[Series]:
         """Return the series for which all of `matchers` hold."""

@@ -9,7 +9,7 @@ twice.
 A storage answers for one tenant in one transaction, and bounds how much one question may read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -19,11 +19,13 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from analytics.alerts.exposed import EXPOSED, FLEET, SESSION, Exposed, Sort
-from analytics.measures.sketch import from_bytes
+from analytics.measures.sketch import Counts, from_bytes
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, labelled
 from streams.store.queries import cover, measured
 from streams.store.queries.measured import Db
+from streams.store.queries.recent import COLUMNS as RECENT
+from streams.store.queries.recent import MINUTE_MS, Recent, Rows
 from streams.store.queries.span import KEPT_BY, KEPT_MS, Span
 
 WIDTHS_MS: Final = (60_000, 300_000)
@@ -84,7 +86,7 @@ class _Read(Struct, frozen=True):
 
     ids: Ints
     ends: Ints
-    columns: dict[str, list[object]]
+    columns: Mapping[str, Sequence[object] | NDArray[np.float64]]
     labels: dict[int, tuple[str, ...]]
 
     def runs(self) -> Iterator[tuple[int, slice]]:
@@ -100,8 +102,9 @@ class _Read(Struct, frozen=True):
 class StoreSeries:
     """See the module: `analytics.promql.Storage` over the store."""
 
-    def __init__(self, db: Db, tenant: str, *, until_ms: int) -> None:
-        """Read no window that ends after `until_ms`."""
+    def __init__(self, db: Db, tenant: str, *, until_ms: int, recent: Recent | None = None) -> None:
+        """Read no window that ends after `until_ms`, and none from the store that is `recent`."""
+        self._recent = recent
         self._db = db
         self._tenant = tenant
         self._until_ms = until_ms
@@ -154,7 +157,7 @@ class StoreSeries:
         for series_id, rows in read.runs():
             labels = _labels(family, read.labels[series_id])
             if _hold(wanted.matchers, labels):
-                counts = tuple(from_bytes(bytes(one)) for one in read.columns[LATENCY][rows])  # type: ignore[call-overload] # bytea
+                counts = tuple(map(_counts, read.columns[LATENCY][rows]))
                 yield Sketches(labelled(labels), read.ends[rows], counts)
 
     def _wanted(self, grain: str, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> _Wanted:
@@ -164,6 +167,13 @@ class StoreSeries:
             if from_ms >= kept:
                 break
         return _Wanted(grain, matchers, from_ms, min(to_ms, self._until_ms), width)
+
+    def _at_hand(self, wanted: _Wanted, first: int, after: int) -> Recent | None:
+        """Return what is in memory if it holds all that is asked for."""
+        recent, width = self._recent, wanted.width_ms
+        if recent is None or width != MINUTE_MS or not recent.covers(first, after):
+            return None
+        return recent
 
     def _grid(self, wanted: _Wanted) -> Ints:
         """Return the ends of all windows in the range."""
@@ -176,6 +186,8 @@ class StoreSeries:
         after = wanted.to_ms // width * width
         if after <= first:
             return _Read(np.zeros(0, np.int64), np.zeros(0, np.int64), {}, {})
+        if (recent := self._at_hand(wanted, first, after)) is not None:
+            return _remembered(recent, recent.rows(wanted.grain, first, after), names)
         rows = self._rows(Span(first, after, width, width), wanted, names)
         if len(rows) > ROWS_MAX:
             raise BadEvaluation(
@@ -224,11 +236,20 @@ class StoreSeries:
 
     def _before(
         self, wanted: _Wanted, ids: list[int], names: Sequence[str]
-    ) -> dict[tuple[int, str], int]:
+    ) -> dict[tuple[int, str], float]:
         """Return what each series had counted before the first window that was read."""
         width, first = wanted.width_ms, wanted.first_ms
         if first <= 0 or not ids:
             return {}
+        if self._at_hand(wanted, first, wanted.to_ms // width * width) is not None:
+            assert self._recent is not None
+            return self._recent.before(wanted.grain, first, ids, names)
+        return self.before(ids, names, first, width)
+
+    def before(
+        self, ids: Sequence[int], names: Sequence[str], first: int, width: int
+    ) -> dict[tuple[int, str], float]:
+        """Return what series had counted in all windows that end by `first`."""
         span = Span(0, first, width, width)
         parts = cover.of_whole(span, cover.standing(self._db, span))
         query = sql.SQL("select series_id, {} from ({}) w group by 1").format(
@@ -246,9 +267,30 @@ class StoreSeries:
         )  # fmt: skip
         return {
             (row[0], name): row[place]
-            for row in self._db.execute(query, {"ids": ids})
+            for row in self._db.execute(query, {"ids": list(ids)})
             for place, name in enumerate(names, start=1)
         }
+
+
+def _counts(value: object) -> Counts:
+    """Return a sketch, which is at hand or as the store keeps it."""
+    if isinstance(value, dict):
+        return value
+    assert isinstance(value, bytes | memoryview), value
+    return from_bytes(bytes(value))
+
+
+def _remembered(recent: Recent, rows: Rows, names: Sequence[str]) -> _Read:
+    """Return windows at hand as the store would give them."""
+    ids, ends, sums, latency = rows.ids, rows.ends, rows.sums, rows.latency
+    columns: dict[str, Sequence[object] | NDArray[np.float64]] = {}
+    if LATENCY in names:
+        measured_too = np.not_equal(latency, None)
+        ids, ends, sums = ids[measured_too], ends[measured_too], sums[measured_too]
+        columns[LATENCY] = latency[measured_too].tolist()
+    columns |= {name: sums[:, RECENT.index(name)] for name in names if name != LATENCY}
+    labels = {one: recent.labels(one) for one in np.unique(ids).tolist()}
+    return _Read(ids, ends, columns, labels)
 
 
 def _named(wanted: _Wanted) -> list[Exposed]:

@@ -84,7 +84,7 @@ class RuleSeries:
     """What rules read and write at a moment: see `analytics.alerts.engine.Series`."""
 
     def __init__(self, storage: Storage, recorded: Recorded, written: Written) -> None:
-        self._storage = _Together(storage, recorded)
+        self._storage = Together(storage, recorded)
         self._recorded = recorded
         self._written = written
 
@@ -116,7 +116,7 @@ class RuleSeries:
             self._written.pop(writer, None)
 
 
-class _Together:
+class Together:
     """The store's series and those that rules wrote; the store is asked once in a pass."""
 
     def __init__(self, storage: Storage, recorded: Recorded) -> None:
@@ -130,7 +130,7 @@ class _Together:
         asked = (tuple(matchers), from_ms, to_ms)
         if asked not in self._known:
             self._known[asked] = self._storage.select(matchers, from_ms, to_ms)
-        own = self._recorded.select(matchers, from_ms, to_ms) if _may_be_written(matchers) else []
+        own = self._recorded.select(matchers, from_ms, to_ms) if may_be_written(matchers) else []
         return [*self._known[asked], *own]
 
     def select_sketches(
@@ -143,7 +143,7 @@ class _Together:
         return self._sketches.get(asked, ())
 
 
-def _may_be_written(matchers: Sequence[Matcher]) -> bool:
+def may_be_written(matchers: Sequence[Matcher]) -> bool:
     """Say whether a rule may have written what is asked for."""
     named = [one.value for one in matchers if one.name == NAME and one.sign is Sign.EQUAL]
     return not named or named[0] not in BY_NAME or named[0] in WRITTEN
