@@ -10,6 +10,7 @@ A storage answers for one tenant in one transaction, and bounds how much one que
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -21,7 +22,7 @@ from psycopg import sql
 from analytics.alerts.exposed import EXPOSED, FLEET, SESSION, Exposed, Sort
 from analytics.measures.sketch import Counts, from_bytes
 from analytics.promql.errors import BadEvaluation
-from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, labelled
+from analytics.promql.series import NAME, Labels, Matcher, Series, Sign, Sketches, labelled
 from streams.store.queries import cover, measured
 from streams.store.queries.measured import Db
 from streams.store.queries.recent import COLUMNS as RECENT
@@ -35,6 +36,7 @@ ALIVE_MS: Final = 3_600_000
 ROWS_MAX: Final = 500_000
 """Windows that one selector may read."""
 LABELS: Final = {"fleet": FLEET, "session": SESSION}
+LABELS_REMEMBERED: Final = 100_000
 LATENCY: Final = "latency"
 _COLUMNS: Final = {"user": "u.user_name", "team": "u.team"}
 Ints = NDArray[np.int64]
@@ -144,21 +146,21 @@ class StoreSeries:
                 continue
             places = np.searchsorted(ends, times, side="right")
             for family in families:
-                labels = _labels(family, read.labels[series_id])
-                if not _hold(wanted.matchers, labels):
+                labels, by_name = _labels(family.name, read.labels[series_id])
+                if not _hold(wanted.matchers, by_name):
                     continue
                 values = np.array(read.columns[family.measure][rows], dtype=np.float64)
                 sums = np.concatenate(([0.0], np.cumsum(values)))[places]
                 base = before.get((series_id, family.measure), 0)
-                yield Series(labelled(labels), times, (sums + base) * family.scale)
+                yield Series(labels, times, (sums + base) * family.scale)
 
     def _sketches(self, wanted: _Wanted, family: Exposed) -> Iterator[Sketches]:
         read = self._read(wanted, [LATENCY])
         for series_id, rows in read.runs():
-            labels = _labels(family, read.labels[series_id])
-            if _hold(wanted.matchers, labels):
+            labels, by_name = _labels(family.name, read.labels[series_id])
+            if _hold(wanted.matchers, by_name):
                 counts = tuple(map(_counts, read.columns[LATENCY][rows]))
-                yield Sketches(labelled(labels), read.ends[rows], counts)
+                yield Sketches(labels, read.ends[rows], counts)
 
     def _wanted(self, grain: str, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> _Wanted:
         """Take the narrowest windows that are kept that far back."""
@@ -285,7 +287,7 @@ def _remembered(recent: Recent, rows: Rows, names: Sequence[str]) -> _Read:
     ids, ends, sums, latency = rows.ids, rows.ends, rows.sums, rows.latency
     columns: dict[str, Sequence[object] | NDArray[np.float64]] = {}
     if LATENCY in names:
-        measured_too = np.not_equal(latency, None)
+        measured_too = latency.astype(np.bool_)
         ids, ends, sums = ids[measured_too], ends[measured_too], sums[measured_too]
         columns[LATENCY] = latency[measured_too].tolist()
     columns |= {name: sums[:, RECENT.index(name)] for name in names if name != LATENCY}
@@ -303,8 +305,11 @@ def _named(wanted: _Wanted) -> list[Exposed]:
     ]
 
 
-def _labels(family: Exposed, values: tuple[str, ...]) -> dict[str, str]:
-    return {NAME: family.name, **dict(zip(family.labels, values, strict=True))}
+@lru_cache(LABELS_REMEMBERED)
+def _labels(name: str, values: tuple[str, ...]) -> tuple[Labels, dict[str, str]]:
+    """Return the labels of a family's series, in order and by name."""
+    by_name = {NAME: name, **dict(zip(FAMILIES[name].labels, values, strict=True))}
+    return labelled(by_name), by_name
 
 
 def _hold(matchers: Iterable[Matcher], labels: dict[str, str]) -> bool:
