@@ -12,12 +12,11 @@ from typing import Any, Final
 from analytics.alerts import engine, presets, rule_files
 from analytics.alerts.documents import BadFile
 from analytics.alerts.exposed import BY_NAME, Sort
-from analytics.alerts.rules import AlertRule, Group, RuleFile
+from analytics.alerts.rules import AlertRule, Group, RecordRule, RuleFile
 from analytics.alerts.templates import Data, Template
 from analytics.contracts.ids import TenantId
 from analytics.promql.series import NAME, Matcher, Series, Sign
-from streams.store.queries import watching
-from streams.store.queries.everything import NAMES, EverySeries
+from streams.store.queries import public, watching, whole
 from streams.store.queries.measured import Db
 
 LOOKBACK_MS: Final = 300_000
@@ -46,9 +45,9 @@ def alerts(db: Db, tenant: TenantId) -> dict[str, object]:
 
 def exposition(db: Db, tenant: TenantId, *, now_ms: int) -> str:
     """Return the newest value of every series in Prometheus' text format."""
-    storage = EverySeries(db, tenant, until_ms=now_ms)
+    storage = whole.series(db, tenant, until_ms=now_ms)
     lines: list[str] = []
-    for name in NAMES:
+    for name in whole.names(db, tenant, until_ms=now_ms):
         matcher = Matcher(NAME, Sign.EQUAL, name)
         found = storage.select([matcher], now_ms - LOOKBACK_MS, now_ms)
         if found:
@@ -61,8 +60,9 @@ def exposition(db: Db, tenant: TenantId, *, now_ms: int) -> str:
 
 def _family(name: str, found: Iterable[Series]) -> Iterator[str]:
     exposed = BY_NAME.get(name)
-    kind = "counter" if exposed is None else _KINDS.get(exposed.sort, "untyped")
+    kind = "counter" if name in public.NAMES else "untyped"
     if exposed is not None:
+        kind = _KINDS.get(exposed.sort, kind)
         yield f"# HELP {name} {exposed.about}"
     yield f"# TYPE {name} {kind}"
     for series in found:
@@ -87,12 +87,16 @@ def _files(db: Db, tenant: TenantId) -> Iterator[RuleFile]:
 def _group(
     file: RuleFile, group: Group, by_rule: Mapping[str, list[dict[str, object]]]
 ) -> dict[str, object]:
-    rules = [rule for rule in group.rules if isinstance(rule, AlertRule)]
     return {
         "name": group.name,
         "file": file.path,
         "interval": (group.interval_ms or engine.INTERVAL_MS) / 1_000,
-        "rules": [_rule(rule, by_rule.get(rule.name, [])) for rule in rules],
+        "rules": [
+            _rule(rule, by_rule.get(rule.name, []))
+            if isinstance(rule, AlertRule)
+            else _recording(rule)
+            for rule in group.rules
+        ],
     }
 
 
@@ -110,6 +114,14 @@ def _rule(rule: AlertRule, found: list[dict[str, object]]) -> dict[str, Any]:
         "health": "ok",
         "alerts": found,
     }
+
+
+def _recording(rule: RecordRule) -> dict[str, object]:
+    labels = dict(rule.labels)
+    return {
+        "type": "recording", "name": rule.name, "query": rule.expr, "labels": labels,
+        "health": "ok",
+    }  # fmt: skip
 
 
 def _plain(templates: Mapping[str, Template]) -> dict[str, str]:

@@ -40,9 +40,10 @@ from apps.api.questions import Parameters, one
 from gateway.auth import Grant, Scope
 from gateway.guard import grant_of
 from gateway.limits import read_body
-from streams.store.queries.everything import NAMES, EverySeries
+from streams.store.queries import whole
 from streams.store.queries.grouped import BadQuestion
 from streams.store.queries.measured import Db
+from streams.store.watching.recorded import Together
 
 ROOT: Final = "/api/v1"
 METRICS: Final = "/metrics"
@@ -77,7 +78,7 @@ def router(asking: Asking) -> APIRouter:
         return _told({
             one.name: [{"type": _TYPES[one.sort], "help": one.about, "unit": one.unit}]
             for one in EXPOSED
-            if one.name in NAMES
+            if one.name in whole.NAMES
         })  # fmt: skip
 
     @routes.get("/status/buildinfo", summary="Say what answers", **promised.answered())
@@ -181,7 +182,7 @@ def _names(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
 def _values(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
     name = one(asked, "name", "")
     if name == NAME and not asked.get("match[]"):
-        return list(NAMES)
+        return whole.names(db, grant.tenant, until_ms=now_ms)
     found = _matched(db, grant, asked, now_ms)
     return sorted({value for labels in found for label, value in labels if label == name})
 
@@ -205,8 +206,8 @@ def _matched(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> set[Labels
     return found
 
 
-def _storage(db: Db, grant: Grant, now_ms: int) -> EverySeries:
-    return EverySeries(db, grant.tenant, until_ms=now_ms)
+def _storage(db: Db, grant: Grant, now_ms: int) -> Together:
+    return whole.series(db, grant.tenant, until_ms=now_ms)
 
 
 def _result(found: Result, expression: Expression, at_ms: int) -> object:

@@ -21,8 +21,7 @@ from analytics.contracts.errors import MainstemError
 from analytics.contracts.ids import TenantId
 from analytics.promql import Point, Series
 from apps.api import questions
-from streams.store.queries import cover, grouped, measured, rankings, sessions, watching
-from streams.store.queries.everything import NAMES, EverySeries
+from streams.store.queries import cover, grouped, measured, rankings, sessions, watching, whole
 from streams.store.queries.sessions import Filter
 from streams.store.queries.span import over
 from streams.store.queries.watching import Which
@@ -169,7 +168,7 @@ class Tools:
         until_ms = questions.instant(until, now_ms=now_ms)
         tree = promql.parse(expression)
         with self._source.reader.connection() as db:
-            storage = EverySeries(db, self._tenant, until_ms=until_ms)
+            storage = whole.series(db, self._tenant, until_ms=until_ms)
             if not since:
                 found = promql.instant(tree, storage, until_ms)
                 rows = found if isinstance(found, tuple) else ()
@@ -241,5 +240,5 @@ def _row(one: Point | Series) -> Told:
 
 Tools.query_promql.__doc__ = (
     "Evaluate PromQL over the fleet's series, now or over a range. "
-    f"The series are: {', '.join(NAMES)}."
+    f"The series are: {', '.join(whole.NAMES)}."
 )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from analytics.contracts.ids import TenantId
 from streams.store.queries.measured import Db
 from tests.integration.api.conftest import Clients
 
@@ -42,12 +43,17 @@ async def test_the_data_source_passes_grafanas_test_of_it(client: Clients, now_m
         health = await http.post(
             "/api/v1/query", content=f"query=1%2B1&time={now_ms / 1_000}", headers=FORM
         )
+        by_get = await http.get(f"/api/v1/query?query=1%2B1&time={now_ms / 1_000}")
 
     assert build.json()["status"] == "success"
-    assert health.json() == {
-        "status": "success",
-        "data": {"resultType": "scalar", "result": [now_ms / 1_000, "2"]},
-    }
+    assert (
+        health.json()
+        == by_get.json()
+        == {
+            "status": "success",
+            "data": {"resultType": "scalar", "result": [now_ms / 1_000, "2"]},
+        }
+    )
 
 
 @pytest.mark.requirement("grafana-data-source")
@@ -124,3 +130,33 @@ async def test_results_are_exposed_as_metrics_under_public_names(client: Clients
     assert all('job="otel-collector"' in line and 'model="' in line for line in costs)
     assert not any(line.startswith("# UNIT") for line in lines)
     assert len(lines) == len(set(lines))
+
+
+@pytest.mark.requirement("query-what-rules-wrote")
+async def test_what_rules_wrote_is_a_series_like_any_other(
+    client: Clients, fleet: Db, now_ms: int
+) -> None:
+    fleet.execute(
+        "insert into recordings (tenant, at, labels, value) select 'local',"
+        " to_timestamp(%s / 1000.0), labels::jsonb, value from (values"
+        """ ('{"__name__": "ALERTS", "alertname": "CostSpike", "alertstate": "firing"}', 1),"""
+        """ ('{"__name__": "model:cost:rate5m", "model": "m"}', 0.25)) as row (labels, value)""",
+        [now_ms - 60_000],
+    )
+    fleet.commit()
+    async with client() as http:
+        alerts = await http.post("/api/v1/query", data={"query": 'ALERTS{alertstate="firing"}'})
+        recorded = await http.get("/api/v1/query", params={"query": "model:cost:rate5m * 4"})
+        names = (await http.get("/api/v1/label/__name__/values")).json()["data"]
+        lines = (await http.get("/metrics")).text.splitlines()
+    async with client(tenant=TenantId("stranger")) as http:
+        others = (await http.get("/api/v1/query", params={"query": "ALERTS"})).json()["data"]
+        other_names = (await http.get("/api/v1/label/__name__/values")).json()["data"]
+
+    [alert] = alerts.json()["data"]["result"]
+    assert alert["metric"]["alertname"] == "CostSpike"
+    assert [row["value"][1] for row in recorded.json()["data"]["result"]] == ["1"]
+    assert {"ALERTS", "model:cost:rate5m"} <= set(names)
+    assert 'model:cost:rate5m{model="m"} 0.25' in lines
+    assert others["result"] == []
+    assert "model:cost:rate5m" not in other_names
