@@ -53,6 +53,7 @@ insert into ledger (log_id, partition, epoch, next_offset, watermark_ms)
 values (%s, 0, 1, 1, %s)
 on conflict (log_id, partition) do update set watermark_ms = excluded.watermark_ms
 """
+_MARK: Final = "insert into rollup_due (start_at) values (to_timestamp(%s / 1000.0))"
 _ADD_LOG: Final = """
 insert into logs (cluster_id, topic) values ('c', %s)
 on conflict (cluster_id, topic) do update set topic = excluded.topic returning log_id
@@ -90,6 +91,9 @@ def write(url: str, windows: Iterable[Window], *, reached_minutes: int) -> None:
                 _ADD_SESSION, [(key.tenant, key.session_id) for key in keys if key.session_id]
             )
             cursor.executemany(_ADD_WINDOW, [_window(*one) for one in rows])
+        periods = {minute // 5 * 5 for _, minute, _ in rows}
+        with db.cursor() as cursor:
+            cursor.executemany(_MARK, [[T0_MS + minute * STEP_MS] for minute in sorted(periods)])
         db.execute(_REACH, [row[0], T0_MS + reached_minutes * STEP_MS])
 
 

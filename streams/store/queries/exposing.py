@@ -274,6 +274,17 @@ class StoreSeries:
         }
 
 
+def follow(recent: Recent, db: Db, tenant: str, at_ms: int) -> None:
+    """Have the last hours of a tenant up to a moment at hand."""
+    fresh = recent.follow(db, at_ms)
+    if not fresh:
+        return
+    series = StoreSeries(db, tenant, until_ms=at_ms)
+    before = series.before(fresh, RECENT, recent.since_ms, MINUTE_MS)
+    for one in fresh:
+        recent.found(one, {name: before.get((one, name), 0) for name in RECENT})
+
+
 def _counts(value: object) -> Counts:
     """Return a sketch, which is at hand or as the store keeps it."""
     if isinstance(value, dict):

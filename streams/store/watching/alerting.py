@@ -24,8 +24,8 @@ from analytics.contracts.ids import TenantId, derived
 from analytics.contracts.result_events import AlertChanged
 from analytics.promql.series import Labels
 from streams.store.queries.everything import EverySeries
-from streams.store.queries.exposing import StoreSeries
-from streams.store.queries.recent import COLUMNS, MINUTE_MS, Recent
+from streams.store.queries.exposing import follow
+from streams.store.queries.recent import Recent
 from streams.store.watching import keeping
 from streams.store.watching.keeping import instant
 from streams.store.watching.leases import Db
@@ -120,7 +120,7 @@ class Alerting:
         """Evaluate what is due at a moment and keep what follows; return how many notices do."""
         setup = self._setup(db)
         recorded = Recorded(db, self._tenant)
-        self._follow(db, at_ms)
+        follow(self._recent, db, self._tenant, at_ms)
         storage = EverySeries(db, self._tenant, until_ms=at_ms, recent=self._recent)
         series = RuleSeries(storage, recorded, self._written)
         events = self._events(db, at_ms)
@@ -132,16 +132,6 @@ class Alerting:
         for notice in came.notices:
             db.execute(_ADD_NOTICE, self._notice_row(notice))
         return len(came.notices)
-
-    def _follow(self, db: Db, at_ms: int) -> None:
-        """Have the last hours at hand."""
-        fresh = self._recent.follow(db, at_ms)
-        if not fresh:
-            return
-        series = StoreSeries(db, self._tenant, until_ms=at_ms)
-        before = series.before(fresh, COLUMNS, self._recent.since_ms, MINUTE_MS)
-        for one in fresh:
-            self._recent.found(one, {name: before.get((one, name), 0) for name in COLUMNS})
 
     def _groups(self) -> Iterable[str]:
         return self._situation.dispatch.groups

@@ -13,6 +13,8 @@ from analytics.contracts.ids import TenantId
 from analytics.promql import Point
 from streams.store.queries import watching
 from streams.store.queries.everything import GAUGES, EverySeries
+from streams.store.queries.exposing import follow
+from streams.store.queries.recent import Recent
 from streams.store.queries.watching import Which
 from tests.support import watching_run
 from tests.support.database import fresh, migrated_template, postgres
@@ -30,7 +32,8 @@ Db = Connection[TupleRow]
 def _windows() -> Iterator[Window]:
     for minute in range(MINUTES):
         cost = 500_000_000 if minute == MINUTES - 1 else 9_000_000 + minute % 7 * 100_000
-        yield fleet(model="m"), minute, {"cost_nanousd": cost, "calls": 5}
+        counts = {"cost_nanousd": cost, "calls": 5, "latency_bucket": 80 + minute % 9}
+        yield fleet(model="m"), minute, counts
         yield session("s1"), minute, {"cost_nanousd": 1_000_000, "tool_calls": 1}
         yield fleet("stranger", model="m"), minute, {"cost_nanousd": 10, "calls": 1}
 
@@ -140,3 +143,56 @@ def test_every_gauge_has_a_family_and_another_tenant_sees_nothing(db: Db) -> Non
 
     for name in GAUGES:
         assert promql.instant(promql.parse(name), strangers, REACHED_MS) == ()
+
+
+EXPRESSIONS: Final = (
+    "cost_usd_total",
+    "sum by (model) (increase(requests_total[10m]))",
+    "rate(session_tool_calls_total{session_id=~'s.*'}[5m])",
+    "histogram_quantile(0.9, rate(request_duration_ms[30m]))",
+    "sum(increase(cost_usd_total[1h]))",
+    "requests_total offset 30m",
+    "max_over_time(requests_total[20m])",
+    "requests_total{model='nobody'}",
+    "sum(requests_total offset 1d)",
+)
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("stepped", [1, 7, MINUTES])
+def test_what_is_at_hand_answers_as_the_store_does_at_every_moment(db: Db, stepped: int) -> None:
+    recent = Recent(TENANT)
+    for minute in range(stepped, MINUTES + 1, stepped):
+        at_ms = T0_MS + minute * 60_000
+        follow(recent, db, TENANT, at_ms)
+        if minute % 31 and minute < MINUTES - stepped:
+            continue
+        for text in EXPRESSIONS:
+            read = EverySeries(db, TENANT, until_ms=at_ms)
+            at_hand = EverySeries(db, TENANT, until_ms=at_ms, recent=recent)
+            expected = promql.instant(promql.parse(text), read, at_ms)
+            found = promql.instant(promql.parse(text), at_hand, at_ms)
+            assert _rows(found) == pytest.approx(_rows(expected)), (text, minute)
+
+
+def _rows(found: promql.Result) -> dict[object, float]:
+    assert isinstance(found, tuple)
+    return {one.labels: one.value for one in found if isinstance(one, Point)}
+
+
+@pytest.mark.embedded
+def test_what_is_too_old_is_let_go_and_still_counted(db: Db) -> None:
+    recent, late_ms = Recent(TENANT), T0_MS + (MINUTES + 100) * 60_000
+    follow(recent, db, TENANT, REACHED_MS)
+
+    follow(recent, db, TENANT, late_ms)
+
+    assert not recent.covers(T0_MS, REACHED_MS)
+    assert recent.covers(late_ms - 600_000, late_ms)
+    assert len(recent.rows("fleet", 0, late_ms).ids) == 30
+    asked = promql.parse("sum(last_over_time(requests_total[2h]))")
+    expected = promql.instant(asked, EverySeries(db, TENANT, until_ms=late_ms), REACHED_MS)
+    found = promql.instant(
+        asked, EverySeries(db, TENANT, until_ms=late_ms, recent=recent), REACHED_MS
+    )
+    assert found == expected
