@@ -2,38 +2,52 @@
 
 A chart is a constant specification and a table of numbers, so that a refresh sends numbers only
 and the picture moves instead of being drawn anew. Columns are numbers throughout and go to the
-browser as Arrow without passing through pandas. Series differ by dash as well as by colour where
-they are lines. A chart is drawn as SVG and has one label; its numbers are beside it as a table.
+browser as Arrow without passing through pandas; they are named by place, so that a series may be
+called anything. Series differ by dash as well as by colour where they are lines. A chart is drawn
+as SVG and has one label; its numbers are beside it as a table.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from apps.dashboard.text import Html, escaped
 from apps.dashboard.theme import Palette
 
 HEIGHT: Final = 190
-_DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+_DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 2, 1, 2])
+LINES_MAX: Final = len(_DASHES)
+"""Lines of one chart that can be told apart."""
 _TIME: Final = "time"
+_SHORT: Final = "format(datum.value, abs(datum.value) < 1 ? '~r' : '~s')"
+KEY_LENGTH_MAX: Final = 80
 
 Times = NDArray[Any]
 
 Columns = Mapping[str, NDArray[Any]]
 
 
-def lines(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: str) -> None:
-    """Draw one line a column, each with its own dash; a gap where there was nothing."""
+def lines(
+    at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: str, legend: bool = True
+) -> None:
+    """Draw one line a column, each with its own dash; a gap where there was nothing.
+
+    Without a legend of its own, `key` tells which line is which.
+    """
     names = list(columns)
     spec = _spec(names, unit=unit, colours=colours, days=_over_days(at_ms))
+    if not legend:
+        spec["encoding"]["color"]["legend"] = None
     spec["mark"] = {
         "type": "line", "strokeWidth": 2, "invalid": "break-paths-show-domains", "clip": True,
         "aria": False,
     }  # fmt: skip
     spec["encoding"]["strokeDash"] = {
-        "field": "series", "type": "nominal", "legend": _legend(names),
+        "field": "series", "type": "nominal", "legend": _legend(names) if legend else None,
         "scale": {"domain": names, "range": _DASHES[: len(names)]},
     }  # fmt: skip
     _draw(at_ms, columns, spec, alt)
@@ -49,8 +63,29 @@ def bars(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: st
     _draw(np.append(at_ms, at_ms[-1] + step_ms), ended, spec, alt)
 
 
+def key(names: Sequence[str], *, colours: Palette) -> Html:
+    """Return which line is which, for names that are too many or too long for a chart."""
+    items = "".join(
+        f'<span><span class="ms-stroke" style="background:{_stroke(dash, colour)}"></span>'
+        f"{escaped(name, most=KEY_LENGTH_MAX)}</span>"
+        for name, colour, dash in zip(names, colours.series, _DASHES, strict=False)
+    )
+    return Html(f'<div class="ms-legend">{items}</div>')
+
+
+def _stroke(dash: Sequence[int], colour: str) -> str:
+    """Return a piece of a line as a CSS background: strokes and the gaps between them."""
+    stops, at = [], 0
+    for place, length in enumerate(dash):
+        shown = "transparent" if place % 2 else colour
+        stops.append(f"{shown} {at}px {at + length}px")
+        at += length
+    return f"repeating-linear-gradient(90deg,{','.join(stops)})"
+
+
 def _draw(at_ms: Times, columns: Columns, spec: dict[str, Any], alt: str) -> None:
-    data = _arrow({_TIME: at_ms, **columns})
+    held = {f"s{place}": column for place, column in enumerate(columns.values())}
+    data = _arrow({_TIME: at_ms, **held})
     st.vega_lite_chart(data, spec, theme=None, width="stretch", height=HEIGHT, alt=alt)
 
 
@@ -61,8 +96,12 @@ def _over_days(at_ms: Times) -> bool:
 def _spec(names: list[str], *, unit: str, colours: Palette, days: bool) -> dict[str, Any]:
     colour = {"domain": names, "range": list(colours.series[: len(names)])}
     moment = "%d %b" if days else "%H:%M"
+    held = ((f"s{place}", name) for place, name in enumerate(names))
     return {
-        "transform": [{"fold": names, "as": ["series", "value"]}],
+        "transform": [
+            {"fold": [f"s{place}" for place in range(len(names))], "as": ["column", "value"]},
+            {"calculate": f"{json.dumps(dict(held))}[datum.column]", "as": "series"},
+        ],
         "encoding": {
             "x": {
                 "field": _TIME, "type": "temporal", "title": None,
@@ -70,7 +109,7 @@ def _spec(names: list[str], *, unit: str, colours: Palette, days: bool) -> dict[
             },
             "y": {
                 "field": "value", "type": "quantitative", "title": unit, "stack": None,
-                "axis": {"tickCount": 4, "format": "~s"},
+                "axis": {"tickCount": 4, "labelExpr": _SHORT},
             },
             "color": {
                 "field": "series", "type": "nominal", "scale": colour, "legend": _legend(names),

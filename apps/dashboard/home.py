@@ -10,7 +10,7 @@ from typing import Final
 import streamlit as st
 from msgspec import Struct
 
-from apps.dashboard import charts, markup, sentences, text, viewing
+from apps.dashboard import charts, markup, readings, sentences, text, viewing
 from apps.dashboard.markup import Column, Tile
 from apps.dashboard.source import Key
 from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
@@ -24,8 +24,6 @@ from streams.store.queries.trends import Latency, Trend
 
 ATTENTION_MAX: Final = 6
 ATTENTION_SINCE_MS: Final = 86_400_000
-NUMBERS_MAX: Final = 60
-"""Rows of a chart's numbers; a longer series shows its newest."""
 
 TOKENS: Final = {
     "Cache read": "cache_read_tokens",
@@ -262,7 +260,7 @@ def _chart(
     alt = f"{title} over time. {said}"
     charts.bars(at_ms, columns, colours=viewing.colours(), unit=unit, alt=alt)
     if numbers:
-        _numbers(title, at_ms, columns)
+        readings.show(title, at_ms, columns)
 
 
 def _latency(found: Latency, *, numbers: bool) -> None:
@@ -274,20 +272,7 @@ def _latency(found: Latency, *, numbers: bool) -> None:
         alt=f"Model latency over time. {said}",
     )  # fmt: skip
     if numbers:
-        _numbers("Model latency in seconds", found.at_ms, columns)
-
-
-def _numbers(title: str, at_ms: charts.Times, columns: charts.Columns) -> None:
-    now_ms, zone = viewing.now_ms(), viewing.zone()
-    heads = (Column("Time", "tight"), *(Column(name, "number") for name in columns))
-    rows = (
-        (
-            escaped(text.clock(at_ms[n], zone, now_ms=now_ms, seconds=True)),
-            *(escaped(text.figure(column[n])) for column in columns.values()),
-        )
-        for n in range(len(at_ms) - 1, max(-1, len(at_ms) - 1 - NUMBERS_MAX), -1)
-    )
-    viewing.show(markup.table(f"{title}, newest {NUMBERS_MAX} points", heads, rows))
+        readings.show("Model latency in seconds", found.at_ms, columns)
 
 
 def _tops(seen: Overview, chosen: Range) -> Html:

@@ -93,14 +93,23 @@ class Address:
         self._fallback(name, value, str(default), f"it goes from {least} to {most}")
         return default
 
-    def words(self, name: str) -> str:
+    def several(self, name: str, options: Collection[str], *, most: int) -> tuple[str, ...]:
+        """Return those of `options` that are named, with commas between, each once."""
+        named = [part for part in self._given.get(name, "").split(",")[: len(options)] if part]
+        known = tuple(dict.fromkeys(part for part in named if part in options))
+        for part in named:
+            if part not in options:
+                self._fallback(name, part, "", f"it can be {', '.join(list(options)[:8])}")
+        if len(known) > most:
+            self._fallback(name, ",".join(known), ",".join(known[:most]), f"at most {most}")
+        return known[:most]
+
+    def words(self, name: str, *, most: int = VALUE_LENGTH_MAX) -> str:
         """Return free text, cut to what is read of one."""
         value = self._given.get(name, "")
-        if len(value) > VALUE_LENGTH_MAX:
-            self.problems.append(
-                f"“{name}” in the address was cut to {VALUE_LENGTH_MAX} characters."
-            )
-        return value[:VALUE_LENGTH_MAX]
+        if len(value) > most:
+            self.problems.append(f"“{name}” in the address was cut to {most} characters.")
+        return value[:most]
 
     def range(self, now_ms: int) -> Range:
         """Return the range; a fixed one needs a start before its end and at most five years."""

@@ -8,6 +8,7 @@ import html
 import math
 import unicodedata
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from typing import Final, NewType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -64,7 +65,9 @@ def figure(number: float) -> str:
     """Return a reading of a chart: a whole count, three digits of a fraction, or none."""
     if math.isnan(number):
         return NONE
-    return whole(number) if float(number).is_integer() else f"{number:,.3g}"
+    if math.isfinite(number) and (abs(number) >= 1_000 or float(number).is_integer()):
+        return whole(number)
+    return f"{Decimal(f'{number:.3g}'):f}"
 
 
 def short(number: float) -> str:
