@@ -44,7 +44,7 @@ WARM_MINUTES: Final = 130
 MEASURED_MINUTES: Final = 20
 WAITS: Final = 60
 FED_AT_ONCE: Final = 10
-LOOK_S: Final = 0.002
+LOOK_S: Final = 0.02
 DEADLINE_S: Final = 120.0
 RULES: Final = """
 groups:
