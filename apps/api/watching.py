@@ -1,4 +1,4 @@
-"""`/v1/anomalies`, `/v1/forecasts`, `/v1/budgets` and `/v1/alerts`: what watching found.
+"""`/v1/anomalies`, `/v1/forecasts`, `/v1/budgets`, `/v1/alerts` and their history: what was found.
 
 As with the other questions: the scope `subscribe`, the token's tenant, JSON, CSV or Parquet, an
 ETag, and pages by what comes after the last entry.
@@ -18,12 +18,13 @@ from apps.api.parts import FORMAT, LIMIT, RANGE, Asking, asked_of, described, re
 from apps.api.questions import Parameters
 from streams.store.queries import watching
 from streams.store.queries.grouped import BadQuestion
-from streams.store.queries.watching import Alert, Anomaly, Budget, Forecast, Which
+from streams.store.queries.watching import Alert, AlertChange, Anomaly, Budget, Forecast, Which
 
 ANOMALIES: Final = "/v1/anomalies"
 FORECASTS: Final = "/v1/forecasts"
 BUDGETS: Final = "/v1/budgets"
 ALERTS: Final = "/v1/alerts"
+HISTORY: Final = "/v1/alerts/history"
 HORIZONS: Final = ("hour", "day", "week")
 
 
@@ -82,6 +83,22 @@ def router(asking: Asking) -> APIRouter:
             "more": len(found) == limit,
         }
         return respond(request, asked, told, _table(found, Alert), name="alerts")
+
+    @routes.get(HISTORY, summary="How alerts changed", **described(_HISTORY))
+    def history(request: Request) -> Response:
+        grant, asked = asked_of(request, KNOWN)
+        limit = questions.number(asked, "limit", 100, least=1, most=watching.PAGE_MAX)
+        from_ms, until_ms = questions.range_of(asked, now_ms=asking.wall_ms())
+        after = questions.number(asked, "after", LAST, least=0, most=LAST)
+        with asking.reader.connection() as db:
+            found = watching.alert_changes(
+                db, grant.tenant, from_ms=from_ms, until_ms=until_ms, limit=limit, after=after
+            )
+        told = {
+            "changes": [structs.asdict(one) for one in found],
+            "next": str(found[-1].number) if len(found) == limit else None,
+        }
+        return respond(request, asked, told, _table(found, AlertChange), name="alert-history")
 
     return routes
 
@@ -143,6 +160,8 @@ def _points(found: Sequence[Forecast]) -> Table:
 
 
 _DIGITS_MAX: Final = 15
+LAST: Final = 10**_DIGITS_MAX - 1
+"""The place behind all changes that a page may begin at."""
 _ANOMALIES: Final = {
     **RANGE,
     "measure": "Only of this measure, such as cost_usd.",
@@ -165,10 +184,17 @@ _ALERTS: Final = {
     **LIMIT,
     **FORMAT,
 }
+_HISTORY: Final = {
+    **RANGE,
+    "after": "The `next` of the page before.",
+    **LIMIT,
+    **FORMAT,
+}
 KNOWN: Final = {
     ANOMALIES: frozenset(_ANOMALIES),
     FORECASTS: frozenset(_FORECASTS),
     BUDGETS: frozenset(_BUDGETS),
     ALERTS: frozenset(_ALERTS),
+    HISTORY: frozenset(_HISTORY),
 }
 """The parameters of each path."""

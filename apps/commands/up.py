@@ -31,7 +31,7 @@ def command(
         bool, typer.Option("--json", help="Print the addresses as JSON once everything answers.")
     ] = False,
 ) -> None:
-    """Start broker, store, gateway, worker and dashboard here, and keep them running.
+    """Start broker, store, gateway, worker, dashboard and query API here, and keep them running.
 
     DATABASE_URL uses a PostgreSQL or TimescaleDB of your own. Data is kept in MAINSTEM_HOME, or in
     your user's data folder. Ctrl-C or `mainstem down` stops everything in order.

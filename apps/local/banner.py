@@ -22,6 +22,7 @@ Mainstem is up.
 
   Dashboard {wiring.dashboard_url}
   Gateway   {wiring.gateway_url}  (OTLP/HTTP, hooks, WebSocket /connection/websocket)
+  Query API {wiring.api_url}  (JSON, CSV, Parquet; a Prometheus for Grafana)
   Broker    {wiring.broker_address}  ({wiring.broker.kind})
   Data      {wiring.home.root}{demo}
 
@@ -45,6 +46,7 @@ def as_json(wiring: Wiring) -> str:
     told = {
         "dashboard": wiring.dashboard_url,
         "gateway": wiring.gateway_url,
+        "api": wiring.api_url,
         "broker": wiring.broker_address,
         "broker_kind": wiring.broker.kind,
         "data": str(wiring.home.root),

@@ -1,7 +1,7 @@
 """The parts of the stack as commands: what is run, with which environment, and when it is ready.
 
 Every part is the command that a container would run (`mainstem gateway`, `mainstem worker`,
-`mainstem dashboard`), told by environment variables where its neighbours are.
+`mainstem dashboard`, `mainstem api`), told by environment variables where its neighbours are.
 """
 
 import os
@@ -34,6 +34,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     broker_port: int
     gateway_port: int
     dashboard_port: int
+    api_port: int
     metrics_port: int
     partitions: int
     store_url: str = ""
@@ -47,6 +48,11 @@ class Wiring(Struct, frozen=True, kw_only=True):
     def dashboard_url(self) -> str:
         """Where a person looks."""
         return f"http://{LOOPBACK}:{self.dashboard_port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where programs and Grafana ask."""
+        return f"http://{LOOPBACK}:{self.api_port}"
 
 
 def python(*arguments: str) -> list[str]:
@@ -66,6 +72,8 @@ def environment(wiring: Wiring) -> dict[str, str]:
         "MAINSTEM_STREAMS_DASHBOARD_URL": wiring.dashboard_url,
         "MAINSTEM_STREAMS_NOTIFY_PRIVATE": "true",
         "MAINSTEM_DASHBOARD_STORE_URL": wiring.store_url,
+        "MAINSTEM_API_PORT": str(wiring.api_port),
+        "MAINSTEM_API_STORE_URL": wiring.store_url,
         "MAINSTEM_DASHBOARD_PORT": str(wiring.dashboard_port),
         "MAINSTEM_DASHBOARD_GATEWAY_URL": wiring.gateway_url,
         "MAINSTEM_DASHBOARD_WORKER_METRICS_URL": (
@@ -122,6 +130,15 @@ def dashboard_part(wiring: Callable[[], Wiring], port: int) -> Part:
         name="dashboard",
         command=lambda: own(wiring(), "dashboard"),
         is_ready=_is_ok(port, "/_stcore/health"),
+    )
+
+
+def api_part(wiring: Callable[[], Wiring], port: int) -> Part:
+    """Return the query API, wired anew at each start as the worker is."""
+    return Part(
+        name="api",
+        command=lambda: own(wiring(), "api"),
+        is_ready=_is_ok(port, "/health/ready"),
     )
 
 

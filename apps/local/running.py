@@ -25,6 +25,7 @@ from apps.local.ports import LOOPBACK, free_port, is_free
 from apps.local.settings import LocalSettings
 from apps.local.stack import Stack
 
+API_PORT: Final = 4_319
 ORPHAN_WAIT_S: Final = 5.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -72,6 +73,7 @@ def wire(home: Home, settings: LocalSettings) -> Wiring:
         dashboard_port=_port(
             settings.dashboard_port, what="the dashboard", option="--dashboard-port"
         ),
+        api_port=_api_port(settings.api_port),
         metrics_port=free_port(),
         partitions=settings.partitions,
         store_url=store_url(os.environ),
@@ -172,6 +174,13 @@ def _port(wanted: int, *, what: str, option: str) -> int:
             f" another port with {option}"
         )
     return wanted
+
+
+def _api_port(wanted: int | None) -> int:
+    """Return the port of the query API, which a second `up` may have elsewhere."""
+    if wanted is None:
+        return API_PORT if is_free(API_PORT) else free_port()
+    return _port(wanted, what="the query API", option="MAINSTEM_LOCAL_API_PORT")
 
 
 def _log_to_terminal() -> None:

@@ -15,6 +15,12 @@ class LocalSettings(BaseSettings):
     )
     port: int = Field(4318, ge=0, le=65_535, description="Port of the gateway; 0 is any.")
     dashboard_port: int = Field(8501, ge=0, le=65_535, description="Dashboard's port; 0 is any.")
+    api_port: int | None = Field(
+        None,
+        ge=0,
+        le=65_535,
+        description="Port of the query API; unset is 4319 where that is free, 0 is any.",
+    )
     partitions: int = Field(
         4, ge=1, le=1_000, description="Partitions of a topic on a broker that `up` starts."
     )

@@ -1,10 +1,10 @@
 """All parts together: started side by side, kept running, stopped in the order that loses nothing.
 
-Start: broker and store at once; the gateway when the broker answers; schema, worker and dashboard
-when the store does (a worker waits for the schema by itself). Stop: the gateway takes no more and
-flushes, the worker reads every topic to the end it has now (bounded by `drain_wait_s`), then
-worker, dashboard, broker and store end. A broker that ended by itself comes back as a new, empty
-log, so the worker is started anew too.
+Start: broker and store at once; the gateway when the broker answers; schema, worker, dashboard and
+query API when the store does (a worker waits for the schema by itself). Stop: the gateway takes no
+more and flushes, the worker reads every topic to the end it has now (bounded by `drain_wait_s`),
+then worker, dashboard, query API, broker and store end. A broker that ended by itself comes back as
+a new, empty log, so the worker is started anew too.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from apps.local.keeper import Keeper, Part, last_line, run_once, turn_over
 from apps.local.lifecycle import Pacing
 from apps.local.parts import (
     Wiring,
+    api_part,
     broker_part,
     dashboard_part,
     demo_part,
@@ -103,7 +104,7 @@ class Stack:
         await self._end("gateway", self._settings.stop_wait_s)
         if was_up:
             self._drained = await self._drain(hurry, say)
-        for name in ("worker", "dashboard", "broker"):
+        for name in ("worker", "dashboard", "api", "broker"):
             await self._end(name, self._settings.stop_wait_s)
         for task in self._tasks:
             task.cancel()
@@ -124,6 +125,7 @@ class Stack:
             for part in (
                 worker_part(lambda: self.wiring, self.wiring.metrics_port),
                 dashboard_part(lambda: self.wiring, self.wiring.dashboard_port),
+                api_part(lambda: self.wiring, self.wiring.api_port),
             ):
                 group.create_task(self._ready(part))
 
@@ -172,6 +174,7 @@ class Stack:
         self.wiring = msgspec.structs.replace(self.wiring, store_url=self._store.url)
         self._renew("worker")
         self._renew("dashboard")
+        self._renew("api")
 
     def _renew(self, name: str) -> None:
         if name in self._keepers:
@@ -227,6 +230,7 @@ class Stack:
             up=me,
             gateway_url=self.wiring.gateway_url,
             dashboard_url=self.wiring.dashboard_url,
+            api_url=self.wiring.api_url,
             broker=self.wiring.broker_address,
             broker_kind=self.wiring.broker.kind,
             store_kind="external" if self._store is None else "embedded",

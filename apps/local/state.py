@@ -44,6 +44,7 @@ class RunState(Struct, frozen=True, kw_only=True):
     store_kind: str
     store_url: str
     """Holds the store's password: the file is private to the user."""
+    api_url: str = ""
     children: dict[str, Process] = {}
     is_demo: bool = False
     unread: int | None = None

@@ -43,6 +43,11 @@ def found(fleet: Db, now_ms: int) -> Db:
             " values ('local', %s, 'R', '{}', '{}', %s, now())",
             [state, state],
         )
+        fleet.execute(
+            "insert into alert_changes (tenant, at, fingerprint, labels, was, state)"
+            " values ('local', to_timestamp(%s / 1000.0), 'f', '{}', 'inactive', %s)",
+            [now_ms - MINUTE_MS, state],
+        )
     fleet.execute(
         "insert into silences (silence_id, tenant, matchers, starts_at, ends_at, created_by,"
         """ comment) values ('s', 'local', 'team="core"', now(), now() + interval '1 hour', """
@@ -96,7 +101,26 @@ async def test_budgets_and_alerts_are_told_with_silences(client: Clients, found:
     assert len(every.splitlines()) == 4
 
 
-@pytest.mark.parametrize("path", ["/v1/anomalies", "/v1/forecasts", "/v1/budgets", "/v1/alerts"])
+async def test_the_history_of_alerts_is_newest_first_in_pages(client: Clients, found: Db) -> None:
+    states: list[str] = []
+    asked = {"limit": "2"}
+    async with client() as http:
+        while True:
+            told = (await http.get("/v1/alerts/history", params=asked)).json()
+            states += [one["state"] for one in told["changes"]]
+            if told["next"] is None:
+                break
+            asked["after"] = told["next"]
+        table = await http.get("/v1/alerts/history", params={"format": "parquet"})
+
+    assert states == ["resolved", "pending", "firing"]
+    assert pq.read_table(io.BytesIO(table.content)).column("state").to_pylist() == states
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/anomalies", "/v1/forecasts", "/v1/budgets", "/v1/alerts", "/v1/alerts/history"],
+)
 async def test_another_tenant_sees_nothing_and_who_has_it_gets_304(
     client: Clients, found: Db, path: str
 ) -> None:
@@ -113,6 +137,7 @@ async def test_another_tenant_sees_nothing_and_who_has_it_gets_304(
     [
         "/v1/anomalies?after=x", "/v1/anomalies?feedback=maybe", "/v1/anomalies?limit=0",
         "/v1/forecasts?horizon=year", "/v1/alerts?state=odd", "/v1/budgets?name=b",
+        "/v1/alerts/history?after=x",
     ],
 )  # fmt: skip
 async def test_what_cannot_be_asked_is_refused_with_what_can(

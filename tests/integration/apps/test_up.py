@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from apps.local import state
@@ -68,6 +69,23 @@ def test_topics_and_tail_show_what_arrived(up: Up) -> None:
     assert json.loads(tailed.stdout)["event"]["type"] == "session.ended"
 
 
+@pytest.mark.requirement("query-api-up")
+def test_the_query_api_answers_the_token_of_the_first_run(up: Up) -> None:
+    up.run("doctor", "--json")
+    bearer = {"Authorization": f"Bearer {up.home.token.read_text().strip()}"}
+
+    told = httpx.get(f"{up.state.api_url}/v1/sessions", headers=bearer, timeout=30)
+    counted = httpx.get(
+        f"{up.state.api_url}/api/v1/query", params={"query": "1+1"}, headers=bearer, timeout=30
+    )
+    stranger = httpx.get(f"{up.state.api_url}/v1/sessions", timeout=30)
+
+    assert told.status_code == 200, told.text
+    assert any(one["session_id"].startswith("doctor-") for one in told.json()["sessions"])
+    assert counted.json()["data"]["result"][1] == "2"
+    assert stranger.status_code == 401
+
+
 def test_connect_names_the_gateway_that_runs(up: Up) -> None:
     connected = up.run("connect", "codex")
     config = Path(up.environment["HOME"]) / ".codex" / "config.toml"
@@ -92,7 +110,7 @@ def test_a_killed_broker_comes_back_as_a_new_log_and_events_arrive_again(up: Up)
 
 
 @pytest.mark.requirement("supervised")
-@pytest.mark.parametrize("name", ["gateway", "dashboard"])
+@pytest.mark.parametrize("name", ["gateway", "dashboard", "api"])
 def test_a_killed_part_is_started_again(up: Up, name: str) -> None:
     before = up.state.children[name]
 

@@ -84,7 +84,7 @@ def test_a_broker_and_a_database_of_the_user_s_own_are_used_and_left_running(
         assert report["is_well"], report
         assert (report["broker_kind"], report["store_kind"]) == ("external", "external")
         assert report["cluster_id"] == broker.cluster_id
-        assert children == {"gateway", "worker", "dashboard"}
+        assert children == {"gateway", "worker", "dashboard", "api"}
         assert down == {"was_running": True, "unread": 0}
         assert broker.process.poll() is None
     assert not (tmp_path / "data" / "postgres").exists()

@@ -28,8 +28,13 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
+OPTIONS = {
+    "port": "--port", "dashboard_port": "--dashboard-port", "api_port": "MAINSTEM_LOCAL_API_PORT",
+}  # fmt: skip
+
+
 def _settings(**given: object) -> LocalSettings:
-    return configured(port=0, dashboard_port=0, **given)
+    return configured(port=0, dashboard_port=0, api_port=0, **given)
 
 
 def _state(me: Process, children: dict[str, Process], *, phase: str = "up") -> RunState:
@@ -65,15 +70,17 @@ def test_any_other_broker_is_misuse(text: str) -> None:
 
 
 @pytest.mark.requirement("busy-says-so")
-@pytest.mark.parametrize("which", ["port", "dashboard_port"])
+@pytest.mark.parametrize("which", ["port", "dashboard_port", "api_port"])
 def test_a_busy_port_is_named_with_the_option_to_change_it(home: Home, which: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
 
-        with pytest.raises(Unusable, match=f"port {port} .* --{which.replace('_', '-')}"):
-            running.wire(home, configured(**{"port": 0, "dashboard_port": 0, which: port}))
+        with pytest.raises(Unusable, match=f"port {port} .*{OPTIONS[which]}"):
+            running.wire(
+                home, configured(**{"port": 0, "dashboard_port": 0, "api_port": 0, which: port})
+            )
 
 
 @pytest.mark.requirement("busy-says-so")
@@ -216,6 +223,7 @@ def test_the_banner_names_addresses_and_what_is_kept_but_no_secret(home: Home, k
         broker_port=9,
         gateway_port=4318,
         dashboard_port=8501,
+        api_port=4319,
         metrics_port=1,
         partitions=4,
         store_url="postgresql://u:secret@h/x",
@@ -223,7 +231,10 @@ def test_the_banner_names_addresses_and_what_is_kept_but_no_secret(home: Home, k
 
     said = banner.text(wiring, is_demo=True)
 
-    for words in ("http://127.0.0.1:8501", "http://127.0.0.1:4318", "mainstem connect codex"):
+    for words in (
+        "http://127.0.0.1:8501", "http://127.0.0.1:4318", "http://127.0.0.1:4319",
+        "mainstem connect codex",
+    ):  # fmt: skip
         assert words in said
     assert ("memory only" in said) is (kind is Kind.TANSU)
     assert "secret" not in said + banner.as_json(wiring)
