@@ -69,6 +69,11 @@ def router(asking: Asking) -> APIRouter:
         told = {"budgets": [structs.asdict(one) for one in found]}
         return respond(request, asked, told, _table(found, Budget), name="budgets")
 
+    _add_alerts(routes, asking)
+    return routes
+
+
+def _add_alerts(routes: APIRouter, asking: Asking) -> None:
     @routes.get(ALERTS, summary="Alerts as they are now", **described(_ALERTS))
     def alerts(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
@@ -99,8 +104,6 @@ def router(asking: Asking) -> APIRouter:
             "next": str(found[-1].number) if len(found) == limit else None,
         }
         return respond(request, asked, told, _table(found, AlertChange), name="alert-history")
-
-    return routes
 
 
 def _which(asked: Parameters, now_ms: int) -> Which:
