@@ -8,13 +8,13 @@ WORKDIR /build
 COPY pyproject.toml uv.lock README.md LICENSE ./
 # What is locked first, so that a change of ours does not install it again.
 RUN UV_PROJECT_ENVIRONMENT=/opt/mainstem uv sync --frozen --no-default-groups --no-install-project \
-    --extra gateway --extra streams --extra dashboard
+    --extra gateway --extra streams --extra dashboard --extra apprise
 COPY analytics analytics
 COPY gateway gateway
 COPY streams streams
 COPY apps apps
 RUN UV_PROJECT_ENVIRONMENT=/opt/mainstem uv sync --frozen --no-default-groups --no-editable \
-    --extra gateway --extra streams --extra dashboard
+    --extra gateway --extra streams --extra dashboard --extra apprise
 
 FROM python:3.13.5-slim-bookworm
 LABEL org.opencontainers.image.title="Mainstem" \
