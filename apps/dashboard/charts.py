@@ -8,7 +8,7 @@ as SVG and has one label; its numbers are beside it as a table.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +19,8 @@ from apps.dashboard.text import Html, escaped
 from apps.dashboard.theme import Palette
 
 HEIGHT: Final = 190
-_DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 2, 1, 2])
-LINES_MAX: Final = len(_DASHES)
+DASHES: Final = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [12, 4], [4, 2, 1, 2])
+LINES_MAX: Final = len(DASHES)
 """Lines of one chart that can be told apart."""
 _TIME: Final = "time"
 _SHORT: Final = "format(datum.value, abs(datum.value) < 1 ? '~r' : '~s')"
@@ -39,7 +39,7 @@ def lines(
     Without a legend of its own, `key` tells which line is which.
     """
     names = list(columns)
-    spec = _spec(names, unit=unit, colours=colours, days=_over_days(at_ms))
+    spec = _spec(names, unit=unit, colours=colours, days=over_days(at_ms))
     if not legend:
         spec["encoding"]["color"]["legend"] = None
     spec["mark"] = {
@@ -48,7 +48,7 @@ def lines(
     }  # fmt: skip
     spec["encoding"]["strokeDash"] = {
         "field": "series", "type": "nominal", "legend": _legend(names) if legend else None,
-        "scale": {"domain": names, "range": _DASHES[: len(names)]},
+        "scale": {"domain": names, "range": DASHES[: len(names)]},
     }  # fmt: skip
     _draw(at_ms, columns, spec, alt)
 
@@ -57,7 +57,7 @@ def bars(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: st
     """Draw stacked steps, one part a column; each point reaches until the next."""
     step_ms = at_ms[-1] - at_ms[-2] if len(at_ms) > 1 else 1
     ended = {name: np.append(column, column[-1:]) for name, column in columns.items()}
-    spec = _spec(list(columns), unit=unit, colours=colours, days=_over_days(at_ms))
+    spec = _spec(list(columns), unit=unit, colours=colours, days=over_days(at_ms))
     spec["mark"] = {"type": "area", "interpolate": "step-after", "clip": True, "aria": False}
     spec["encoding"]["y"]["stack"] = "zero"
     _draw(np.append(at_ms, at_ms[-1] + step_ms), ended, spec, alt)
@@ -65,15 +65,21 @@ def bars(at_ms: Times, columns: Columns, *, colours: Palette, unit: str, alt: st
 
 def key(names: Sequence[str], *, colours: Palette) -> Html:
     """Return which line is which, for names that are too many or too long for a chart."""
-    items = "".join(
-        f'<span><span class="ms-stroke" style="background:{_stroke(dash, colour)}"></span>'
+    drawn = zip(names, colours.series, DASHES, strict=False)
+    return swatches((name, f"background:{stroke(dash, colour)}") for name, colour, dash in drawn)
+
+
+def swatches(items: Iterable[tuple[str, str]]) -> Html:
+    """Return names, each beside a piece of what it names, given as CSS."""
+    shown = "".join(
+        f'<span><span class="ms-stroke" style="{style}"></span>'
         f"{escaped(name, most=KEY_LENGTH_MAX)}</span>"
-        for name, colour, dash in zip(names, colours.series, _DASHES, strict=False)
+        for name, style in items
     )
-    return Html(f'<div class="ms-legend">{items}</div>')
+    return Html(f'<div class="ms-legend">{shown}</div>')
 
 
-def _stroke(dash: Sequence[int], colour: str) -> str:
+def stroke(dash: Sequence[int], colour: str) -> str:
     """Return a piece of a line as a CSS background: strokes and the gaps between them."""
     stops, at = [], 0
     for place, length in enumerate(dash):
@@ -85,45 +91,55 @@ def _stroke(dash: Sequence[int], colour: str) -> str:
 
 def _draw(at_ms: Times, columns: Columns, spec: dict[str, Any], alt: str) -> None:
     held = {f"s{place}": column for place, column in enumerate(columns.values())}
-    data = _arrow({_TIME: at_ms, **held})
+    data = arrow({_TIME: at_ms, **held})
     st.vega_lite_chart(data, spec, theme=None, width="stretch", height=HEIGHT, alt=alt)
 
 
-def _over_days(at_ms: Times) -> bool:
+def over_days(at_ms: Times) -> bool:
+    """Return whether a chart reaches over more than a day."""
     return bool(at_ms[-1] - at_ms[0] > 86_400_000)
 
 
-def _spec(names: list[str], *, unit: str, colours: Palette, days: bool) -> dict[str, Any]:
-    colour = {"domain": names, "range": list(colours.series[: len(names)])}
+def framed(colours: Palette, *, unit: str, days: bool) -> dict[str, Any]:
+    """Return a specification without marks: axes of time and of `unit`, and all colours."""
     moment = "%d %b" if days else "%H:%M"
-    held = ((f"s{place}", name) for place, name in enumerate(names))
     return {
-        "transform": [
-            {"fold": [f"s{place}" for place in range(len(names))], "as": ["column", "value"]},
-            {"calculate": f"{json.dumps(dict(held))}[datum.column]", "as": "series"},
-        ],
         "encoding": {
             "x": {
                 "field": _TIME, "type": "temporal", "title": None,
                 "axis": {"tickCount": 6, "format": moment},
             },
             "y": {
-                "field": "value", "type": "quantitative", "title": unit, "stack": None,
+                "type": "quantitative", "title": unit,
                 "axis": {"tickCount": 4, "labelExpr": _SHORT},
             },
-            "color": {
-                "field": "series", "type": "nominal", "scale": colour, "legend": _legend(names),
-            },
-            "tooltip": [
-                {"field": _TIME, "type": "temporal", "title": "Time", "format": "%d %b %H:%M:%S"},
-                {"field": "series", "type": "nominal", "title": "What"},
-                {"field": "value", "type": "quantitative", "title": unit, "format": ",.4~g"},
-            ],
         },
         "config": _config(colours),
         "background": colours.background,
         "usermeta": {"embedOptions": {"renderer": "svg"}},
     }  # fmt: skip
+
+
+def _spec(names: list[str], *, unit: str, colours: Palette, days: bool) -> dict[str, Any]:
+    colour = {"domain": names, "range": list(colours.series[: len(names)])}
+    held = {f"s{place}": name for place, name in enumerate(names)}
+    spec = framed(colours, unit=unit, days=days)
+    spec["transform"] = [
+        {"fold": list(held), "as": ["column", "value"]},
+        {"calculate": f"{json.dumps(held)}[datum.column]", "as": "series"},
+    ]
+    spec["encoding"]["y"] |= {"field": "value", "stack": None}
+    spec["encoding"] |= {
+        "color": {
+            "field": "series", "type": "nominal", "scale": colour, "legend": _legend(names),
+        },
+        "tooltip": [
+            {"field": _TIME, "type": "temporal", "title": "Time", "format": "%d %b %H:%M:%S"},
+            {"field": "series", "type": "nominal", "title": "What"},
+            {"field": "value", "type": "quantitative", "title": unit, "format": ",.4~g"},
+        ],
+    }  # fmt: skip
+    return spec
 
 
 def _legend(names: list[str]) -> dict[str, Any] | None:
@@ -152,7 +168,7 @@ def _config(colours: Palette) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _arrow(columns: Columns) -> object:
+def arrow(columns: Columns) -> object:
     """Return columns as an Arrow table over the arrays' own memory."""
     import pyarrow as pa
 
