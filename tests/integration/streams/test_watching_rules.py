@@ -1,0 +1,142 @@
+"""Rules of tenants over a real store: their own files, silence that is noticed, words of people."""
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import TupleRow
+
+from streams.store import controls
+from streams.store.controls import AlertFile
+from streams.store.watching.stage import Rules, Stage
+from tests.support.database import database_url, migrated_template, postgres
+from tests.support.facts import T0_MS
+from tests.support.watched_windows import TENANT, Window, fleet, write
+
+__all__ = ["database_url", "migrated_template", "postgres"]
+
+pytestmark = pytest.mark.embedded
+MINUTES: Final = 10
+Db = Connection[TupleRow]
+MINUTE_MS: Final = 60_000
+BUSY: Final = """
+groups:
+  - name: own
+    rules:
+      - record: calls:rate
+        expr: sum(rate(requests_total[3m]))
+      - alert: Busy
+        expr: calls:rate > 0.05
+        labels: {severity: info}
+"""
+SILENT: Final = """
+groups:
+  - name: own
+    rules:
+      - alert: Silent
+        expr: absent(requests_total)
+        labels: {severity: critical}
+"""
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[Db]:
+    """Give a connection to a store with ten minutes of two tenants."""
+    windows: list[Window] = [
+        (fleet(tenant, model="m"), minute, {"calls": 6, "cost_nanousd": 10**6})
+        for minute in range(MINUTES)
+        for tenant in (TENANT, "other")
+    ]
+    write(database_url, windows, reached_minutes=MINUTES)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+def _watched(url: str, *, reached_ms: int) -> None:
+    stage = Stage(url, Rules(lease_s=1), now_ms=lambda: reached_ms)
+    with stage.connected() as db:
+        stage.lease(db)
+        stage.catch_up(db, reached_ms, threading.Event())
+        stage.leave(db)
+
+
+def _firing(db: Db, tenant: str = TENANT) -> set[str]:
+    rows = db.execute(
+        "select rule from alerts where tenant = %s and state = 'firing'", [tenant]
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+def test_a_tenants_own_rules_count_for_it_alone_and_read_what_rules_recorded(
+    db: Db, database_url: str
+) -> None:
+    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=BUSY), by="ada")
+
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
+
+    assert _firing(db) == {"Busy"}
+    assert _firing(db, "other") == set()
+
+
+def test_a_file_that_became_unreadable_keeps_no_other_rule_and_no_other_tenant_from_it(
+    db: Db, database_url: str
+) -> None:
+    controls.put_file(db, "other", AlertFile(kind="rules", name="own", body=BUSY), by="ada")
+    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=BUSY), by="ada")
+    db.execute(
+        "insert into alert_files (tenant, kind, name, body) values (%s, 'rules', 'broken', 'a: [')",
+        [TENANT],
+    )
+
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
+
+    assert _firing(db) == {"Busy"}
+    assert _firing(db, "other") == {"Busy"}
+
+
+def test_silence_is_noticed_and_is_over_with_the_next_window(db: Db, database_url: str) -> None:
+    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=SILENT), by="ada")
+    silent = MINUTES + 70
+
+    _watched(database_url, reached_ms=T0_MS + silent * MINUTE_MS)
+    during = _firing(db)
+    write(database_url, [(fleet(model="m"), silent, {"calls": 1})], reached_minutes=silent + 1)
+    _watched(database_url, reached_ms=T0_MS + (silent + 1) * MINUTE_MS)
+
+    assert "Silent" in during
+    assert "Silent" not in _firing(db)
+
+
+def test_words_on_anomalies_change_from_which_score_a_series_is_told_of(
+    db: Db, database_url: str
+) -> None:
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
+    db.execute(
+        "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part, value,"
+        " expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+        " select 'a', tenant, now(), watch_id, measure, dimension, part, 1, 0, 0, 1, 3, 'value',"
+        " '', '[]' from watched where tenant = %s and measure = 'cost_usd' and dimension = ''",
+        [TENANT],
+    )
+    before = _snapshots(db)
+    controls.set_feedback(db, TENANT, "a", "noise", by="ada")
+    write(
+        database_url,
+        [(fleet(model="m"), MINUTES, {"calls": 6})],
+        reached_minutes=MINUTES + 1,
+    )
+
+    _watched(database_url, reached_ms=T0_MS + (MINUTES + 1) * MINUTE_MS)
+
+    changed = {key for key, at_ms in _snapshots(db).items() if at_ms != before[key]}
+    assert ("cost_usd", "", "") in changed
+
+
+def _snapshots(db: Db) -> dict[tuple[str, str, str], int]:
+    rows = db.execute(
+        "select measure, dimension, part, snapshot_ms from watched where tenant = %s", [TENANT]
+    ).fetchall()
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
