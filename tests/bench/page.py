@@ -42,7 +42,9 @@ _STORED: Final = "select count(*) from events where tenant = 'local' and session
 _KNOWN: Final = (
     "select sum(greatest(reltuples, 0)) >= %s from pg_class where relname like 'events_2%%'"
 )
-PAGES: Final = ("", "sessions", "session", "system")
+PAGES: Final = (
+    "", "sessions", "session", "system", "alerts", "anomalies", "explore", "forecasts"
+)  # fmt: skip
 EMPTY: Final = "import streamlit as st\nst.button('A button')\n"
 OPTIONS: Final = (
     "--server.headless=true", "--browser.gatherUsageStats=false", f"--server.address={LOOPBACK}",

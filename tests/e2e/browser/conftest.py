@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.support import browser as look
-from tests.support import seeds
+from tests.support import seeds, seeds_watched, watched_rows
 from tests.support.database import fresh, migrated_template, postgres
 
 __all__ = ["migrated_template", "postgres"]
@@ -41,6 +41,11 @@ def full_store(postgres: str, migrated_template: str) -> Iterator[str]:
             seeds.endless(rows, now_ms=now_ms, events=EVENTS)
             rows.write(db)
             seeds.machinery(db, now_ms=now_ms)
+            watched_rows.series(db, now_ms=now_ms)
+            watched_rows.alerts(db, now_ms=now_ms)
+            seeds_watched.forecasts(db, now_ms=now_ms)
+            seeds_watched.forecasts(db, now_ms=now_ms, project="billing")
+            seeds_watched.budgets(db, now_ms=now_ms)
             db.execute("analyze")
         yield url
 

@@ -17,7 +17,21 @@ PAGES = {
     "sessions": "sessions?range=24h&live=0",
     "session": "session?session=endless",
     "system": "system",
+    "explore": "explore?range=24h&live=0&by=model",
+    "explore a refused expression": "explore?live=0&mode=promql&expr=sum(foo(",
+    "forecasts": "forecasts?live=0",
+    "forecasts of a week": "forecasts?live=0&horizon=week",
+    "explore by an expression": "explore?range=24h&live=0&mode=promql&expr=sum(requests_total)",
+    "alerts": "alerts",
+    "alert opened": "alerts?alert=f1",
+    "silence": "alerts?silence=%7Balertname%3D%22CostSpike%22%7D",
+    "rules": "alerts?part=rules",
+    "history of alerts": "alerts?part=history",
+    "anomalies": "anomalies?range=1h&live=0&anomaly=anomaly-1",
 }
+PAGES_AWAY = (
+    "", "sessions", "session?session=endless", "system", "explore", "alerts", "anomalies"
+)  # fmt: skip
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390)
 
@@ -57,7 +71,7 @@ def test_a_store_that_is_away_is_told_accessibly_and_in_a_sentence(
     chromium: Browser, axe: str, away: str, theme: str
 ) -> None:
     with viewer(chromium, away, theme=theme) as seen:
-        for path in ("", "sessions", "session?session=endless", "system"):
+        for path in ("", "sessions", "session?session=endless", "system", "explore", "forecasts"):
             seen.open(path)
             seen.page.get_by_role("alert").first.wait_for()
 

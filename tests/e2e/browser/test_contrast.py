@@ -31,8 +31,15 @@ _PAINTED = """() => {
     const marks = '.mark-line path, .mark-area path, .mark-symbol path';
     for (const mark of svg.querySelectorAll(marks)) {
       const style = getComputedStyle(mark);
-      add('mark', mark, mark.closest('.mark-line') ? style.stroke : style.fill, style.opacity);
+      const edged = mark.closest('.mark-line') || style.stroke !== 'none';
+      add('mark', mark, edged ? style.stroke : style.fill, style.opacity);
     }
+  }
+  for (const edge of document.querySelectorAll('.ms-stroke')) {
+    const style = getComputedStyle(edge);
+    const shown = style.borderTopWidth === '0px'
+      ? style.backgroundImage.match(/rgba?\\([^)]*\\)/)?.[0] : style.borderTopColor;
+    add('mark', edge, shown, style.opacity);
   }
   for (const mark of document.querySelectorAll('.ms-mark, .ms-swatch, .ms-bar'))
     add('mark', mark, getComputedStyle(mark).backgroundColor, getComputedStyle(mark).opacity);
@@ -44,7 +51,13 @@ Colour = tuple[float, float, float]
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(
-    ("path", "least"), [("?range=24h&live=0", 30), ("session?session=endless", 30)]
+    ("path", "least"),
+    [
+        ("?range=24h&live=0", 30),
+        ("session?session=endless", 30),
+        ("explore?range=24h&live=0&by=model", 12),
+        ("forecasts?live=0", 12),
+    ],
 )
 def test_text_and_marks_of_charts_stand_out(
     chromium: Browser, full: str, theme: str, path: str, least: int

@@ -59,7 +59,15 @@ The page as a whole (`main`) needs no mark of its own.
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
     "path",
-    ["?range=24h&live=0", "sessions?range=24h&live=0", "session?session=endless", "system?live=0"],
+    [
+        "?range=24h&live=0",
+        "sessions?range=24h&live=0",
+        "session?session=endless",
+        "system?live=0",
+        "explore?range=24h&live=0&by=model",
+        "explore?live=0&mode=promql",
+        "forecasts?live=0",
+    ],
 )
 def test_tab_reaches_every_control_and_shows_it(
     chromium: Browser, full: str, path: str, width: int
@@ -94,3 +102,26 @@ def test_choosing_a_range_with_the_keyboard_is_kept_in_the_address(
         seen.page.keyboard.press("Space")
         seen.page.wait_for_url("**range=6h**")
         seen.page.get_by_text("The last 6 hours").first.wait_for()
+
+
+def test_an_expression_is_evaluated_and_kept_by_the_keyboard(chromium: Browser, full: str) -> None:
+    with viewer(chromium, full) as seen:
+        seen.open("explore?live=0&mode=promql&range=24h")
+        seen.page.get_by_role("textbox", name="Expression").fill("sum by (model) (requests_total)")
+        seen.page.keyboard.press("Control+Enter")
+        seen.page.wait_for_url("**expr=sum**")
+        seen.page.get_by_text("series; highest at").first.wait_for()
+
+
+def test_a_budget_is_set_and_removed_by_the_keyboard(chromium: Browser, full: str) -> None:
+    with viewer(chromium, full) as seen:
+        seen.open("forecasts?live=0")
+        seen.page.get_by_role("textbox", name="Name").fill("by keyboard")
+        seen.page.get_by_role("button", name="Set budget").focus()
+        seen.page.keyboard.press("Enter")
+        seen.page.get_by_text("Budget “by keyboard” is set").wait_for()
+        seen.settle()
+
+        seen.page.get_by_role("button", name="Remove budget").focus()
+        seen.page.keyboard.press("Enter")
+        seen.page.get_by_role("status").get_by_text("is removed.").wait_for()
