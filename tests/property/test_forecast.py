@@ -30,3 +30,17 @@ def test_a_restored_forecaster_goes_on_as_if_nothing_had_been(
         resumed.learn(at_ms, value)
         assert repr(whole.forecast()) == repr(resumed.forecast())
     assert whole.snapshot() == resumed.snapshot()
+
+
+@given(given_readings=readings, cut=st.integers(1, 60), other=st.floats(0, 1e6))
+def test_what_is_said_depends_on_what_came_before_alone(
+    given_readings: list[tuple[int, float]], cut: int, other: float
+) -> None:
+    one, two, at_ms = Forecaster(SPEC), Forecaster(SPEC), 1_000
+
+    for row, (gap, value) in enumerate(given_readings):
+        at_ms += gap * 1_000
+        one.learn(at_ms, value)
+        two.learn(at_ms, value if row < cut else other)
+        if row < cut:
+            assert repr(one.forecast()) == repr(two.forecast())

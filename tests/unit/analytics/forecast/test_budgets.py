@@ -1,10 +1,20 @@
 """Budgets: which period it is, when one runs out and how probable that is."""
 
+import math
+import random
 from typing import Final
 
 import pytest
 
-from analytics.forecast.budgets import FIVE_HOURS_MS, WEEK_MS, Every, exhaustion, period_of
+from analytics.forecast.budgets import (
+    FIVE_HOURS_MS,
+    SPREAD_OF_80,
+    TOGETHER,
+    WEEK_MS,
+    Every,
+    exhaustion,
+    period_of,
+)
 from analytics.forecast.specs import DAY_MS, HOUR_MS, Point
 
 WEDNESDAY_MS: Final = 1_767_744_000_000
@@ -67,3 +77,17 @@ def test_a_certain_forecast_is_sure() -> None:
     sure = exhaustion(_points(1.0, 0.0), spent=80.0, limit=100.0, resets_ms=DAY_MS)
 
     assert (sure.at_ms, sure.probability) == (20 * HOUR_MS, 1.0)
+
+
+@pytest.mark.parametrize("left", [20.0, 23.0, 24.0, 25.0, 28.0])
+def test_the_probability_is_that_of_paths_whose_errors_go_together(left: float) -> None:
+    randomly, spread = random.Random(5), 0.4
+    deviation, paths, passed = spread / SPREAD_OF_80, 4_000, 0
+    for _ in range(paths):
+        shared = randomly.gauss(0, math.sqrt(TOGETHER))
+        own = [randomly.gauss(0, math.sqrt(1 - TOGETHER)) for _ in range(24)]
+        passed += sum(1 + deviation * (shared + one) for one in own) >= left
+
+    found = exhaustion(_points(1.0, spread), spent=100 - left, limit=100.0, resets_ms=DAY_MS)
+
+    assert found.probability == pytest.approx(passed / paths, abs=0.03)
