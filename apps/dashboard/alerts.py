@@ -4,7 +4,7 @@ The address holds the part that is shown and the alert that is open; a link with
 the form of a silence, filled in.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import streamlit as st
@@ -109,12 +109,10 @@ def _now(found: Address) -> None:
     ):  # fmt: skip
         if rows:
             cells = (_row(row, now_ms) for row in rows)
-            viewing.show(markup.heading(2, title), _listed(title, len(rows), cells))
-
-
-def _listed(title: str, number: int, rows: Iterable[Sequence[Html]]) -> Html:
-    said = f"{title}: {text.plural(number, 'alert')}"
-    return markup.table(said, _COLUMNS, rows)
+            viewing.show(
+                markup.heading(2, f"{title}: {len(rows)}"),
+                markup.table(text.plural(len(rows), "alert"), _COLUMNS, cells),
+            )
 
 
 def is_quiet(one: Alert) -> bool:
