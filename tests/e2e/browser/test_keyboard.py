@@ -18,7 +18,7 @@ _CONTROLS = """() => {
     .filter(node => node.tabIndex >= 0 && !node.disabled && shown(node)
             && !node.closest('[aria-hidden="true"], [inert]'))
     .filter(node => {
-      const group = node.closest('[role="radiogroup"]');
+      const group = node.closest('[role="radiogroup"], [role="toolbar"]');
       const first = !group || !grouped.has(group);
       grouped.add(group);
       return first;
@@ -47,7 +47,8 @@ _STEP = """async () => {
   const node = document.activeElement;
   if (!node || node === document.body) return {here: null, unseen};
   window.walked = {node, look: look(node)};
-  const group = node.closest('[role="radiogroup"]')?.querySelector('[data-walked]') ?? node;
+  const kinds = '[role="radiogroup"], [role="toolbar"]';
+  const group = node.closest(kinds)?.querySelector('[data-walked]') ?? node;
   return {here: group.dataset.walked ?? '', unseen};
 }"""
 """Where the focus is, and what did not look different while it had it.
@@ -125,3 +126,14 @@ def test_a_budget_is_set_and_removed_by_the_keyboard(chromium: Browser, full: st
         seen.page.get_by_role("button", name="Remove budget").focus()
         seen.page.keyboard.press("Enter")
         seen.page.get_by_role("status").get_by_text("is removed.").wait_for()
+
+
+def test_arrows_walk_the_dimensions_and_a_key_chooses_one(chromium: Browser, full: str) -> None:
+    with viewer(chromium, full) as seen:
+        seen.open("explore?live=0&range=24h")
+        seen.page.get_by_role("button", name="Project").focus()
+        for _ in range(2):
+            seen.page.keyboard.press("ArrowRight")
+        seen.page.keyboard.press("Space")
+        seen.page.wait_for_url("**by=model**")
+        seen.page.get_by_text("largest groups").first.wait_for()
