@@ -25,6 +25,7 @@ _CHANGED: Final = "budgets_changed"
 """Where a viewer's session keeps when it last changed a budget, so that it sees the change."""
 _TOLD: Final = "budgets_told"
 TILES_MAX: Final = 6
+LABEL_MAX: Final = 48
 _ABOUT: Final = (
     "A budget of the same name is replaced. A day begins at 00:00 UTC, a week on Monday, and five "
     "hours with the first cost after the five before."
@@ -133,15 +134,15 @@ def _told() -> None:
 
 
 def _tile(budget: Budget, now_ms: int) -> Tile:
-    label = f"{budget.name} runs out"
+    name = budget.name if len(budget.name) <= LABEL_MAX else budget.name[: LABEL_MAX - 1] + "…"
     if budget.at_ms is None or budget.spent_usd is None:
-        return Tile(label, text.NONE, escaped("not looked at yet"))
+        return Tile(name, text.NONE, escaped("not looked at yet"))
     if budget.spent_usd >= budget.limit_usd:
-        return Tile(label, "used up", escaped(f"of {_money(budget.limit_usd)}"))
+        return Tile(name, "used up", escaped(f"of {_money(budget.limit_usd)}"))
     if budget.exhausts_ms is None:
-        return Tile(label, "not before reset", escaped(_chance(budget)))
+        return Tile(name, "lasts", escaped(_chance(budget)))
     left = text.duration(max(0, budget.exhausts_ms - now_ms) // 60_000 * 60_000)
-    return Tile(label, f"in {left}", escaped(_chance(budget)))
+    return Tile(name, f"{left} left", escaped(_chance(budget)))
 
 
 def words(budget: Budget, now_ms: int) -> str:
@@ -165,7 +166,7 @@ def words(budget: Budget, now_ms: int) -> str:
 def _chance(budget: Budget) -> str:
     if budget.probability is None:
         return "no forecast to judge by"
-    return f"{_percent(budget.probability)} likely before its reset"
+    return f"{_percent(budget.probability)} likely to run out before its reset"
 
 
 def _percent(probability: float) -> str:

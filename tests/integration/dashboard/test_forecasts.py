@@ -90,7 +90,7 @@ def test_a_budget_tells_when_it_runs_out_and_how_likely_that_is(opened: Open) ->
 
     assert "3 budgets</caption>" in shown
     assert "before it is reset at" in shown
-    assert "87 % likely before its reset" in shown
+    assert "87 % likely to run out before its reset" in shown
     assert "$15.00 of $20.00" in shown
     assert "Used up; it is reset at" in shown
     assert "Not looked at yet; a worker does within five minutes." in shown
