@@ -39,7 +39,6 @@ ROWS_MAX: Final = 100
 """Rows of a table; a file has all."""
 POINTS_MAX: Final = 1_500
 """Points of a line that is drawn."""
-CHART_LINES_MAX: Final = charts.LINES_MAX
 STEP_NAMES: Final = {
     "auto": "As fits", "raw": "Narrowest kept", "10s": "10 seconds", "1m": "1 minute",
     "5m": "5 minutes", "1h": "1 hour", "1d": "1 day",
@@ -264,7 +263,7 @@ def _panel(asked: Question, found: Found, panel: Panel, *, numbers: bool) -> Non
     if not panel.lines:
         viewing.show(markup.heading(2, panel.title), markup.note("Nothing in this range."))
         return
-    drawn = panel.lines[:CHART_LINES_MAX]
+    drawn = panel.lines[: charts.LINES_MAX]
     names = _names(drawn, asked.mode)
     said = _said(asked, found, panel)
     if len(panel.lines) > len(drawn):
@@ -379,17 +378,21 @@ def _links(chosen: Range) -> None:
     viewing.show(markup.heading(2, "Keep or share this view"))
     given = {name: st.query_params[name] for name in st.query_params}
     viewing.show(markup.note("Whoever opens this link asks the same question of the newest data."))
-    st.code(_link(given), language=None, wrap_lines=True)
+    viewing.show(_written(_link(given)))
     if chosen.name != CUSTOM:
         start, end = chosen.bounds(viewing.now_ms() // 60_000 * 60_000)
         fixed = of_range(Range(name=CUSTOM, from_ms=start, until_ms=end))
         viewing.show(markup.note("This one holds on to the time that is shown now."))
-        st.code(_link(given | fixed), language=None, wrap_lines=True)
+        viewing.show(_written(_link(given | fixed)))
     items = join(*(Html(f"<li>{markup.link(link('explore', **view), name)}</li>")
                    for name, view in VIEWS.items()))  # fmt: skip
-    viewing.show(
-        markup.heading(2, "Views to start from"), Html(f'<ul class="ms-views">{items}</ul>')
-    )
+    listed = Html(f'<ul class="ms-views">{items}</ul>')
+    viewing.show(markup.heading(2, "Views to start from"), listed)
+
+
+def _written(address: str) -> Html:
+    # A block of code would load a highlighter for it.
+    return Html(f'<p class="ms-mono">{markup.link(address, address)}</p>')
 
 
 def _link(given: dict[str, str]) -> str:
