@@ -111,7 +111,7 @@ def _now(found: Address) -> None:
             cells = (_row(row, now_ms) for row in rows)
             viewing.show(
                 markup.heading(2, f"{title}: {len(rows)}"),
-                markup.table(text.plural(len(rows), "alert"), _COLUMNS, cells),
+                markup.table(text.plural(len(rows), f"{title.lower()} alert"), _COLUMNS, cells),
             )
 
 
