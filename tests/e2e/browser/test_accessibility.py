@@ -30,7 +30,8 @@ PAGES = {
     "anomalies": "anomalies?range=1h&live=0&anomaly=anomaly-1",
 }
 PAGES_AWAY = (
-    "", "sessions", "session?session=endless", "system", "explore", "alerts", "anomalies"
+    "", "sessions", "session?session=endless", "system", "explore", "alerts", "anomalies",
+    "forecasts",
 )  # fmt: skip
 THEMES = ("light", "dark")
 WIDTHS = (1280, 390)
