@@ -1,4 +1,5 @@
-# One image for every Mainstem process; the command says which: gateway, worker, dashboard, migrate.
+# One image for every Mainstem process; the command says which: gateway, worker, api, dashboard,
+# mcp, migrate. It holds every extra that a setting can ask for (tests/tidy/test_production.py).
 
 FROM python:3.13.5-slim-bookworm AS build
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never \
@@ -8,13 +9,15 @@ WORKDIR /build
 COPY pyproject.toml uv.lock README.md LICENSE ./
 # What is locked first, so that a change of ours does not install it again.
 RUN UV_PROJECT_ENVIRONMENT=/opt/mainstem uv sync --frozen --no-default-groups --no-install-project \
-    --extra gateway --extra streams --extra dashboard --extra apprise
+    --extra gateway --extra streams --extra dashboard --extra redis --extra telemetry \
+    --extra mcp --extra apprise
 COPY analytics analytics
 COPY gateway gateway
 COPY streams streams
 COPY apps apps
 RUN UV_PROJECT_ENVIRONMENT=/opt/mainstem uv sync --frozen --no-default-groups --no-editable \
-    --extra gateway --extra streams --extra dashboard --extra apprise
+    --extra gateway --extra streams --extra dashboard --extra redis --extra telemetry \
+    --extra mcp --extra apprise
 
 FROM python:3.13.5-slim-bookworm
 LABEL org.opencontainers.image.title="Mainstem" \

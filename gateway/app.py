@@ -15,38 +15,46 @@ from starlette.types import ASGIApp
 
 from analytics.contracts.ids import TenantId
 from analytics.privacy.filter import Filter
-from gateway import problem, sessions
-from gateway.addresses import Addresses
-from gateway.admission import Admission
-from gateway.auth import Verifier
+from gateway import metrics
 from gateway.channels.nowhere import Nowhere
 from gateway.channels.values import Hub
-from gateway.guard import Checks, Guard
-from gateway.health import Gate, Health, Pulse, judge
-from gateway.methods import methods
-from gateway.otlp.intake import Signal
-from gateway.outbox import Policies
+from gateway.http import problem
+from gateway.http.addresses import Addresses
+from gateway.http.auth import Verifier
+from gateway.http.body_readers import Readers
+from gateway.http.guard import Guard, RequestChecks
+from gateway.http.health import Gate, Health, Pulse, judge
+from gateway.http.limits import Bodies
+from gateway.http.rate_limiter import limits_of
+from gateway.http.rates import Rates, read_rate
+from gateway.kafka.admission import Admission
+from gateway.kafka.pace import Pace
+from gateway.kafka.publisher import Outlet, Publisher
+from gateway.kafka.redaction import Private
+from gateway.kafka.settings_privacy import privacy_of
+from gateway.kafka.shares import Inflated, Shares
+from gateway.otlp.intake import OtlpSignal
 from gateway.pool import calls
 from gateway.pool.chronicle import Chronicle
-from gateway.pool.pools import Pools, Ways
-from gateway.private import Private
+from gateway.pool.pools import PoolOptions, Pools
+from gateway.pool.settings import rules_of
 from gateway.protocol.session import Manners
-from gateway.publish import Outlet, Publisher
-from gateway.rates_meter import limits_of
 from gateway.routes import events, hooks, operations, otlp, pool, sse, stream, webhooks
 from gateway.routes.parts import Parts
-from gateway.sessions import Clocks, Rules, Sessions
 from gateway.settings import GatewaySettings
-from gateway.settings_pool import rules_of
-from gateway.settings_privacy import privacy_of
+from gateway.shutdown import end, kept_going
 from gateway.tracing import Tracing
-from gateway.writer import Bounds
+from gateway.websocket import endpoint as sessions
+from gateway.websocket.endpoint import Clocks, EndpointOptions, Sessions
+from gateway.websocket.methods import methods
+from gateway.websocket.send_buffer import Policies
+from gateway.websocket.writer import SocketBounds
 
-ROADS: Final = {
-    events.PATH: events.ROAD,
-    webhooks.PATH: webhooks.ROAD,
-    hooks.PATH: hooks.ROAD,
-    **{f"/v1/{signal}": str(signal) for signal in Signal},
+INGEST_PATHS: Final = {
+    events.PATH: events.INGEST_PATH,
+    webhooks.PATH: webhooks.INGEST_PATH,
+    hooks.PATH: hooks.INGEST_PATH,
+    **{f"/v1/{signal}": str(signal) for signal in OtlpSignal},
     operations.METRICS: "prometheus",
     operations.LIVE: "live",
     operations.READY: "ready",
@@ -68,16 +76,18 @@ class Gateway(Struct, frozen=True, kw_only=True):
     """Ends streams, then closes sockets at their pace; to be awaited before it stops."""
 
 
-class Surroundings(Struct, frozen=True, kw_only=True):
+class GatewayParts(Struct, frozen=True, kw_only=True):
     """What a gateway has around it: without a hub no channel is known."""
 
     hub: Hub = Nowhere()
     tracing: Tracing | None = None
+    pace: Pace | None = None
+    """How much of their rates tenants may use; all of it where nobody knows."""
     tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
     """Run for as long as the gateway does."""
 
 
-NOTHING: Final = Surroundings()
+NOTHING: Final = GatewayParts()
 
 
 def build(
@@ -88,16 +98,12 @@ def build(
     clocks: Clocks,
     node: str,
     version: str,
-    around: Surroundings = NOTHING,
+    around: GatewayParts = NOTHING,
 ) -> Gateway:
     """Return a gateway over these parts."""
-    publisher = Private(publisher, Filter(privacy_of(settings)))
-    admission = Admission(
-        publisher,
-        events_max=settings.batch_events_max,
-        new_id=clocks.new_id,
-        tracing=around.tracing,
-    )
+    private = Private(publisher, Filter(privacy_of(settings), metrics.LEFT_OUT_TEXTS.inc))
+    publisher = _shared(settings, private, clocks, around.pace or Pace())
+    admission = _admission(settings, publisher, clocks, tracing=around.tracing)
     pools = _pools(settings, publisher, clocks, node=node)
     sockets = Sessions(
         _rules(settings, node=node, version=version),
@@ -119,7 +125,7 @@ def build(
             draining=sockets.draining,
         )
 
-    parts = _parts(settings, publisher, admission, wall_ms=clocks.wall_ms, health=health)
+    parts = _parts(settings, publisher, admission, clocks, health=health)
     streaming = _streaming(settings, clocks, around.hub, version=version)
 
     def expel() -> None:
@@ -138,32 +144,64 @@ def build(
         await sockets.drain()
 
     checks = _checks(settings, verifier, clocks, pulse)
-    guard = Guard(api, checks, roads=ROADS, sockets={sessions.PATH: sockets})
+    guard = Guard(api, checks, roads=INGEST_PATHS, sockets={sessions.PATH: sockets})
     return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, pulse=pulse, drain=drain)
+
+
+def _admission(
+    settings: GatewaySettings, publisher: Publisher, clocks: Clocks, *, tracing: Tracing | None
+) -> Admission:
+    return Admission(
+        publisher,
+        events_max=settings.batch_events_max,
+        event_bytes_max=settings.event_bytes_max,
+        new_id=clocks.new_id,
+        tracing=tracing,
+    )
 
 
 def _parts(
     settings: GatewaySettings,
     publisher: Outlet,
     admission: Admission,
+    clocks: Clocks,
     *,
-    wall_ms: Callable[[], int],
     health: Callable[[], Health],
 ) -> Parts:
     return Parts(
         publisher=publisher,
         admission=admission,
-        wall_ms=wall_ms,
+        wall_ms=clocks.wall_ms,
         health=health,
         body_bytes_max=settings.body_bytes_max,
         hook_bytes_max=settings.hook_bytes_max,
+        hook_body_bytes_max=settings.hook_body_bytes_max,
         body_seconds_max=settings.body_seconds_max,
+        body_bytes_per_second_min=settings.body_bytes_per_second_min,
+        bodies=Bodies(bytes_max=settings.bodies_bytes_max),
+        readers=Readers(),
         keep_content=settings.keep_content,
+        inflated=Inflated(_rates(settings, settings.rate_inflated_by_tenant), now_ms=clocks.now_ms),
+    )
+
+
+def _rates(settings: GatewaySettings, spelled: str) -> Rates | None:
+    rate = read_rate(spelled)
+    return None if rate is None else Rates(rate, keys_max=settings.rate_keys_max)
+
+
+def _shared(settings: GatewaySettings, publisher: Outlet, clocks: Clocks, pace: Pace) -> Outlet:
+    return Shares(
+        publisher,
+        _rates(settings, settings.rate_events_by_tenant),
+        wait_ms_max=settings.events_wait_ms_max,
+        now_ms=clocks.now_ms,
+        pace=pace,
     )
 
 
 def _pools(settings: GatewaySettings, publisher: Publisher, clocks: Clocks, *, node: str) -> Pools:
-    ways = Ways(
+    ways = PoolOptions(
         rules=rules_of(settings),
         tenants_max=settings.pool_tenants_max,
         sessions_max=settings.pool_sessions_max,
@@ -201,11 +239,9 @@ def _api(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         sockets.start()
-        running = [asyncio.ensure_future(run()) for run in beside]
+        running = [asyncio.create_task(kept_going(run)) for run in beside]
         yield
-        for one in running:
-            one.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await end(running)
         await sockets.stop()
 
     api = _Api(
@@ -234,8 +270,10 @@ class _Api(FastAPI):
         return described
 
 
-def _checks(settings: GatewaySettings, verifier: Verifier, clocks: Clocks, pulse: Pulse) -> Checks:
-    return Checks(
+def _checks(
+    settings: GatewaySettings, verifier: Verifier, clocks: Clocks, pulse: Pulse
+) -> RequestChecks:
+    return RequestChecks(
         verifier=verifier,
         wall_ms=clocks.wall_ms,
         addresses=Addresses(settings.proxies, hops_max=settings.proxy_hops_max),
@@ -257,8 +295,8 @@ def _hooked(settings: GatewaySettings) -> webhooks.Hooked:
     )
 
 
-def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
-    return Rules(
+def _rules(settings: GatewaySettings, *, node: str, version: str) -> EndpointOptions:
+    return EndpointOptions(
         node=node,
         manners=Manners(
             version=version,
@@ -267,7 +305,7 @@ def _rules(settings: GatewaySettings, *, node: str, version: str) -> Rules:
             stale_ms=int(settings.stale_seconds * 1_000),
             channels_max=settings.channels_max,
         ),
-        bounds=Bounds(
+        bounds=SocketBounds(
             calls_max=settings.calls_max,
             join_seconds_max=settings.join_seconds_max,
             outbound_bytes_max=settings.outbound_bytes_max,

@@ -40,6 +40,12 @@ OUTBOUND_DROPPED: Final = Counter(
     "Publications that slow sockets were not sent, each told in a notice.",
     registry=REGISTRY,
 )
+LEFT_OUT_TEXTS: Final = Counter(
+    "gateway_left_out_texts",
+    "Texts of which a part was left out, since it had more places that look like a secret than the "
+    "filter looks at.",
+    registry=REGISTRY,
+)
 BAD_TEXT: Final = Counter("gateway_bad_text", "Frames that were not UTF-8.", registry=REGISTRY)
 
 EVENTS: Final = Counter(
@@ -61,9 +67,10 @@ INFLIGHT_RECORDS: Final = Gauge(
 INFLIGHT_BYTES: Final = Gauge(
     "gateway_inflight_bytes", "Bytes waiting for the broker.", registry=REGISTRY
 )
-BURIED: Final = Counter(
-    "gateway_buried",
-    "Payloads that could not be read, by whether the graveyard has them (yes, no).",
+DEAD_LETTERS: Final = Counter(
+    "gateway_dead_letters",
+    "Payloads that could not be read, by whether they became dead letters (yes, no) or count in "
+    "a letter about the rest of their request (counted).",
     ["kept"],
     registry=REGISTRY,
 )
@@ -87,6 +94,11 @@ REQUEST_SECONDS: Final = Histogram(
 LOOP_LAG_SECONDS: Final = Gauge(
     "gateway_loop_lag_seconds", "How late the event loop runs.", registry=REGISTRY
 )
+EVENTS_SLOWED: Final = Counter(
+    "gateway_events_slowed",
+    "Events that waited since their tenant had sent more than its share.",
+    registry=REGISTRY,
+)
 LIMITS_HIT: Final = Counter(
     "gateway_limits_hit",
     "Senders refused at a limit, by its setting's name.",
@@ -94,6 +106,11 @@ LIMITS_HIT: Final = Counter(
     registry=REGISTRY,
 )
 
+SPANS_FORGOTTEN: Final = Counter(
+    "gateway_spans_forgotten",
+    "Spans given up before their service's first histogram: what they told may count in both.",
+    registry=REGISTRY,
+)
 RATE_LIMITED: Final = Counter(
     "gateway_rate_limited",
     "What was refused as too much in too short a time, by limit (`commands-by-tenant` …).",
@@ -159,14 +176,16 @@ PAST_READS: Final = Counter(
     ["tier", "outcome"],
     registry=REGISTRY,
 )
-SHELF_UP: Final = Gauge(
-    "gateway_shelf_up", "1 while Redis takes what channels are to remember.", registry=REGISTRY
+HISTORY_CACHE_UP: Final = Gauge(
+    "gateway_history_cache_up",
+    "1 while Redis takes what channels are to remember.",
+    registry=REGISTRY,
 )
-SHELF_PUT: Final = Counter(
-    "gateway_shelf_put", "Publications handed to Redis, to recover from.", registry=REGISTRY
+HISTORY_CACHE_PUT: Final = Counter(
+    "gateway_history_cache_put", "Publications handed to Redis, to recover from.", registry=REGISTRY
 )
-SHELF_DROPPED: Final = Counter(
-    "gateway_shelf_dropped",
+HISTORY_CACHE_DROPPED: Final = Counter(
+    "gateway_history_cache_dropped",
     "Publications that Redis was not handed, for want of room while it was away.",
     registry=REGISTRY,
 )

@@ -6,50 +6,48 @@ Every field reads `MAINSTEM_GATEWAY_<FIELD>` from the environment.
 from pathlib import Path
 from typing import Final, Self
 
-import platformdirs
-from pydantic import Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import SettingsConfigDict, SettingsError
 
 from analytics.contracts.errors import BadBody, BadSetting
 from gateway.channels.names import NAMESPACES
-from gateway.outbox import Policy as SlowPolicy
-from gateway.settings_access import AccessSettings, check_bursts
-from gateway.settings_channels import ChannelSettings
-from gateway.settings_pool import PoolSettings, rules_of
-from gateway.settings_privacy import PrivacySettings, check_key
-from gateway.settings_registry import RegistrySettings
+from gateway.channels.settings import ChannelSettings
+from gateway.http.settings import PREFIX, HttpSettings
+from gateway.http.settings_access import check_bursts
+from gateway.kafka.settings_privacy import PrivacySettings, check_key
+from gateway.pool.settings import PoolSettings, rules_of
+from gateway.registry.settings import RegistrySettings
+from gateway.websocket.send_buffer import SlowPeerPolicy as SlowPolicy
 
-KEY_BYTES_MIN: Final = 32
-"""HS256 wants a key as long as its digest (RFC 7518, section 3.2)."""
-PREFIX: Final = "MAINSTEM_GATEWAY_"
 SECRETS: Final = ("key", "secret", "password", "redis_url")
 """What is in the name of a setting whose value is never shown."""
 
 
-class Home(BaseSettings):
-    """Where this machine keeps its own data: `MAINSTEM_HOME`, else the user's data folder."""
-
-    model_config = SettingsConfigDict(env_prefix="MAINSTEM_", frozen=True)
-
-    home: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_data_dir("mainstem")),
-        description="The folder with this machine's key, token and run state.",
-    )
-
-
 class GatewaySettings(
-    AccessSettings, RegistrySettings, ChannelSettings, PoolSettings, PrivacySettings
+    HttpSettings,
+    RegistrySettings,
+    ChannelSettings,
+    PoolSettings,
+    PrivacySettings,
 ):
     """One gateway process."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on.")
-    port: int = Field(4318, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
     broker: str = Field(
         "127.0.0.1:9092",
         pattern=r"^[^\s:,]+:\d{1,5}(,[^\s:,]+:\d{1,5})*$",
         description="Kafka bootstrap servers, HOST:PORT, comma separated.",
+    )
+    record_keys: SecretStr | None = Field(
+        None,
+        description="Secrets that sign records on the broker (HMAC-SHA256), at least 32 bytes of "
+        "text each, separated by blanks; the first signs. The workers' are the same.",
+    )
+    record_keys_file: Path | None = Field(None, description="File with those secrets, one a line.")
+    record_unsigned: bool = Field(
+        default=False,
+        description="Show watchers records without a signature too, as those from before are.",
     )
     partitions: int | None = Field(
         None, ge=1, le=1_000, description="Width of topics made here; unset takes the declared one."
@@ -66,7 +64,7 @@ class GatewaySettings(
         ge=0,
         le=65_535,
         description="Port that shows the metrics without a token, for a scraper in a network of "
-        "its own; unset shows them at /metrics with a token only.",
+        "its own; unset shows them at /metrics to a token of scope admin only.",
     )
 
     body_bytes_max: int = Field(
@@ -75,11 +73,25 @@ class GatewaySettings(
     body_seconds_max: float = Field(
         30, gt=0, description="Seconds a request body may take to come."
     )
-    hook_bytes_max: int = Field(2_097_152, ge=1_024, description="Bytes of a hook's body.")
+    body_bytes_per_second_min: int = Field(
+        1_024,
+        ge=0,
+        description="Bytes a second a body has to come with after its first 5 seconds; 0 for none.",
+    )
+    bodies_bytes_max: int = Field(
+        167_772_160,
+        ge=1_048_576,
+        description="Bytes of all bodies in memory, inflated; one tenant has half of it at most.",
+    )
+    hook_bytes_max: int = Field(
+        2_097_152, ge=1_024, description="Bytes of a hook that are kept; a larger one is cut."
+    )
+    hook_body_bytes_max: int = Field(
+        67_108_864, ge=1_024, description="Bytes of a hook's body before it is cut."
+    )
     batch_events_max: int = Field(10_000, ge=1, description="Events in one publish.")
 
     connections_max: int = Field(10_000, ge=1, description="Sockets held before new ones get 503.")
-    frame_bytes_max: int = Field(65_536, ge=1_024, le=1_048_576, description="Bytes of a frame.")
     frame_commands_max: int = Field(1_000, ge=1, description="Commands joined in one frame.")
     calls_max: int = Field(64, ge=1, description="Calls of a socket answered at the same time.")
     outbound_bytes_max: int = Field(
@@ -114,9 +126,6 @@ class GatewaySettings(
         ge=0,
         le=600_000,
         description="About when clients are told to come again when the gateway stops.",
-    )
-    drain_seconds_max: float = Field(
-        10, gt=0, description="Seconds that stopping waits for calls and for the broker, each."
     )
 
     ack_seconds_max: float = Field(
@@ -153,6 +162,15 @@ class GatewaySettings(
         return self
 
     @model_validator(mode="after")
+    def _bodies_fit(self) -> Self:
+        largest = max(self.body_bytes_max, self.webhook_bytes_max, self.hook_body_bytes_max)
+        if self.bodies_bytes_max < 2 * largest:
+            raise ValueError(
+                f"{PREFIX}BODIES_BYTES_MAX has to be twice the {largest} bytes of one body"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _users_have_a_key(self) -> Self:
         check_key(self)
         return self
@@ -184,29 +202,6 @@ def load(**given: object) -> GatewaySettings:
         raise BadSetting(
             f'{error}; lists are written as JSON, such as ["https://a.example"]'
         ) from error
-
-
-def signing_key(settings: GatewaySettings) -> bytes:
-    """Return the secret that signs tokens; raise `BadSetting` if there is none or it is short."""
-    if settings.token_key is not None:
-        return _long_enough(settings.token_key.get_secret_value().encode(), PREFIX + "TOKEN_KEY")
-    path = settings.token_key_file or Home().home / "token.key"
-    try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise BadSetting(
-            f"no signing key in {str(path)!r} ({error.strerror}); "
-            f"run `mainstem token` to make one, or set {PREFIX}TOKEN_KEY"
-        ) from error
-    return _long_enough(key, str(path))
-
-
-def _long_enough(key: bytes, where: str) -> bytes:
-    if len(key) < KEY_BYTES_MIN:
-        raise BadSetting(
-            f"the signing key in {where!r} has {len(key)} bytes; use at least {KEY_BYTES_MIN}"
-        )
-    return key
 
 
 def _explain(error: ValidationError) -> str:

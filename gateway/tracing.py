@@ -11,7 +11,7 @@ from analytics.contracts import traces
 from analytics.contracts.traces import Trace
 
 
-class Span(Protocol):
+class TraceSpan(Protocol):
     """A span that has begun."""
 
     @property
@@ -27,12 +27,12 @@ class Span(Protocol):
 class Tracing(Protocol):
     """Who collects spans."""
 
-    def begin(self, road: str, parent: Trace, *, events: int) -> Span:
+    def begin(self, road: str, parent: Trace, *, events: int) -> TraceSpan:
         """Begin the span of a message with so many events, as a child of `parent`."""
         ...
 
 
-def begun(tracing: Tracing | None, road: str, traceparent: str, *, events: int) -> Span | None:
+def begun(tracing: Tracing | None, road: str, traceparent: str, *, events: int) -> TraceSpan | None:
     """Begin a span if somebody collects it and the sender samples its trace."""
     if tracing is None or not traceparent:
         return None

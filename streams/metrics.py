@@ -38,10 +38,28 @@ FORCED: Final = Counter(
     "streams_windows_forced", "Windows of several partitions that closed early, for want of room.",
     registry=REGISTRY,
 )  # fmt: skip
-BURIED: Final = Counter(
-    "streams_buried", "Records that could not be read, kept in the graveyard.", ["topic"],
+UNPRICED: Final = Counter(
+    "streams_unpriced_requests",
+    "Model requests that took tokens, stated no cost and whose model, or mode, has no price.",
+    ["topic"],
+    registry=REGISTRY,
+)
+LIMITED: Final = Counter(
+    "streams_limited",
+    "Events counted as the value `other` of a dimension, since their tenant had too many.",
+    ["dimension"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS: Final = Counter(
+    "streams_dead_letters", "Records that could not be read, kept as dead letters.", ["topic"],
     registry=REGISTRY,
 )  # fmt: skip
+UNSIGNED: Final = Counter(
+    "streams_unsigned",
+    "Records that no key of ours signed, kept as dead letters: `missing` or `wrong` signatures.",
+    ["topic", "signature"],
+    registry=REGISTRY,
+)
 BATCH_RECORDS: Final = Histogram(
     "streams_batch_records", "Records in a batch.", ["topic"], buckets=RECORDS, registry=REGISTRY
 )
@@ -70,6 +88,11 @@ WATERMARK_MS: Final = Gauge(
 OPEN_WINDOWS: Final = Gauge(
     "streams_open_windows", "Cells of windows that are still open.", PARTITION, registry=REGISTRY
 )
+CLOSING_WINDOWS: Final = Gauge(
+    "streams_closing_windows",
+    "Cells of windows that have ended and wait to be closed, a slice a commit.",
+    PARTITION, registry=REGISTRY,
+)  # fmt: skip
 REMEMBERED: Final = Gauge(
     "streams_remembered_entries",
     "Entries in memory beside open windows: of sessions, ids or partials.",
@@ -96,7 +119,7 @@ OUTBOX_RECORDS: Final = Gauge(
     "streams_outbox_records", "Results in the store that were not sent yet, about.",
     registry=REGISTRY,
 )  # fmt: skip
-CLAIMS: Final = Counter("streams_claims", "Partitions taken over.", ["topic"], registry=REGISTRY)
+CLAIMS: Final = Counter("streams_takeovers", "Partitions taken over.", ["topic"], registry=REGISTRY)
 FENCED: Final = Counter(
     "streams_fenced", "Partitions that another worker had claimed.", ["topic"], registry=REGISTRY
 )
@@ -211,6 +234,23 @@ NOTICES_OLDEST_SECONDS: Final = Gauge(
 )  # fmt: skip
 NOTIFYING_FAILURES: Final = Counter(
     "streams_notifying_failures", "Times that sending notices failed for a fault of ours.",
+    registry=REGISTRY,
+)  # fmt: skip
+ALERT_FILES_CHANGED: Final = Counter(
+    "streams_alert_files_changed", "Files of the folder of alerts by what became of them.",
+    ["change"], registry=REGISTRY,
+)  # fmt: skip
+ALERT_FILES_REFUSED: Final = Gauge(
+    "streams_alert_files_refused",
+    "1 for each file of the folder of alerts that is refused; its last good version stays.",
+    ["tenant", "file"],
+    registry=REGISTRY,
+)
+ALERT_FOLDER_AWAY: Final = Gauge(
+    "streams_alert_folder_away", "1 while the folder of alerts cannot be read.", registry=REGISTRY
+)
+ALERT_FOLDER_FAILURES: Final = Counter(
+    "streams_alert_folder_failures", "Times that following the folder of alerts failed.",
     registry=REGISTRY,
 )  # fmt: skip
 

@@ -58,6 +58,18 @@ class StreamsSettings(BaseSettings):
         "read from their beginning; events that the store remembers by their ids count once. For a "
         "broker that was restored from a backup.",
     )
+    record_keys: SecretStr | None = Field(
+        None,
+        description="Secrets that sign records on the broker (HMAC-SHA256), at least 32 bytes of "
+        "text each, separated by blanks: the first signs, records signed with any are taken, and "
+        "others go to the dead letters. The gateways' are the same. Unset, nothing is checked.",
+    )
+    record_keys_file: Path | None = Field(None, description="File with those secrets, one a line.")
+    record_unsigned: bool = Field(
+        default=False,
+        description="Take records without a signature too, as those are from before there were "
+        "keys; a wrong signature never is.",
+    )
     prices_file: Path | None = Field(
         None, description="YAML of prices that go before the ones Mainstem comes with."
     )
@@ -129,6 +141,35 @@ class StreamsSettings(BaseSettings):
         "memory together; beyond it those least recently heard of are recalled.",
     )
 
+    tenant_values_max: int = Field(
+        1_000,
+        ge=1,
+        le=100_000,
+        description="Values of one dimension (project, model, tool …) that a partition tells apart "
+        "of one tenant; further ones are counted as the value `other`.",
+    )
+    tenant_series_max: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        description="Series that a partition tells apart of one tenant, of all sessions and again "
+        "by session; further ones are counted in series of the value `other`.",
+    )
+    tenant_sessions_max: int = Field(
+        1_000,
+        ge=1,
+        le=1_000_000,
+        description="Sessions of one tenant that have windows of their own in a partition; the "
+        "windows of further ones are those of the session `other`, and their totals their own.",
+    )
+    tenant_idle_ms: int = Field(
+        3_600_000,
+        ge=60_000,
+        le=86_400_000,
+        description="How long a value, series or session that nobody uses takes up room in the "
+        "limits of its tenant.",
+    )
+
     rebalance_timeout_s: float = Field(
         5, ge=1, description="How long the group waits for its members at a rebalance."
     )
@@ -137,7 +178,10 @@ class StreamsSettings(BaseSettings):
     )
     heartbeat_s: float = Field(1, gt=0, description="How often a worker says that it is there.")
     commit_interval_s: float = Field(
-        3, ge=0.1, description="How often Kafka is told how far the store is, to display the lag."
+        0.1,
+        ge=0.1,
+        description="How often Kafka is told how far the store is, to display the lag, and for "
+        "gateways to set their pace by.",
     )
 
     retry_wait_ms: int = Field(
@@ -192,7 +236,11 @@ class StreamsSettings(BaseSettings):
     sessions_days: int = Field(
         365, ge=1, description="Days that a session is kept after its last event."
     )
-    graveyard_days: int = Field(30, ge=1, description="Days that the graveyard is kept.")
+    identities_days: int = Field(
+        365, ge=1,
+        description="Days that it is remembered which session told of a request first.",
+    )  # fmt: skip
+    dead_letters_days: int = Field(30, ge=1, description="Days that dead letters are kept.")
     watch: bool = Field(
         default=True, description="Whether this worker looks for anomalies, forecasts and alerts."
     )
@@ -212,8 +260,30 @@ class StreamsSettings(BaseSettings):
         le=3_600_000,
         description="How long event time may stand still before rules are looked at by the clock.",
     )
+    rule_ms_max: int = Field(
+        2_000, ge=10, le=60_000, description="Milliseconds that evaluating one rule may take."
+    )
+    rules_ms_max: int = Field(
+        5_000,
+        ge=10,
+        le=600_000,
+        description="Milliseconds that evaluating all rules of a tenant that are due may take; "
+        "the rest has failed, which an alert RuleError tells.",
+    )
     dashboard_url: str = Field(
         "", max_length=2_048, description="Where the dashboard is, for links in notifications."
+    )
+
+    alerts_folder: Path | None = Field(
+        None,
+        description="Folder of files of rules and of routing that are taken as they are dropped, "
+        "changed and removed there; what lies under tenants/NAME/ is of that tenant.",
+    )
+    alerts_tenant: str = Field(
+        "local",
+        min_length=1,
+        max_length=200,
+        description="The tenant of all other files in the folder of alerts.",
     )
 
     notify: bool = Field(default=True, description="Whether this worker tells receivers of alerts.")

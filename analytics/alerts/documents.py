@@ -6,7 +6,7 @@ written with: `expr: 1` is the text `1`. Only the first document of a file is re
 hears whether there were more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import yaml
@@ -17,11 +17,14 @@ from analytics.contracts.errors import Refused
 
 FILE_CHARACTERS_MAX: Final = 4_000_000
 """How long a file may be."""
+ALIASED_MAX: Final = 100_000
+"""How many values the aliases of a file may stand for: an alias of a list of aliases multiplies, so
+that a kilobyte could stand for more values than any machine reads."""
 _NULL: Final = "tag:yaml.org,2002:null"
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-class Place(Struct, frozen=True):
+class Position(Struct, frozen=True):
     """Where in a file something stands; lines and columns count from 1."""
 
     path: str
@@ -37,7 +40,7 @@ class BadFile(Refused):
 
     code = "bad-file"
 
-    def __init__(self, place: Place, reason: str) -> None:
+    def __init__(self, place: Position, reason: str) -> None:
         self.place = place
         self.reason = reason
         super().__init__(f"{place}: {reason}")
@@ -46,7 +49,7 @@ class BadFile(Refused):
 class Caution(Struct, frozen=True):
     """Something that loads but is most likely not what was meant."""
 
-    place: Place
+    place: Position
     reason: str
 
     def __str__(self) -> str:
@@ -64,10 +67,10 @@ class Node:
         self._lines = lines
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Position:
         """Where the value begins."""
         mark = self._raw.start_mark
-        return Place(self.path, mark.line + 1, mark.column + 1)
+        return Position(self.path, mark.line + 1, mark.column + 1)
 
     def refuse(self, reason: str) -> BadFile:
         """Return the error that this value is wrong."""
@@ -86,6 +89,11 @@ class Node:
     def is_scalar(self) -> bool:
         """Whether it is one text, number or the like."""
         return isinstance(self._raw, yaml.ScalarNode) and not self.is_null
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether it is a set of fields."""
+        return isinstance(self._raw, yaml.MappingNode)
 
     def fields(self, known: frozenset[str] | None = None) -> dict[str, "Node"]:
         """Return the fields of a mapping; refuse doubled ones and, given `known`, all others."""
@@ -154,7 +162,7 @@ class Node:
         except ValueError as error:
             raise self.refuse(str(error)) from None
 
-    def inside(self, line: int, column: int) -> Place:
+    def inside(self, line: int, column: int) -> Position:
         """Return the place of a line and column, from 1, of the scalar's own text."""
         mark = self._raw.start_mark
         style = self._raw.style if isinstance(self._raw, yaml.ScalarNode) else None
@@ -162,37 +170,71 @@ class Node:
             at = mark.line + line
             written = self._lines[at] if at < len(self._lines) else ""
             indent = len(written) - len(written.lstrip(" "))
-            return Place(self.path, at + 1, indent + column)
+            return Position(self.path, at + 1, indent + column)
         if line > 1:
             return self.place
-        return Place(self.path, mark.line + 1, mark.column + column + (style in {"'", '"'}))
+        return Position(self.path, mark.line + 1, mark.column + column + (style in {"'", '"'}))
 
 
 def read(path: str, text: str) -> tuple[Node | None, tuple[Caution, ...]]:
     """Return the first document of `text`, None if empty, and a warning if there are more."""
     if len(text) > FILE_CHARACTERS_MAX:
-        raise BadFile(Place(path), f"longer than {FILE_CHARACTERS_MAX} characters; split it")
+        raise BadFile(Position(path), f"longer than {FILE_CHARACTERS_MAX} characters; split it")
     loader = yaml.SafeLoader(text)
     try:
         raw = loader.get_node() if loader.check_node() else None
         more = loader.check_node()
+        _check_aliases(path, raw)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(path, mark.line + 1, mark.column + 1) if mark else Place(path)
+        place = Position(path, mark.line + 1, mark.column + 1) if mark else Position(path)
         raise BadFile(place, f"no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "nested too deep"
-        raise BadFile(Place(path), f"no YAML: {reason}") from None
+        raise BadFile(Position(path), f"no YAML: {reason}") from None
     finally:
         loader.dispose()
     cautions: tuple[Caution, ...] = ()
     if more and raw is not None:
-        place = Place(path, raw.end_mark.line + 1, 1)
+        place = Position(path, raw.end_mark.line + 1, 1)
         cautions = (
             Caution(place, "only the first document of a file is read; this one is left out"),
         )
     root = None if raw is None or raw.tag == _NULL else Node(path, raw, text.splitlines())
     return root, cautions
+
+
+def _check_aliases(path: str, root: yaml.Node | None) -> None:
+    """Refuse aliases that stand for too many values, or for what they are part of."""
+    counts: dict[int, int] = {}
+
+    def count(node: yaml.Node) -> int:
+        """Return how many values a reader meets below a node that it visits once an alias."""
+        if isinstance(node, yaml.ScalarNode):
+            counts[id(node)] = 1
+            return 1
+        known = counts.get(id(node))
+        if known == 0:
+            raise Node(path, node, []).refuse("an alias stands inside what it names; write it out")
+        if known is None:
+            counts[id(node)] = 0
+            known = counts[id(node)] = 1 + sum(count(child) for child in _children(node))
+            if known > ALIASED_MAX + len(counts):
+                reason = f"its aliases stand for more than {ALIASED_MAX} values; write them out"
+                raise Node(path, node, []).refuse(reason)
+        return known
+
+    if root is not None:
+        count(root)
+
+
+def _children(node: yaml.Node) -> Iterator[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield key
+            yield value
+    elif isinstance(node, yaml.SequenceNode):
+        yield from node.value
 
 
 def labels_of(node: Node) -> Mapping[str, str]:

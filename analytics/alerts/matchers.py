@@ -2,31 +2,28 @@
 
 A missing label is an empty one. Regular expressions match the whole value. Text is read as
 Alertmanager's classic parser does (`pkg/labels/parse.go`); names may also stand in quotes.
-Expressions are Python's, which reads nearly all of RE2's syntax; what it cannot read is refused.
+Expressions are RE2's, as Alertmanager's are (`analytics.patterns`).
 """
 
 import re
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
 
+from analytics import patterns
 from analytics.alerts.labels import Labels, quoted
 
-PATTERN_CHARACTERS_MAX: Final = 4_096
-"""How long a regular expression may be."""
 _ONE: Final = re.compile(
     r'\s*(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*|"(?:[^"\\]|\\.)+")\s*(?P<sign>=~|!~|!=|=)'
-    r"\s*(?P<value>.*?)\s*",
+    r"\s*(?P<value>.*)",
     re.DOTALL,
 )
-_FLAGGED: Final = re.compile(r"\(\?([ims]+)\)")
 _ESCAPES: Final = {"n": "\n", '"': '"', "\\": "\\"}
 
 
-class Sign(StrEnum):
+class LabelOperator(StrEnum):
     """How a label is compared."""
 
     EQUAL = "="
@@ -35,28 +32,28 @@ class Sign(StrEnum):
     UNLIKE = "!~"
 
 
-class Matcher(Struct, frozen=True, order=True):
+class LabelMatcher(Struct, frozen=True, order=True):
     """One condition on one label."""
 
     name: str
-    sign: Sign
+    sign: LabelOperator
     value: str
 
     def holds(self, labels: Labels) -> bool:
         """Say whether the condition holds for a label set."""
         value = labels.get(self.name, "")
-        if self.sign is Sign.EQUAL:
+        if self.sign is LabelOperator.EQUAL:
             return value == self.value
-        if self.sign is Sign.UNEQUAL:
+        if self.sign is LabelOperator.UNEQUAL:
             return value != self.value
-        found = pattern(self.value).fullmatch(value) is not None
-        return found is (self.sign is Sign.LIKE)
+        found = patterns.compiled(self.value).matches(value)
+        return found is (self.sign is LabelOperator.LIKE)
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign.value}{quoted(self.value)}"
 
 
-Matchers = tuple[Matcher, ...]
+Matchers = tuple[LabelMatcher, ...]
 
 
 def all_hold(matchers: Matchers, labels: Labels) -> bool:
@@ -69,28 +66,11 @@ def written(matchers: Matchers) -> str:
     return "{" + ",".join(map(str, matchers)) + "}"
 
 
-@lru_cache(maxsize=4_096)
-def pattern(text: str) -> re.Pattern[str]:
-    """Return a compiled expression; raise `ValueError` that says what is wrong."""
-    if len(text) > PATTERN_CHARACTERS_MAX:
-        raise ValueError(f"a pattern of more than {PATTERN_CHARACTERS_MAX} characters")
-    flags = re.DOTALL
-    flagged = _FLAGGED.match(text)
-    if flagged:
-        flags |= re.IGNORECASE if "i" in flagged[1] else re.NOFLAG
-        flags |= re.MULTILINE if "m" in flagged[1] else re.NOFLAG
-        text = text[flagged.end() :]
-    try:
-        return re.compile(text, flags)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"{text!r} is no regular expression: {error}") from None
-
-
-def made(name: str, sign: Sign, value: str) -> Matcher:
+def made(name: str, sign: LabelOperator, value: str) -> LabelMatcher:
     """Return a matcher, its expression checked; raise `ValueError` that says what is wrong."""
-    if sign in {Sign.LIKE, Sign.UNLIKE}:
-        pattern(value)
-    return Matcher(name, sign, value)
+    if sign in {LabelOperator.LIKE, LabelOperator.UNLIKE}:
+        patterns.compiled(value)
+    return LabelMatcher(name, sign, value)
 
 
 def parse(text: str) -> Matchers:
@@ -103,14 +83,14 @@ def parse(text: str) -> Matchers:
     return tuple(map(_one, _parts(inner))) if inner else ()
 
 
-def from_pairs(pairs: Mapping[str, str], sign: Sign) -> Matchers:
+def from_pairs(pairs: Mapping[str, str], sign: LabelOperator) -> Matchers:
     """Return matchers of the old form, name to value."""
     return tuple(made(name, sign, value) for name, value in sorted(pairs.items()))
 
 
 def exactly(labels: Labels) -> Matchers:
     """Return the matchers that hold for all label sets with the pairs of `labels`."""
-    return tuple(Matcher(name, Sign.EQUAL, labels[name]) for name in sorted(labels))
+    return tuple(LabelMatcher(name, LabelOperator.EQUAL, labels[name]) for name in sorted(labels))
 
 
 def _parts(text: str) -> list[str]:
@@ -128,14 +108,14 @@ def _parts(text: str) -> list[str]:
     return [*parts, text[start:]]
 
 
-def _one(text: str) -> Matcher:
+def _one(text: str) -> LabelMatcher:
     found = _ONE.fullmatch(text)
     if found is None:
         raise ValueError(f'{text!r} is no matcher: write it like severity="critical"')
     name, value = found["name"], found["value"]
     if name.startswith('"'):
         name = _unquoted(name, text)
-    return made(name, Sign(found["sign"]), _unquoted(value, text))
+    return made(name, LabelOperator(found["sign"]), _unquoted(value.rstrip(), text))
 
 
 def _unquoted(value: str, whole: str) -> str:

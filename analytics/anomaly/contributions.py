@@ -1,5 +1,6 @@
 """Which part of a whole moved it: the dimension (model, tool, skill, agent) behind an anomaly."""
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -30,7 +31,7 @@ def contributions(
     for dimension in sorted({*before, *after}):
         old, new = before.get(dimension, {}), after.get(dimension, {})
         changes = {part: new.get(part, 0.0) - old.get(part, 0.0) for part in {*old, *new}}
-        total = sum(abs(change) for change in changes.values())
+        total = math.fsum(abs(change) for change in changes.values())
         found += [
             Contribution(dimension=dimension, part=part, change=change, share=abs(change) / total)
             for part, change in changes.items()

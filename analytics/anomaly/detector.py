@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from analytics.anomaly.coverage import SEEN_MIN, Coverage
-from analytics.anomaly.reasons import Verdict, reason_of
+from analytics.anomaly.reasons import ReadingScore, reason_of
 from analytics.anomaly.shapes import VIEWS, Shapes
-from analytics.anomaly.specs import Kind, Spec, judged, told
+from analytics.anomaly.specs import DetectorSpec, SeriesKind, judged, told
 from analytics.contracts.errors import Refused
 
 SNAPSHOT_BYTES_MAX: Final = 65_536
@@ -39,7 +39,7 @@ class BadSnapshot(Refused):
 
 class _State(Struct):
     version: int
-    spec: Spec
+    spec: DetectorSpec
     shapes: Shapes
     views: list[Coverage]
     rows: int = 0
@@ -58,8 +58,8 @@ class Detector:
 
     __slots__ = ("_state", "spec")
 
-    def __init__(self, spec: Spec | None = None) -> None:
-        self.spec = spec or Spec()
+    def __init__(self, spec: DetectorSpec | None = None) -> None:
+        self.spec = spec or DetectorSpec()
         views = [Coverage() for _ in VIEWS]
         self._state = _State(VERSION, self.spec, Shapes(), views)
 
@@ -89,7 +89,7 @@ class Detector:
         """Tell of an anomaly from another score on; scores stay as they are."""
         self.spec = self._state.spec = structs.replace(self.spec, threshold=threshold)
 
-    def learn(self, at_ms: int, value: float) -> Verdict:
+    def learn(self, at_ms: int, value: float) -> ReadingScore:
         """Judge a reading by what came before it, then learn it."""
         state = self._state
         if not math.isfinite(value):
@@ -105,7 +105,7 @@ class Detector:
         rarities[SILENCE] = silence
         return self._verdict(at_ms, value, rarities=rarities, low=low, high=high)
 
-    def silent(self, now_ms: int) -> Verdict | None:
+    def silent(self, now_ms: int) -> ReadingScore | None:
         """Return a verdict if no reading came for far longer than ever, without learning it."""
         state = self._state
         rarity = 0.0 if state.at_ms is None else self._silence(now_ms - state.at_ms)
@@ -113,7 +113,7 @@ class Detector:
         if score < self.spec.threshold or state.raw is None:
             return None
         low, high = self._expected(now_ms)
-        return Verdict(
+        return ReadingScore(
             at_ms=now_ms, value=math.nan, score=score, is_anomaly=True, expected_low=low,
             expected_high=high, ingredient=SILENCE, rarities={SILENCE: rarity},
             reason=reason_of(SILENCE, math.nan, low=low, high=high, rarity=rarity),
@@ -134,7 +134,7 @@ class Detector:
 
     def _silence(self, gap_ms: int) -> float:
         state = self._state
-        if self.spec.kind is Kind.SPARSE or state.intervals < INTERVALS_MIN:
+        if self.spec.kind is SeriesKind.SPARSE or state.intervals < INTERVALS_MIN:
             return 0.0
         usual_ms = self.spec.silence_intervals * state.interval_ms
         if gap_ms < max(usual_ms, GAP_GROWTH * state.gap_ms):
@@ -144,18 +144,18 @@ class Detector:
     def _number(self, at_ms: int, value: float) -> float | None:
         """Return what is judged of a reading; nothing of a counter without a reading before."""
         state = self._state
-        if self.spec.kind is not Kind.COUNTER:
+        if self.spec.kind is not SeriesKind.COUNTER:
             return judged(self.spec.kind, value)
         if state.raw is None or state.at_ms is None or value < state.raw or at_ms <= state.at_ms:
             return None
-        rate = (judged(Kind.COUNTER, value) - judged(Kind.COUNTER, state.raw)) * 1_000
+        rate = (judged(SeriesKind.COUNTER, value) - judged(SeriesKind.COUNTER, state.raw)) * 1_000
         return rate / (at_ms - state.at_ms)
 
     def _rarities(self, at_ms: int, number: float) -> dict[str, float]:
         state, spec = self._state, self.spec
         state.changes += state.judged is not None and state.judged != number
         state.judged = number
-        seen_min = 0 if spec.kind is Kind.SPARSE else SEEN_MIN
+        seen_min = 0 if spec.kind is SeriesKind.SPARSE else SEEN_MIN
         numbers = state.shapes.learn(at_ms, number, width=spec.width)
         return {
             view.value: coverage.learn(one, seen_min=seen_min)
@@ -164,7 +164,7 @@ class Detector:
 
     def _verdict(
         self, at_ms: int, value: float, *, rarities: dict[str, float], low: float, high: float
-    ) -> Verdict:
+    ) -> ReadingScore:
         state, spec = self._state, self.spec
         state.rows += 1
         ingredient = max(rarities, key=rarities.__getitem__)
@@ -180,7 +180,7 @@ class Detector:
         if is_anomaly:
             rarity = rarities[ingredient]
             reason = reason_of(ingredient, value, low=low, high=high, rarity=rarity)
-        return Verdict(
+        return ReadingScore(
             at_ms=at_ms, value=value, score=score, is_anomaly=is_anomaly, expected_low=low,
             expected_high=high, ingredient=ingredient if is_anomaly else "", rarities=rarities,
             reason=reason,
@@ -188,7 +188,7 @@ class Detector:
 
     def _joined(self, rarities: dict[str, float]) -> float:
         state, power = self._state, self.spec.power
-        changes_min = 0 if self.spec.kind is Kind.SPARSE else self.spec.changes_min
+        changes_min = 0 if self.spec.kind is SeriesKind.SPARSE else self.spec.changes_min
         joined = 0.0
         if state.changes >= changes_min:
             total = sum(rarities[view.value] ** power for view in VIEWS)
@@ -200,9 +200,9 @@ class Detector:
         kind = self.spec.kind
         return told(kind, low), told(kind, high)
 
-    def _unjudged(self, at_ms: int, value: float, reason: str) -> Verdict:
+    def _unjudged(self, at_ms: int, value: float, reason: str) -> ReadingScore:
         low, high = self._expected(at_ms)
-        return Verdict(
+        return ReadingScore(
             at_ms=at_ms, value=value, score=0.0, is_anomaly=False, expected_low=low,
             expected_high=high, ingredient="", rarities={}, reason=reason,
         )  # fmt: skip

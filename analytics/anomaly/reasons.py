@@ -16,7 +16,7 @@ WORDS: Final[Mapping[str, str]] = {
 """What each ingredient found when it fired."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True):
+class ReadingScore(Struct, frozen=True, kw_only=True):
     """What a detector says of one reading; `rarities` are minus the logarithms of p-values."""
 
     at_ms: int

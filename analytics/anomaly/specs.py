@@ -18,7 +18,7 @@ LIMIT: Final = 1e75
 """Readings beyond are taken as this, so that fourth powers stay finite."""
 
 
-class Kind(StrEnum):
+class SeriesKind(StrEnum):
     """What the readings of a series are."""
 
     GAUGE = "gauge"
@@ -33,10 +33,10 @@ class Kind(StrEnum):
     """A count that is mostly zero: its root is judged, and the first burst is news already."""
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class DetectorSpec(Struct, frozen=True, kw_only=True):
     """How a series is judged."""
 
-    kind: Kind = Kind.GAUGE
+    kind: SeriesKind = SeriesKind.GAUGE
     threshold: Annotated[float, Meta(gt=0, le=1)] = THRESHOLD
     width: Annotated[int, Meta(ge=2, le=200)] = 12
     """Readings in the window of level, spread and jump."""
@@ -52,24 +52,24 @@ class Spec(Struct, frozen=True, kw_only=True):
     """How many usual intervals without a reading are a silence; sparse series have none."""
 
 
-def judged(kind: Kind, value: float) -> float:
+def judged(kind: SeriesKind, value: float) -> float:
     """Return a reading on the scale on which it is judged."""
     held = min(LIMIT, max(-LIMIT, value))
     match kind:
-        case Kind.LATENCY:
+        case SeriesKind.LATENCY:
             return math.log1p(max(0.0, held))
-        case Kind.SPARSE:
+        case SeriesKind.SPARSE:
             return math.copysign(math.sqrt(abs(held)), held)
-        case Kind.GAUGE | Kind.COUNTER | Kind.RATE:
+        case SeriesKind.GAUGE | SeriesKind.COUNTER | SeriesKind.RATE:
             return held
 
 
-def told(kind: Kind, number: float) -> float:
+def told(kind: SeriesKind, number: float) -> float:
     """Return a number of the judged scale in the unit of the readings."""
     match kind:
-        case Kind.LATENCY:
+        case SeriesKind.LATENCY:
             return math.expm1(min(700.0, max(0.0, number)))
-        case Kind.SPARSE:
+        case SeriesKind.SPARSE:
             return math.copysign(number * number, number)
-        case Kind.GAUGE | Kind.COUNTER | Kind.RATE:
+        case SeriesKind.GAUGE | SeriesKind.COUNTER | SeriesKind.RATE:
             return number

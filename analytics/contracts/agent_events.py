@@ -30,8 +30,11 @@ class PromptSubmitted(
     """A person (or a program in their place) asked for something."""
 
     length: Count = 0
+    """In UTF-16 units, as agents count it."""
     command: Name = ""
     text: Text = ""
+    message_id: Name = ""
+    """The id of the message, which forks keep while they give it another `prompt_id`."""
 
 
 class RequestFinished(
@@ -40,11 +43,14 @@ class RequestFinished(
     """A model answered. The four token counts are disjoint; reports of one request are merged."""
 
     request_id: Name = ""
+    """The id that the API gave; gateways and some clouds give none."""
     model: Name = ""
     input_tokens: Count = 0
     output_tokens: Count = 0
     cache_read_tokens: Count = 0
     cache_write_tokens: Count = 0
+    cache_write_1h_tokens: Count = 0
+    """Part of `cache_write_tokens`: what is kept for an hour, which costs more."""
     reasoning_tokens: Count = 0
     """Part of `output_tokens`."""
     cost_nanousd: Count | None = None
@@ -55,7 +61,18 @@ class RequestFinished(
     skill: Name = ""
     mcp_server: Name = ""
     stop_reason: Name = ""
+    speed: Name = ""
+    """`fast` where the request ran in a mode that costs more."""
+    service_tier: Name = ""
+    """`batch` where it ran with others at leisure, which costs less."""
+    web_searches: Count = 0
     text: Text = ""
+    client_request_id: Name = ""
+    """The sender's own id of it, which its logs and spans share; stands in for `request_id`."""
+    message_id: Name = ""
+    """The id of the answer, which transcripts keep; stands in for `request_id`."""
+    signal: Name = ""
+    """`span` where a trace told it: a source's logs and traces tell of the same requests."""
 
 
 class RequestFailed(AgentFact, frozen=True, kw_only=True, omit_defaults=True, tag="request.failed"):
@@ -71,6 +88,12 @@ class RequestFailed(AgentFact, frozen=True, kw_only=True, omit_defaults=True, ta
     query_source: Name = ""
     skill: Name = ""
     error: Text = ""
+    client_request_id: Name = ""
+    """The sender's own id of it, which its logs and spans share; stands in for `request_id`."""
+    message_id: Name = ""
+    """The id of the answer, which transcripts keep; stands in for `request_id`."""
+    signal: Name = ""
+    """`span` where a trace told it: a source's logs and traces tell of the same requests."""
 
 
 class ToolDecided(AgentFact, frozen=True, kw_only=True, omit_defaults=True, tag="tool.decided"):
@@ -133,6 +156,8 @@ class AttentionNeeded(
     reason: Name = ""
     """`permission` when it waits to be allowed something, `idle` when its turn is over, or else."""
     message: Text = ""
+    tool: Name = ""
+    """The tool that it waits to be allowed, where the sender names it."""
 
 
 class TurnFinished(AgentFact, frozen=True, kw_only=True, omit_defaults=True, tag="turn.finished"):
@@ -172,10 +197,11 @@ class SkillUsed(AgentFact, frozen=True, kw_only=True, omit_defaults=True, tag="s
 
 
 class UsageReported(AgentFact, frozen=True, kw_only=True, omit_defaults=True, tag="usage.reported"):
-    """One point of a sender's own metric: the second book, shown apart from the events.
+    """One point of a sender's own metric: the other account of a session, beside its events.
 
     `value` is the growth since `start_ms`, or the running total where `cumulative` is true; whoever
-    folds it takes the difference and reads a smaller total, or a newer start, as a reset.
+    folds it takes the difference. Each `start_ms` of a series is a total of its own, and a smaller
+    value of one is a reset.
     """
 
     metric: Annotated[str, Meta(min_length=1, max_length=512)]

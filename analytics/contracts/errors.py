@@ -25,7 +25,7 @@ class Refused(MainstemError):
 
 
 class BadEvent(Refused):
-    """A payload that is no event of ours; it goes to the graveyard as it came."""
+    """A payload that is no event of ours; it goes to the dead letters as it came."""
 
     code = "bad-event"
 
@@ -37,7 +37,7 @@ class BadEvent(Refused):
 
 
 class UnknownEvent(BadEvent):
-    """A payload whose type is not one we know; it goes to the graveyard as it came."""
+    """A payload whose type is not one we know; it goes to the dead letters as it came."""
 
     code = "unknown-event"
 
@@ -70,6 +70,24 @@ class Forbidden(Refused):
     """A valid token without the right that this needs."""
 
     code = "forbidden"
+
+
+class NotFound(Refused):
+    """Something that is named and does not exist."""
+
+    code = "not-there"
+
+
+class Conflict(Refused):
+    """It does not fit what there is by now; look at that first."""
+
+    code = "conflict"
+
+
+class PreconditionFailed(Refused):
+    """What was asked for on a condition that does not hold any more."""
+
+    code = "precondition-failed"
 
 
 class BadSetting(Refused):

@@ -20,7 +20,7 @@ Scalar = str | int | float | bool | None
 
 
 class Source(StrEnum):
-    """By which road an event came; the same fact may come by several and counts once."""
+    """By which ingest path an event came; the same fact may come by several and counts once."""
 
     CLAUDE_CODE = "claude_code"
     CODEX = "codex"

@@ -36,7 +36,7 @@ class WindowClosed(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="win
     """How many partitions had something to add; absent where one partition has all."""
 
 
-class Blame(Struct, frozen=True, kw_only=True, gc=False):
+class Contributor(Struct, frozen=True, kw_only=True, gc=False):
     """What one value of one dimension added to a change."""
 
     dimension: Dimension
@@ -65,7 +65,7 @@ class AnomalyFound(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="ano
     """Minus the logarithm to ten of how probable something as odd is."""
     ingredient: Name = ""
     reason: Text = ""
-    blames: tuple[Blame, ...] = ()
+    blames: tuple[Contributor, ...] = ()
 
 
 class ForecastPoint(Struct, frozen=True, kw_only=True, gc=False):

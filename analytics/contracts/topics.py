@@ -103,8 +103,8 @@ PARTIALS: Final = Topic(
     retention_days=1,
     about="Between two stages of the stream: what one partition closed of shared windows.",
 )
-GRAVEYARD: Final = Topic(
-    name="graveyard.v1",
+DEAD_LETTERS: Final = Topic(
+    name="deadletters.v1",
     carries=(),
     key="as it came",
     partitions=1,
@@ -113,8 +113,17 @@ GRAVEYARD: Final = Topic(
 )
 
 ALL: Final = (
-    CONNECTIONS, AGENTS, REVIEWS, METRICS, ANOMALIES, FORECASTS, ALERTS, NOTES, PARTIALS, GRAVEYARD,
-)  # fmt: skip
+    CONNECTIONS,
+    AGENTS,
+    REVIEWS,
+    METRICS,
+    ANOMALIES,
+    FORECASTS,
+    ALERTS,
+    NOTES,
+    PARTIALS,
+    DEAD_LETTERS,
+)
 FACTS: Final = (CONNECTIONS, AGENTS, REVIEWS)
 """The topics that the gateway writes and the worker reads."""
 

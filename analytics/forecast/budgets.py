@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from analytics.forecast.specs import DAY_MS, HOUR_MS, Point
+from analytics.forecast.specs import DAY_MS, HOUR_MS, ForecastStep
 
 WEEK_MS: Final = 7 * DAY_MS
 MONDAY_MS: Final = 4 * DAY_MS
@@ -64,7 +64,7 @@ def period_of(every: Every, costs: Iterable[tuple[int, float]], now_ms: int) -> 
 
 
 def exhaustion(
-    points: Sequence[Point], *, spent: float, limit: float, resets_ms: int
+    points: Sequence[ForecastStep], *, spent: float, limit: float, resets_ms: int
 ) -> Exhaustion:
     """Return when `limit` is expected to be passed before the reset, and how probable that is.
 

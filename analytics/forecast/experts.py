@@ -17,7 +17,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from analytics.forecast.specs import Spec
+from analytics.forecast.specs import ForecastSpec
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ def features(history: Floats, season: int, scale: float) -> Floats:
     return np.array([*lagged, history[-season], history[-season - 1], scale]) / scale
 
 
-def ahead(history: Floats, regression: Regression, spec: Spec) -> Floats:
+def ahead(history: Floats, regression: Regression, spec: ForecastSpec) -> Floats:
     """Return the path of a regression, each step on the ones before it."""
     scale, weights = scale_of(history), regression.weights
     season = spec.season
@@ -125,7 +125,7 @@ def ahead(history: Floats, regression: Regression, spec: Spec) -> Floats:
     return np.array(line[season + 1 :]) * scale
 
 
-def profile(history: Floats, spec: Spec) -> Floats:
+def profile(history: Floats, spec: ForecastSpec) -> Floats:
     """Return the usual season, and the last distance from it, which fades as it did so far."""
     season = spec.season
     rounds = min(len(history) // season, PROFILE_SEASONS)
@@ -139,7 +139,9 @@ def profile(history: Floats, spec: Spec) -> Floats:
     return np.asarray(usual[(steps - 1) % season] + rest[-1] * fades**steps, dtype=np.float64)
 
 
-def paths(history: Floats, smoothing: Smoothing, regression: Regression, spec: Spec) -> Floats:
+def paths(
+    history: Floats, smoothing: Smoothing, regression: Regression, spec: ForecastSpec
+) -> Floats:
     """Return a path for each of `NAMES`: a row a model, a column a step."""
     horizon, season, week = spec.horizon, spec.season, spec.long_season
     steps = np.arange(horizon)

@@ -21,7 +21,7 @@ from msgspec import Struct, structs
 from analytics.contracts.errors import Refused
 from analytics.forecast import experts
 from analytics.forecast.experts import NAMES, Floats, Regression, Smoothing
-from analytics.forecast.specs import LEVELS, Point, Spec
+from analytics.forecast.specs import LEVELS, ForecastSpec, ForecastStep
 
 SNAPSHOT_BYTES_MAX: Final = 65_536
 VERSION: Final = 1
@@ -60,7 +60,7 @@ class _Open(Struct):
 
 class _State(Struct):
     version: int
-    spec: Spec
+    spec: ForecastSpec
     at_ms: int = 0
     rows: int = 0
     history: list[float] = []
@@ -80,8 +80,8 @@ class Forecaster:
 
     __slots__ = ("_history", "_state", "spec")
 
-    def __init__(self, spec: Spec | None = None) -> None:
-        self.spec = spec or Spec()
+    def __init__(self, spec: ForecastSpec | None = None) -> None:
+        self.spec = spec or ForecastSpec()
         shares = experts.log2_bucket(self.spec.horizon) + 1
         self._state = _State(
             VERSION, self.spec, off=[[0.0] * len(NAMES) for _ in range(shares)],
@@ -137,7 +137,7 @@ class Forecaster:
             return
         state.at_ms = at_ms
 
-    def forecast(self, steps: int | None = None) -> tuple[Point, ...]:
+    def forecast(self, steps: int | None = None) -> tuple[ForecastStep, ...]:
         """Return what is expected of the next steps; none before anything was learnt."""
         spec, state = self.spec, self._state
         steps = spec.horizon if steps is None else steps
@@ -148,7 +148,7 @@ class Forecaster:
         table = self._paths()
         bounds = self._bounds(table[-1])
         return tuple(
-            Point(
+            ForecastStep(
                 state.at_ms + (step + 1) * spec.step_ms, float(table[-1][step]),
                 *(float(bounds[row][step]) for row in range(2 * len(LEVELS))),
             )

@@ -10,7 +10,7 @@ LEVELS: Final = (0.80, 0.95)
 """The shares of outcomes that intervals are to hold."""
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class ForecastSpec(Struct, frozen=True, kw_only=True):
     """How far readings lie apart, how far ahead is looked, and which seasons there may be."""
 
     step_ms: Annotated[int, Meta(gt=0)] = HOUR_MS
@@ -24,7 +24,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     """What a value cannot be below: 0 for counts."""
 
 
-class Point(Struct, frozen=True, gc=False):
+class ForecastStep(Struct, frozen=True, gc=False):
     """What is expected of one step, with the intervals of 80 and 95 %."""
 
     at_ms: int

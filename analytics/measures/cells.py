@@ -3,21 +3,24 @@
 What an event adds reaches two series, the fleet's and the session's own, in each width: open
 windows take it into their absolute sums, and windows that are closed to it (late, imported or too
 old) get a row of the batch's own. Open cells have a limit: beyond it further series go into rows of
-the batch too, which cost the store more and change no sum.
+the batch too, which cost the store more and change no sum. What has ended is closed in slices (see
+`windows.closing`): an outcome closes no more than its limit, or as much as it writes anyway.
 """
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from analytics.measures.accumulator_table import AccumulatorTable
+from analytics.measures.cardinality import Cardinality
 from analytics.measures.columns import sums_of
 from analytics.measures.entries import Entries
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, CellRow, Measures
-from analytics.measures.sheet import Sheet
 from analytics.measures.sketch import Counts, from_bytes, to_bytes
+from analytics.windows.closing import Closing
 from analytics.windows.tumbling import (
     ALL_MS,
     PLACE_SHIFT,
-    Place,
+    WindowPlace,
     is_closed,
     is_open,
     place,
@@ -25,11 +28,11 @@ from analytics.windows.tumbling import (
 )
 
 KEYS_MAX: Final = 100_000
-"""Series that have one value each; beyond it, all get another one."""
+"""Series that have one value each; beyond it, those least recently used get another one."""
 _WIDTHS: Final = tuple(enumerate(WIDTHS_MS))
 
 
-class Tally:
+class Accumulator:
     """Something that is counted: its row of the sheet, and the durations of its requests."""
 
     __slots__ = ("_packed", "latency", "row")
@@ -60,7 +63,7 @@ class Tally:
         self.latency = from_bytes(latency) if latency else None
 
 
-class Cell(Tally):
+class Cell(Accumulator):
     """One series over one window."""
 
     __slots__ = ("is_open", "key", "start_ms", "width_ms")
@@ -82,39 +85,72 @@ Window = tuple[int, int, dict[CellKey, Cell]]
 class Cells:
     """The open cells of a partition, and what the batch at hand did to them."""
 
-    def __init__(self, open_cells: Iterable[CellRow], *, open_max: int) -> None:
-        self.sheet = Sheet()
+    def __init__(
+        self,
+        open_cells: Iterable[CellRow],
+        *,
+        open_max: int,
+        closing_max: int,
+        cardinality: Cardinality,
+    ) -> None:
+        self.sheet = AccumulatorTable()
+        self.cardinality = cardinality
         self.spilled_count = 0
         self._open_max = open_max
+        self._closing_max = closing_max
+        self._closing: Closing[Cell] = Closing()
         self._open_count = 0
         self._open: tuple[dict[int, dict[CellKey, Cell]], ...] = tuple({} for _ in WIDTHS_MS)
         self._keys: dict[CellKey, CellKey] = {}
+        self._former_keys: dict[CellKey, CellKey] = {}
+        """Those of before the last of the widest windows ended."""
         self._windows: dict[int, tuple[Window, ...]] = {}
         """The windows of places that were all open when they were last looked for."""
         self._apart: dict[tuple[int, int, CellKey], Cell] = {}
-        self._tallies: dict[int, Tally] = {}
+        self._tallies: dict[int, Accumulator] = {}
         """Whatever has a row of the sheet, by that."""
         for written in open_cells:
             self._restore(written)
 
     @property
     def open_count(self) -> int:
-        """How many cells are open."""
+        """How many cells are open, or have ended and are not closed yet."""
         return self._open_count
+
+    @property
+    def known_count(self) -> int:
+        """How many series have one value each."""
+        return len(self._keys.keys() | self._former_keys.keys())
+
+    @property
+    def closing_count(self) -> int:
+        """How many cells have ended and are not closed yet."""
+        return len(self._closing)
+
+    def settled_ms(self, watermark_ms: int) -> int:
+        """Return up to when all windows are closed."""
+        return self._closing.settled_ms(watermark_ms)
 
     def known(self, key: CellKey) -> CellKey:
         """Return the one value that stands for a series: to find it again takes a tenth."""
-        if len(self._keys) >= KEYS_MAX:
-            self._keys.clear()
-        return self._keys.setdefault(key, key)
+        found = self._keys.get(key)
+        if found is None:
+            if len(self._keys) >= KEYS_MAX:
+                self._age_keys()
+            found = self._keys[key] = self._former_keys.get(key, key)
+        return found
 
-    def tally(self) -> Tally:
+    def _age_keys(self) -> None:
+        """Forget the series that did not come up since this was done last."""
+        self._former_keys, self._keys = self._keys, {}
+
+    def tally(self) -> Accumulator:
         """Return something else to count; give it back by `release`."""
-        made = Tally(self.sheet.take())
+        made = Accumulator(self.sheet.take())
         self._tallies[made.row] = made
         return made
 
-    def release(self, tallies: Iterable[Tally]) -> None:
+    def release(self, tallies: Iterable[Accumulator]) -> None:
         """Count these no longer."""
         rows = [one.row for one in tallies]
         for row in rows:
@@ -155,7 +191,9 @@ class Cells:
             for level, start in ((level, start_of(at_ms, width)) for level, width in _WIDTHS)
         )
 
-    def _reach_any(self, where: Place, pair: tuple[CellKey, CellKey]) -> tuple[list[int], bool]:
+    def _reach_any(
+        self, where: WindowPlace, pair: tuple[CellKey, CellKey]
+    ) -> tuple[list[int], bool]:
         rows: list[int] = []
         lasting = True
         for level in where.levels:
@@ -169,12 +207,16 @@ class Cells:
     def rows(
         self, entries: Entries, *, batch_offset: int, watermark_ms: int
     ) -> tuple[tuple[CellRow, ...], tuple[CellRow, ...]]:
-        """Return all cells to write, and those of them that the watermark closed; begin anew."""
+        """Return all cells to write, and those of them that are closed now; begin anew."""
         tallies = self._tallies
         reached = entries.post(self.sheet)
         for row, bucket, count in entries.durations_by_row():
             tallies[row].add_durations(bucket, count)
-        closing = list(self._closing(watermark_ms))
+        self._closing.add(self._ended(watermark_ms))
+        closing = self._closing.take(max(self._closing_max, len(reached)))
+        self._open_count -= len(closing)
+        for cell in closing:
+            cell.is_open = False
         touched = [
             cell
             for cell in map(tallies.__getitem__, reached)
@@ -188,6 +230,8 @@ class Cells:
             *closed,
         )
         self.release([*closing, *apart])
+        if not self._open_count:
+            self._keys, self._former_keys = {}, {}
         self._apart = {}
         return rows, closed
 
@@ -204,7 +248,7 @@ class Cells:
                 closed,
             )
 
-    def _cell(self, level: int, start_ms: int, key: CellKey, where: Place) -> Cell:
+    def _cell(self, level: int, start_ms: int, key: CellKey, where: WindowPlace) -> Cell:
         if where.is_apart(level):
             return self._cell_apart(level, start_ms, key)
         window = self._open[level].setdefault(start_ms, {})
@@ -233,17 +277,16 @@ class Cells:
         self._tallies[made.row] = made
         return made
 
-    def _closing(self, watermark_ms: int) -> Iterator[Cell]:
+    def _ended(self, watermark_ms: int) -> Iterator[Cell]:
         for level, width_ms in _WIDTHS:
             windows = self._open[level]
             for start_ms in sorted(
                 start for start in windows if is_closed(start, width_ms, watermark_ms=watermark_ms)
             ):
                 self._windows.clear()
-                for cell in windows.pop(start_ms).values():
-                    self._open_count -= 1
-                    cell.is_open = False
-                    yield cell
+                if level == len(WIDTHS_MS) - 1:
+                    self._age_keys()
+                yield from windows.pop(start_ms).values()
 
     def _restore(self, written: CellRow) -> None:
         level = WIDTHS_MS.index(written.width_ms)

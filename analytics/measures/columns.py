@@ -42,6 +42,8 @@ USAGE_LINES_ADDED: Final = MEASURES.index("usage_lines_added")
 USAGE_LINES_REMOVED: Final = MEASURES.index("usage_lines_removed")
 USAGE_ACTIVE_MS: Final = MEASURES.index("usage_active_ms")
 EVENTS: Final = MEASURES.index("events")
+UNPRICED_CALLS: Final = MEASURES.index("unpriced_calls")
+UNPRICED_TOKENS: Final = MEASURES.index("unpriced_tokens")
 
 Sums = list[int]
 """A sum for every column."""

@@ -1,9 +1,9 @@
 """What the events of a batch add to the sums, noted down while they are read, added up at its end.
 
-A *delta* stands for one series of one session in one place, and for all rows of the `Sheet` that
-are counted there. Each event notes the number of its delta and its amounts, as plain integers in
-lists. The lists are added up as whole columns: first by delta, then by row. Sums are exact whatever
-their order, so the same events in any batches come to the same.
+A *delta* stands for one series of one session in one place, and for all rows of the
+`AccumulatorTable` that are counted there. Each event notes the number of its delta and its amounts,
+as plain integers in lists. The lists are added up as whole columns: first by delta, then by row.
+Sums are exact whatever their order, so the same events in any batches come to the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,6 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from analytics.contracts.ids import TenantId
+from analytics.measures.accumulator_table import AMOUNT_MAX, AccumulatorTable, Integers
 from analytics.measures.columns import (
     ACTIVE_MS,
     CACHE_READ_TOKENS,
@@ -30,7 +32,7 @@ from analytics.measures.columns import (
     TOOL_CALLS,
     TOOL_ERRORS,
 )
-from analytics.measures.sheet import AMOUNT_MAX, Integers, Sheet
+from analytics.measures.rows import Limited
 
 ANSWER_COLUMNS: Final = (
     CALLS, INPUT_TOKENS, OUTPUT_TOKENS, CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, COST_NANOUSD,
@@ -51,11 +53,15 @@ Call = tuple[int, int, int, int, int]
 class Entries:
     """What has been noted since the batch began."""
 
-    __slots__ = ("active_ms", "answers", "calls", "changes", "durations", "events", "reached")
+    __slots__ = (
+        "active_ms", "answers", "calls", "changes", "durations", "events", "limited", "reached",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.reached: list[Sequence[int]] = []
         """The rows of each delta."""
+        self.limited: list[tuple[int, TenantId, tuple[str, ...]]] = []
+        """The deltas that met limits of their tenant, and which."""
         self.events: list[int] = []
         """The delta of each event."""
         self.active_ms: list[int] = []
@@ -80,7 +86,7 @@ class Entries:
             if amount
         ]
 
-    def post(self, sheet: Sheet) -> list[int]:
+    def post(self, sheet: AccumulatorTable) -> list[int]:
         """Add everything noted to the sheet; return the rows that were reached."""
         if not self.reached:
             return []
@@ -91,6 +97,17 @@ class Entries:
         sheet.add(reached, np.add.reduceat(deltas[owners[order]], starts, axis=0))
         found: list[int] = reached.tolist()
         return found
+
+    def limited_events(self) -> tuple[Limited, ...]:
+        """Return how many events of which tenant met which limit."""
+        if not self.limited:
+            return ()
+        counts = np.bincount(_integers(self.events, len(self.events)), minlength=len(self.reached))
+        met: dict[tuple[TenantId, str], int] = {}
+        for delta, tenant, dimensions in self.limited:
+            for dimension in dimensions:
+                met[tenant, dimension] = met.get((tenant, dimension), 0) + int(counts[delta])
+        return tuple(Limited(*one, events) for one, events in sorted(met.items()) if events)
 
     def durations_by_row(self) -> Iterable[tuple[int, int, int]]:
         """Return row, bucket and count of all durations noted."""
@@ -113,7 +130,7 @@ class Entries:
         rows = _integers(chain.from_iterable(lists), int(counts.sum()))
         return rows, np.repeat(np.arange(len(lists)), counts)
 
-    def _by_delta(self, sheet: Sheet) -> Integers:
+    def _by_delta(self, sheet: AccumulatorTable) -> Integers:
         deltas = np.zeros((len(self.reached), COLUMN_COUNT), np.int64)
         flat = deltas.reshape(-1)
         events = _integers(self.events, len(self.events)) * COLUMN_COUNT

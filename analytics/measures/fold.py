@@ -1,61 +1,62 @@
 """The fold: what a batch of one partition's events amounts to.
 
-A `PartitionFold` is fed batches in the order of the log and answers each with an `Outcome` for the
-store. It promises: an event counts once by its id within its session, however often it comes; the
-same events in any batching add up to the same sums, sessions and sketches; what comes late, or is
-imported, goes to rows of its own and never changes a closed window. It is rebuilt from what the
-store holds (open cells, and the memory of sessions as they come up), so one whose outcome was not
-committed is thrown away.
+A `PartitionFold` is fed batches in the order of the log and answers each with a `BatchOutcome` for
+the store. It promises: an event counts once by its id within its session, however often it comes;
+the same events in any batching add up to the same sums, sessions and sketches; what another session
+told of first (see `identities`) counts nothing; what comes late, or is imported, goes to rows of
+its own and never changes a closed window. It is rebuilt from what the store holds (open cells, and
+the memory of sessions as they come up), so one whose outcome was not committed is thrown away.
 
 Memory is bounded by `FoldRules`: sessions least recently heard of are forgotten first and must be
-recalled when they come up again; what happens at the other limits is said in `memory` and `cells`.
+recalled when they come up again; `memory` and `cells` say what happens at the other limits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Final
 
 from msgspec import Struct
 
 from analytics.contracts.errors import BadSetting
-from analytics.contracts.events import TYPES, Event
-from analytics.contracts.facts import AgentFact, Fact, Source
+from analytics.contracts.events import Event
+from analytics.contracts.facts import AgentFact
+from analytics.measures.activity import Pace
 from analytics.measures.batch import (
     Batch,
+    Heads,
     are_mixed,
     are_of_agents,
-    heads_of,
+    digests_of_copies,
     heard_before,
     raw_apart,
+    readings_of,
     session_of,
 )
-from analytics.measures.cells import Cells, Tally
+from analytics.measures.cardinality import Cardinality, CardinalityLimits
+from analytics.measures.cells import Cells
 from analytics.measures.columns import SESSIONS, sums_of
-from analytics.measures.contributions import CONTRIBUTIONS, Contribution
-from analytics.measures.following import Pace, follow
-from analytics.measures.memory import (
+from analytics.measures.event_step import INHERITED, EventStep, StepRules, Told
+from analytics.measures.held import HeldSessions
+from analytics.measures.identities import Identities
+from analytics.measures.prices import PriceTable
+from analytics.measures.reports import INGEST_PATHS
+from analytics.measures.rows import BatchOutcome, CellRow, SeenRow, SessionRow, ToldApart
+from analytics.measures.session_memory import (
     Counters,
     MemoryLimits,
     SessionKey,
     SessionMemory,
 )
-from analytics.measures.prices import PriceTable
-from analytics.measures.rows import CellRow, Outcome, RawRow, SeenRow, SessionRow
-from analytics.measures.step import Step, StepRules
-from analytics.measures.times import Readings, Times
+from analytics.measures.session_state import follow
+from analytics.measures.times import Times
 from analytics.windows.watermark import Quiet
 
-_IMPORTED: Final = Source.TRANSCRIPT
 RUN_LENGTH: Final = 512
 """So many arrivals are gone through at a time, since each is looked at more than once: what they
 hold stays in the processor's cache meanwhile."""
+_CONTRIBUTION: Final = itemgetter(1)
 QUIET_SCAN_MS: Final = 1_000
 """How long after a look for sessions that fell quiet the next one may come."""
-
-_KINDS: Final[dict[type[Fact], tuple[str, Contribution]]] = {
-    TYPES[name]: (name, CONTRIBUTIONS[TYPES[name]])
-    for name in TYPES
-    if TYPES[name] in CONTRIBUTIONS
-}
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -84,6 +85,8 @@ class FoldRules(Struct, frozen=True, kw_only=True):
     remembered_max: int = 200_000
     """Entries that all remembered sessions may hold together."""
     open_cells_max: int = 200_000
+    closing_max: int = 200  # windows of series that an outcome closes, or as many as it writes
+    cardinality: CardinalityLimits = CardinalityLimits()
     memory: MemoryLimits = MemoryLimits()
 
     def __post_init__(self) -> None:
@@ -104,14 +107,24 @@ class PartitionFold:
         watermark_ms: int,
         open_cells: Iterable[CellRow],
         rules: FoldRules,
+        apart: Iterable[ToldApart] = (),
     ) -> None:
         self.counters = Counters()
         self._prices = prices
         self._rules = rules
         self._watermark_ms = watermark_ms
-        self._cells = Cells(open_cells, open_max=rules.open_cells_max)
-        self._sessions: dict[SessionKey, SessionMemory] = {}
-        self._remembered = 0
+        self._cardinality = Cardinality(rules.cardinality, apart)
+        self._cells = Cells(
+            open_cells,
+            open_max=rules.open_cells_max,
+            closing_max=rules.closing_max,
+            cardinality=self._cardinality,
+        )
+        self._identities = Identities()
+        self._held = HeldSessions(
+            sessions_max=rules.sessions_max, remembered_max=rules.remembered_max
+        )
+        self._sessions = self._held.by_key
         self._batch_count = 0
         self._asked: tuple[Sequence[Arrival], list[SessionKey]] = ((), [])
         """The arrivals last asked about, and the session of each."""
@@ -129,9 +142,19 @@ class PartitionFold:
         return self._cells.open_count
 
     @property
+    def closing_count(self) -> int:
+        """How many of them have ended and wait to be closed."""
+        return self._cells.closing_count
+
+    @property
     def remembered_count(self) -> int:
         """How many entries (ids, requests, tool calls) the sessions in memory hold together."""
-        return self._remembered
+        return self._held.remembered
+
+    @property
+    def series_count(self) -> int:
+        """How many series are known by name."""
+        return self._cells.known_count
 
     @property
     def session_count(self) -> int:
@@ -139,10 +162,7 @@ class PartitionFold:
         return len(self._sessions)
 
     def unknown(self, arrivals: Sequence[Arrival]) -> set[SessionKey]:
-        """Return the sessions that must be remembered before these arrivals are folded.
-
-        Ask after the batch before has been folded: folding forgets.
-        """
+        """Return the sessions to be remembered before these are folded; folding forgets some."""
         return set(self._keys(arrivals)) - self._sessions.keys()
 
     def remember(self, key: SessionKey, row: SessionRow | None, memories: Sequence[bytes]) -> None:
@@ -151,12 +171,19 @@ class PartitionFold:
         memory.recall(row, memories)
         if row is not None:
             self._cells.sheet.set(memory.totals.row, sums_of(row.totals))
-        self._sessions[key] = memory
-        self._weigh(memory)
+        self._held.add(memory)
+
+    def copies(self, arrivals: Sequence[Arrival]) -> list[bytes]:
+        """Return the digests of what these tell that may be another session's: ask whose it is."""
+        return digests_of_copies([arrival.event for arrival in arrivals])
+
+    def learn(self, owners: Mapping[bytes, int]) -> None:
+        """Take in whose some things are, for the arrivals that are folded next."""
+        self._identities.learn(owners)
 
     def fold(
         self, arrivals: Sequence[Arrival], *, first_offset: int, next_offset: int, now_ms: int
-    ) -> Outcome:
+    ) -> BatchOutcome:
         """Return what the arrivals amount to, for one commit that reaches `next_offset`."""
         self._batch_count += 1
         batch = Batch(self._batch_count)
@@ -164,36 +191,29 @@ class PartitionFold:
         self._asked = ((), [])
         for start in range(0, len(arrivals), RUN_LENGTH):
             run = slice(start, start + RUN_LENGTH)
-            self._take(arrivals[run], keys[run], batch)
+            self._advance(arrivals[run], keys[run], batch)
         if arrivals:
             self._quiet.end(self._watermark_ms, now_ms=now_ms)
-        seen = tuple(
-            SeenRow(
-                tenant=key[0], session_id=key[1], batch_offset=first_offset, memory=memory.encode()
-            )
-            for key, memory in batch.touched.items()
-        )
-        for memory in batch.touched.values():
-            memory.trim(self.counters)
+        seen = batch.seen(first_offset, self.counters)
         outcome = self._outcome(
             batch, seen, first_offset=first_offset, next_offset=next_offset, now_ms=now_ms
         )
-        self._forget(batch.touched)
+        self._held.hear(batch.touched.values(), now_ms=now_ms)
+        self._release(self._held.shed(batch.touched.keys()))
         return outcome
 
-    def tick(self, *, next_offset: int, now_ms: int) -> Outcome | None:
+    def settle(self, *, next_offset: int, now_ms: int) -> BatchOutcome:
+        """Return what closes more of the windows that have ended; time does not pass by it."""
+        batch, at = Batch(self._batch_count), next_offset
+        return self._outcome(batch, (), first_offset=at, next_offset=at, now_ms=now_ms)
+
+    def tick(self, *, next_offset: int, now_ms: int) -> BatchOutcome | None:
         """Return what time alone changes: windows of an idle partition, sessions fallen quiet.
 
         Call it only when all records of the partition have been folded.
         """
         self._watermark_ms = self._quiet.moved(self._watermark_ms, now_ms=now_ms)
-        outcome = self._outcome(
-            Batch(self._batch_count),
-            (),
-            first_offset=next_offset,
-            next_offset=next_offset,
-            now_ms=now_ms,
-        )
+        outcome = self.settle(next_offset=next_offset, now_ms=now_ms)
         return self._quiet.told(outcome, now_ms=now_ms, is_open=self.open_count > 0)
 
     def _keys(self, arrivals: Sequence[Arrival]) -> list[SessionKey]:
@@ -208,9 +228,28 @@ class PartitionFold:
             self._asked = (arrivals, keys)
         return keys
 
+    def _advance(
+        self, arrivals: Sequence[Arrival], keys: Sequence[SessionKey], batch: Batch
+    ) -> None:
+        """Take some arrivals, and begin the steps of the tenants' limits where these begin."""
+        cardinality = self._cardinality
+        newest_ms = max([arrival.received_ms for arrival in arrivals])
+        if cardinality.step_of(newest_ms) <= cardinality.step:
+            self._take(arrivals, keys, batch)
+            return
+        for number, arrival in enumerate(arrivals):
+            step = cardinality.step_of(arrival.received_ms)
+            if step > cardinality.step:
+                cardinality.advance(step)
+                self._batch_count += 1
+                batch.number = self._batch_count
+            one = slice(number, number + 1)
+            self._take(arrivals[one], keys[one], batch)
+
     def _take(self, arrivals: Sequence[Arrival], keys: Sequence[SessionKey], batch: Batch) -> None:
         """Take what some arrivals tell, each once."""
-        if are_mixed([arrival.event for arrival in arrivals]):
+        events = [arrival.event for arrival in arrivals]
+        if are_mixed(events):
             for number in range(len(arrivals)):
                 one = slice(number, number + 1)
                 self._take(arrivals[one], keys[one], batch)
@@ -219,18 +258,18 @@ class PartitionFold:
         try:
             memories = [sessions[key] for key in keys]
         except KeyError as error:
-            raise LookupError(
-                f"session {error.args[0]!r} was not remembered before the fold"
-            ) from error
-        again = heard_before([arrival.event.id for arrival in arrivals], memories)
+            raise LookupError(f"session {error.args[0]!r} was not remembered first") from error
+        again = heard_before([event.id for event in events], memories)
         if again:
             batch.duplicate_count += len(again)
             left = [number for number in range(len(arrivals)) if number not in again]
             arrivals = [arrivals[number] for number in left]
             memories = [memories[number] for number in left]
+            events = [events[number] for number in left]
         for memory in dict.fromkeys(memories):
             batch.touched[memory.key] = memory
-        events = [arrival.event for arrival in arrivals]
+        if not events:
+            return
         times = self._times(arrivals, events, batch)
         if are_of_agents(events):
             self._follow(events, arrivals, memories, times, batch=batch)
@@ -243,24 +282,29 @@ class PartitionFold:
     ) -> None:  # fmt: skip
         """Take what events tell into their sessions, and note what they add to the sums."""
         rules, entries = self._rules, batch.entries
-        step = Step(
+        step = EventStep(
             self._cells, times, entries,
-            StepRules(self._prices, self.counters, batch.number, rules.stuck_repeats),
+            StepRules(
+                self._prices, self.counters, self._identities, batch.number, rules.stuck_repeats,
+                rules.pace.busy_ms,
+            ),
         )  # fmt: skip
-        keep, count, work = batch.raw.append, entries.events.append, entries.active_ms.append
-        pace, kinds = rules.pace, _KINDS
-        columns = (
-            range(len(events)), heads_of(events), events, arrivals, memories, times.places,
-            times.when_ms,
+        told: list[Told] = []
+        tell, work, pace, roads = told.append, entries.active_ms.append, rules.pace, INGEST_PATHS
+        heads = Heads(events)
+        every = zip(
+            range(len(events)), events, map(_CONTRIBUTION, heads.kinds), heads.sources,
+            heads.projects, heads.agents, heads.versions, heads.agent_ids, heads.users, heads.teams,
+            memories, times.places, times.when_ms, times.told_ms, strict=True,
         )  # fmt: skip
-        for number, head, event, arrival, memory, place, when_ms in zip(*columns, strict=True):
-            (
-                event_id, tenant, at_ms, source, session_id, project, agent, version, agent_id,
-                _, _, _, user, team,
-            ) = head  # fmt: skip
-            name, contribute = kinds[type(event)]
+        for (
+            number, event, contribute, source, project, agent, version, agent_id, user, team,
+            memory, place, when_ms, told_ms,
+        ) in every:  # fmt: skip
             step.memory = memory
-            step.number, step.place, step.when_ms = number, place, when_ms
+            step.number, step.place, step.when_ms, step.told_ms = number, place, when_ms, told_ms
+            step.road = roads[source]
+            step.doing = memory.doing if not agent_id else memory.doing_of(agent_id)
             if project != memory.project or agent != memory.agent:
                 memory.move(project or memory.project, agent or memory.agent)
             if version:
@@ -273,29 +317,25 @@ class PartitionFold:
                 memory.last_ms = when_ms
             elif when_ms < memory.started_ms:
                 memory.started_ms = when_ms
-            delta, signal, model, tool, duration_ms, cost_nanousd, failed = contribute(step, event)
-            count(delta)
-            work(follow(memory, step, signal, pace))
+            said = contribute(step, event)
+            tell(said)
+            if said is INHERITED:
+                continue
+            work(follow(step, event, said[1], pace))
             if memory.fresh:
                 memory.begin(when_ms)
-                entries.changes.append((delta, SESSIONS, 1))
-            keep(
-                RawRow(
-                    event_id, tenant, session_id, at_ms, name, str(source), project, agent,
-                    agent_id, model, tool, duration_ms, cost_nanousd, failed,
-                    arrival.offset, arrival.payload,
-                )
-            )  # fmt: skip
+                entries.changes.append((said[0], SESSIONS, 1))
+        kept, deltas = heads.raw(
+            told, [one.offset for one in arrivals], [one.payload for one in arrivals]
+        )
+        batch.raw += kept
+        entries.events += deltas
+        batch.duplicate_count += len(events) - len(deltas)
 
     def _times(self, arrivals: Sequence[Arrival], events: Sequence[Event], batch: Batch) -> Times:
         """Settle when and where arrivals are counted, and move the watermark."""
         rules = self._rules
-        apart = [event.source is _IMPORTED for event in events]
-        readings = Readings(
-            at_ms=[event.at_ms for event in events],
-            received_ms=[arrival.received_ms for arrival in arrivals],
-            apart=apart,
-        )
+        readings = readings_of(events, [arrival.received_ms for arrival in arrivals])
         times = Times(
             readings,
             self._watermark_ms,
@@ -304,21 +344,23 @@ class PartitionFold:
         )
         self._watermark_ms = times.watermark_ms
         batch.late_count += times.late_count
-        batch.backfill_count += sum(apart)
+        batch.backfill_count += sum(readings.apart)
         return times
 
     def _outcome(
         self, batch: Batch, seen: tuple[SeenRow, ...], *, first_offset: int, next_offset: int,
         now_ms: int,
-    ) -> Outcome:  # fmt: skip
+    ) -> BatchOutcome:  # fmt: skip
         cells, closed = self._cells.rows(
             batch.entries, batch_offset=first_offset, watermark_ms=self._watermark_ms
         )
         self.counters.cells_spilled = self._cells.spilled_count
-        return Outcome(
+        apart, apart_since_ms = self._cardinality.take()
+        return BatchOutcome(
             first_offset=first_offset,
             next_offset=next_offset,
             watermark_ms=self._watermark_ms,
+            behind_ms=self._watermark_ms - self._cells.settled_ms(self._watermark_ms),
             raw=tuple(batch.raw),
             cells=cells,
             closed=closed,
@@ -327,47 +369,32 @@ class PartitionFold:
             late_count=batch.late_count,
             duplicate_count=batch.duplicate_count,
             backfill_count=batch.backfill_count,
+            apart=apart,
+            apart_since_ms=apart_since_ms,
+            unpriced_count=self.counters.take_unpriced(),
+            limited=batch.entries.limited_events(),
+            identities=self._identities.take(),
         )
 
     def _session_rows(
         self, touched: dict[SessionKey, SessionMemory], now_ms: int
     ) -> tuple[SessionRow, ...]:
-        idle_ms = self._rules.pace.idle_ms
+        pace = self._rules.pace
         shown = [memory for memory in touched.values() if not memory.fresh]
         if now_ms - self._scanned_ms >= QUIET_SCAN_MS:
             self._scanned_ms = now_ms
+            self._release(self._held.shed_quiet(now_ms=now_ms, kept=touched.keys()))
             shown += [
                 memory
                 for key, memory in self._sessions.items()
-                if not memory.shown_idle
-                and key not in touched
-                and memory.is_quiet(now_ms=now_ms, idle_ms=idle_ms)
+                if key not in touched and memory.is_outdated(now_ms=now_ms, pace=pace)
             ]
         sums = self._cells.sheet.read([memory.totals.row for memory in shown])
         return tuple(
-            memory.row(totals, now_ms=now_ms, idle_ms=idle_ms)
+            memory.row(totals, now_ms=now_ms, pace=pace)
             for memory, totals in zip(shown, sums, strict=True)
         )
 
-    def _forget(self, touched: dict[SessionKey, SessionMemory]) -> None:
-        sessions, rules = self._sessions, self._rules
-        for key, memory in touched.items():
-            del sessions[key]
-            sessions[key] = memory
-            self._weigh(memory)
-        forgotten: list[Tally] = []
-        spare = len(sessions) - len(touched)
-        while spare > 0 and (
-            len(sessions) > rules.sessions_max or self._remembered > rules.remembered_max
-        ):
-            oldest = sessions.pop(next(iter(sessions)))
-            self._remembered -= oldest.weighed
-            forgotten.append(oldest.totals)
-            self.counters.sessions_forgotten += 1
-            spare -= 1
-        self._cells.release(forgotten)
-
-    def _weigh(self, memory: SessionMemory) -> None:
-        weight = memory.weight
-        self._remembered += weight - memory.weighed
-        memory.weighed = weight
+    def _release(self, gone: Sequence[SessionMemory]) -> None:
+        self._cells.release([memory.totals for memory in gone])
+        self.counters.sessions_forgotten += len(gone)

@@ -19,8 +19,8 @@ from msgspec import Struct
 
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.memory import DIGEST_BYTES, digest_of, former_digest_of
 from analytics.measures.rows import SeenRow
+from analytics.measures.session_memory import DIGEST_BYTES, digest_of, former_digest_of
 
 Subject = tuple[TenantId, SessionId]
 
@@ -34,7 +34,7 @@ class BadIds(Refused):
     code = "bad-ids"
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class DedupLimits(Struct, frozen=True, kw_only=True):
     """How much one partition remembers."""
 
     subjects_max: int
@@ -65,7 +65,7 @@ _decoder: Final = msgspec.msgpack.Decoder(_Found)
 class RecentIds:
     """The subjects of one partition whose ids are in memory, least recently touched first."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DedupLimits) -> None:
         self._limits = limits
         self._known: dict[Subject, dict[bytes, None]] = {}
         self._fresh: dict[Subject, list[bytes]] = {}

@@ -1,9 +1,9 @@
 """The values that folding a batch amounts to: what the store is asked to keep.
 
-One `Outcome` is written in one transaction with the offset it reaches, so a replay changes nothing.
-A cell is absolute: it replaces what the same key held. Cells of late and imported events never
-touch a closed window's cell; they are rows of their own, told apart by the offset of the batch that
-brought them, and whoever reads adds the rows of one series up.
+One `BatchOutcome` is written in one transaction with the offset it reaches, so a replay changes
+nothing. A cell is absolute: it replaces what the same key held. Cells of late and imported events
+never touch a closed window's cell; they are rows of their own, told apart by the offset of the
+batch that brought them, and whoever reads adds the rows of one series up.
 """
 
 from enum import StrEnum
@@ -57,7 +57,8 @@ class Measures(Struct, gc=False):
     """What is counted; every field but `latency` is a sum, and sums may shrink when reports merge.
 
     `cost_nanousd` holds all cost, of which `cost_estimated_nanousd` comes from a price table. The
-    fields that begin with `usage_` are the second book: the sender's own metrics.
+    fields that begin with `usage_` are what the sender's own metrics say, as it came; the fields of
+    the same names without it hold the fuller of that and of what events tell (see `accounts`).
     """
 
     sessions: int = 0
@@ -88,6 +89,10 @@ class Measures(Struct, gc=False):
     usage_lines_removed: int = 0
     usage_active_ms: int = 0
     events: int = 0
+    unpriced_calls: int = 0
+    """Model requests that took tokens and whose cost nobody states and no price table knows."""
+    unpriced_tokens: int = 0
+    """The tokens that they took, and those that only metrics tell of, without a cost."""
 
 
 MEASURES: Final = Measures.__struct_fields__
@@ -136,6 +141,14 @@ class CellRow(Struct, frozen=True, gc=False):
     measures: Measures
     latency: bytes
     closed: bool
+
+
+class IdentityRow(Struct, frozen=True, gc=False):
+    """A thing (see `identities`) and the session that counts it; the first one stays."""
+
+    digest: bytes
+    owner: int
+    tenant: TenantId
 
 
 class SessionRow(Struct, frozen=True, kw_only=True, gc=False):
@@ -195,7 +208,25 @@ class KeptRow(Struct, frozen=True, gc=False):
     payload: bytes
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class ToldApart(Struct, frozen=True, gc=False):
+    """A value, a series or a session that a partition tells apart; see `cardinality`."""
+
+    tenant: TenantId
+    dimension: str
+    digest: int
+    used_ms: int
+    """When it was last used, by the broker's clock and about."""
+
+
+class Limited(Struct, frozen=True, gc=False):
+    """How many events of a tenant a batch counted as the value `other` of a dimension."""
+
+    tenant: TenantId
+    dimension: str
+    events: int
+
+
+class BatchOutcome(Struct, frozen=True, kw_only=True):
     """What one batch of one partition amounts to."""
 
     first_offset: int
@@ -204,7 +235,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     raw: tuple[RawRow, ...]
     cells: tuple[CellRow, ...]
     closed: tuple[CellRow, ...]
-    """Those cells whose window the batch closed, to be published; each is among `cells` too."""
+    """Those cells that are closed by it, to be published; each is among `cells` too."""
     sessions: tuple[SessionRow, ...]
     seen: tuple[SeenRow, ...]
     late_count: int
@@ -219,7 +250,24 @@ class Outcome(Struct, frozen=True, kw_only=True):
     kept: tuple[KeptRow, ...] = ()
     released_ms: int = 0
     """What was kept until then, or less, is not needed any more."""
+    apart: tuple[ToldApart, ...] = ()
+    """What is told apart from now on, or was used again; replacing."""
+    apart_since_ms: int = 0
+    """What was last used before this is not told apart any more."""
+    unpriced_count: int = 0
+    """Model requests that took tokens and that came without a cost, by models without a price."""
+    limited: tuple[Limited, ...] = ()
+    """What met a limit of its tenant; to be added up."""
     quiet: bool = False
     """Whether the partition is idle, with no window open: it may say nothing more for long."""
+    identities: tuple[IdentityRow, ...] = ()
+    """The things that are counted for the first time, in the order of their digests."""
     state: bytes = b""
     """What a second stage knows beside what it keeps; empty for a first stage."""
+    behind_ms: int = 0
+    """How far behind the watermark there are windows that have ended and are not closed yet."""
+
+    @property
+    def settled_ms(self) -> int:
+        """Up to when all windows are closed by this outcome and those before it."""
+        return self.watermark_ms - self.behind_ms

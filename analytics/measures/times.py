@@ -13,7 +13,7 @@ from msgspec import Struct
 from analytics.windows import tumbling
 
 
-class Readings(Struct, frozen=True, kw_only=True):
+class ArrivalColumns(Struct, frozen=True, kw_only=True):
     """Arrivals as columns: what event time is made of."""
 
     at_ms: Sequence[int]
@@ -31,12 +31,13 @@ class Times:
         "_received_ms",
         "late_count",
         "places",
+        "told_ms",
         "watermark_ms",
         "when_ms",
     )
 
     def __init__(
-        self, readings: Readings, watermark_ms: int, *, future_skew_ms: int, lateness_ms: int
+        self, readings: ArrivalColumns, watermark_ms: int, *, future_skew_ms: int, lateness_ms: int
     ) -> None:
         count = len(readings.at_ms)
         received_ms = np.fromiter(readings.received_ms, np.int64, count)
@@ -53,6 +54,8 @@ class Times:
         self._marks_ms = marks_ms
         self._received_ms = received_ms
         self.when_ms: list[int] = when_ms.tolist()
+        self.told_ms: list[int] = np.minimum(when_ms, received_ms).tolist()
+        """When each happened, by a clock that is not ahead of the broker's."""
         self.places: list[int] = places.tolist()
         self.late_count = int(np.count_nonzero(tumbling.are_late(places) & ~apart))
         self.watermark_ms: int = self._marks_ms[-1].item() if len(marks_ms) else watermark_ms

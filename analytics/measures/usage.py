@@ -1,8 +1,9 @@
-"""The second book: what senders' own metrics say of tokens, cost, lines and active time.
+"""What senders' own metrics say of tokens, cost, lines and active time.
 
-These are shown apart and never added to what events tell. A metric that is not in the table is
-kept raw and counts in no sum. Running totals are turned into growth: a smaller total, or a newer
-start, is a counter that began anew; a point older than the last one adds nothing.
+They are one of a session's two accounts, see `accounts`. A metric that is not in the table is kept
+raw and counts in no sum. Running totals are turned into growth: each start of a series is a counter
+of its own, so two programs that send totals in turn both count; a smaller total of one start is a
+counter that began anew; a point older than the last one adds nothing.
 """
 
 from math import isfinite
@@ -21,7 +22,9 @@ from analytics.measures.columns import (
     USAGE_LINES_REMOVED,
     USAGE_OUTPUT_TOKENS,
 )
+from analytics.measures.event_step import EventStep
 from analytics.measures.merging import CounterState
+from analytics.measures.session_memory import SessionMemory
 
 VALUE_MAX: Final = 2.0**53
 """A scaled value beyond this is no count of anything and adds nothing."""
@@ -30,57 +33,98 @@ ANY_KIND: Final = "*"
 """The kind of a metric whose points all mean the same."""
 
 
+Columns = tuple[tuple[int, int], ...]
+"""Columns that a point is counted in, each with the sign."""
+
+
 class Meaning(Struct, frozen=True):
     """What a metric's points count, by their kind, and in how many of our units one is."""
 
     scale: int
-    columns: dict[str, int]
+    columns: dict[str, Columns]
+    costless: bool = False
+    """Whether the points count tokens of which the sender's metrics never state a cost."""
 
 
+_INPUT: Final[Columns] = ((USAGE_INPUT_TOKENS, 1),)
+_OUTPUT: Final[Columns] = ((USAGE_OUTPUT_TOKENS, 1),)
 _TOKENS: Final = Meaning(
     1,
     {
-        "input": USAGE_INPUT_TOKENS,
-        "output": USAGE_OUTPUT_TOKENS,
-        "cacheRead": USAGE_CACHE_READ_TOKENS,
-        "cacheCreation": USAGE_CACHE_WRITE_TOKENS,
-        "cache": USAGE_CACHE_READ_TOKENS,
+        "input": _INPUT,
+        "output": _OUTPUT,
+        "cacheRead": ((USAGE_CACHE_READ_TOKENS, 1),),
+        "cacheCreation": ((USAGE_CACHE_WRITE_TOKENS, 1),),
     },
 )
-_LINES: Final = Meaning(1, {"added": USAGE_LINES_ADDED, "removed": USAGE_LINES_REMOVED})
+_GEMINI_TOKENS: Final = Meaning(
+    1,
+    {
+        "input": _INPUT,
+        "output": _OUTPUT,
+        "thought": _OUTPUT,
+        "tool": _INPUT,
+        "cache": ((USAGE_CACHE_READ_TOKENS, 1), (USAGE_INPUT_TOKENS, -1)),
+    },
+    costless=True,
+)
+"""As its events are read: what was cached is part of the input, thoughts and tools of neither."""
+_LINES: Final = Meaning(
+    1, {"added": ((USAGE_LINES_ADDED, 1),), "removed": ((USAGE_LINES_REMOVED, 1),)}
+)
 
 MEANINGS: Final[dict[str, Meaning]] = {
     "claude_code.token.usage": _TOKENS,
-    "claude_code.cost.usage": Meaning(1_000_000_000, {ANY_KIND: USAGE_COST_NANOUSD}),
+    "claude_code.cost.usage": Meaning(1_000_000_000, {ANY_KIND: ((USAGE_COST_NANOUSD, 1),)}),
     "claude_code.lines_of_code.count": _LINES,
-    "claude_code.active_time.total": Meaning(1_000, {ANY_KIND: USAGE_ACTIVE_MS}),
-    "gemini_cli.token.usage": _TOKENS,
+    "claude_code.active_time.total": Meaning(1_000, {ANY_KIND: ((USAGE_ACTIVE_MS, 1),)}),
+    "gemini_cli.token.usage": _GEMINI_TOKENS,
     "gemini_cli.lines.changed": _LINES,
 }
-"""The metrics that are counted. Gemini's `gen_ai.client.token.usage` repeats its own: not here."""
+"""The metrics that are counted here; see `histograms` for those of the GenAI conventions."""
 
 
-def reading(event: UsageReported) -> tuple[int, int] | None:
-    """Return the column that a point counts in and its value in our units, if it counts."""
+def reading(event: UsageReported) -> tuple[Columns, int] | None:
+    """Return the columns that a point counts in and its value in our units, if it counts."""
     meaning = MEANINGS.get(event.metric)
     if meaning is None:
         return None
-    column = meaning.columns.get(event.kind, meaning.columns.get(ANY_KIND))
+    columns = meaning.columns.get(event.kind, meaning.columns.get(ANY_KIND))
     scaled = event.value * meaning.scale
-    if column is None or not isfinite(scaled) or abs(scaled) > VALUE_MAX:
+    if columns is None or not isfinite(scaled) or abs(scaled) > VALUE_MAX:
         return None
-    return column, round(scaled)
+    return columns, round(scaled)
 
 
-def growth(state: CounterState, *, start_ms: int, at_ms: int, total: int) -> int:
+def counter_of(
+    memory: SessionMemory, series: str, start_ms: int, at_ms: int
+) -> CounterState | None:
+    """Return the running total of a series since a start; None where it is too old to know."""
+    key = (series, start_ms)
+    state = memory.counters.get(key)
+    if state is None:
+        if start_ms <= memory.counters_floor_ms:
+            return None
+        state = CounterState(series, start_ms, at_ms, 0)
+        memory.add_counter(state)
+    memory.new_counters[key] = state
+    return state
+
+
+def growth(state: CounterState, *, at_ms: int, total: int) -> int:
     """Take a running total's next point into `state`; return by how much it grew."""
-    if start_ms < state.start_ms:
-        return 0
-    if start_ms > state.start_ms:
-        state.start_ms, state.at_ms, state.total = start_ms, at_ms, total
-        return total
     if at_ms < state.at_ms or (at_ms == state.at_ms and total <= state.total):
         return 0
     grown = total - state.total if total >= state.total else total
     state.at_ms, state.total = at_ms, total
     return grown
+
+
+def growth_of(step: EventStep, event: UsageReported, total: int) -> int:
+    """Return by how much a running total grew with a point; nothing where that cannot be known."""
+    series = event.series or f"{event.metric} {event.kind} {event.model}"
+    state = counter_of(step.memory, series, event.start_ms, event.at_ms)
+    if state is None:
+        step.counters.counters_refused += 1
+        return 0
+    return growth(state, at_ms=event.at_ms, total=total)

@@ -21,7 +21,7 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 Millis = Annotated[int, Meta(ge=1, le=86_400_000)]
 
 
-class State(StrEnum):
+class BreakerState(StrEnum):
     """Whether calls go through."""
 
     CLOSED = "closed"
@@ -29,7 +29,7 @@ class State(StrEnum):
     HALF_OPEN = "half_open"
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class BreakerLimits(Struct, frozen=True, kw_only=True):
     """When a breaker opens, and for how long."""
 
     window_calls: Annotated[int, Meta(ge=1, le=10_000)] = 100
@@ -50,7 +50,7 @@ class Permit(Struct, frozen=True):
     turn: int
 
 
-class Ended(Struct, frozen=True):
+class CallOutcome(Struct, frozen=True):
     """How a call went."""
 
     at_ms: int
@@ -65,21 +65,21 @@ class Breaker:
         "_calls", "_chance", "_openings", "_out", "_state", "_turn", "_until_ms", "limits",
     )  # fmt: skip
 
-    def __init__(self, limits: Limits, chance: Callable[[], float]) -> None:
+    def __init__(self, limits: BreakerLimits, chance: Callable[[], float]) -> None:
         """`chance` gives numbers from 0 up to 1."""
         self.limits = limits
         self._chance = chance
-        self._state = State.CLOSED
-        self._calls: deque[Ended] = deque()
+        self._state = BreakerState.CLOSED
+        self._calls: deque[CallOutcome] = deque()
         self._turn = 0
         self._openings = 0
         self._out = 0
         self._until_ms = 0
 
-    def state(self, now_ms: int) -> State:
+    def state(self, now_ms: int) -> BreakerState:
         """Return the state; an open time that has passed is half-open."""
-        if self._state is State.OPEN and now_ms >= self._until_ms:
-            return State.HALF_OPEN
+        if self._state is BreakerState.OPEN and now_ms >= self._until_ms:
+            return BreakerState.HALF_OPEN
         return self._state
 
     @property
@@ -89,18 +89,18 @@ class Breaker:
 
     def allows(self, now_ms: int) -> bool:
         """Say whether a call may go through now."""
-        if self._state is State.CLOSED:
+        if self._state is BreakerState.CLOSED:
             return True
-        if self._state is State.OPEN:
+        if self._state is BreakerState.OPEN:
             return now_ms >= self._until_ms
         return self._out + len(self._calls) < self.limits.probes
 
     def begin(self, now_ms: int) -> Permit:
         """Let a call through that is allowed."""
         assert self.allows(now_ms), "ask `allows` before `begin`"
-        if self._state is State.OPEN:
-            self._become(State.HALF_OPEN)
-        if self._state is State.HALF_OPEN:
+        if self._state is BreakerState.OPEN:
+            self._become(BreakerState.HALF_OPEN)
+        if self._state is BreakerState.HALF_OPEN:
             self._out += 1
         return Permit(self._turn)
 
@@ -108,8 +108,8 @@ class Breaker:
         """Take how a call went."""
         if permit.turn != self._turn:
             return
-        self._calls.append(Ended(now_ms, failed, slow=took_ms >= self.limits.slow_ms))
-        if self._state is State.HALF_OPEN:
+        self._calls.append(CallOutcome(now_ms, failed, slow=took_ms >= self.limits.slow_ms))
+        if self._state is BreakerState.HALF_OPEN:
             self._out -= 1
             self._judge_probes(now_ms)
             return
@@ -117,13 +117,13 @@ class Breaker:
 
     def cancel(self, permit: Permit) -> None:
         """Take a permit back of which nothing came."""
-        if permit.turn == self._turn and self._state is State.HALF_OPEN:
+        if permit.turn == self._turn and self._state is BreakerState.HALF_OPEN:
             self._out -= 1
 
     def doubt(self) -> None:
         """Let only probes through, since others say that it fails."""
-        if self._state is State.CLOSED:
-            self._become(State.HALF_OPEN)
+        if self._state is BreakerState.CLOSED:
+            self._become(BreakerState.HALF_OPEN)
 
     def _judge(self, now_ms: int) -> None:
         calls, limits = self._calls, self.limits
@@ -139,7 +139,7 @@ class Breaker:
             self._open(now_ms)
         else:
             self._openings = 0
-            self._become(State.CLOSED)
+            self._become(BreakerState.CLOSED)
 
     def _is_bad(self) -> bool:
         count = len(self._calls)
@@ -152,9 +152,9 @@ class Breaker:
         self._openings += 1
         length_ms = min(limits.open_ms * self._openings, limits.open_ms_max)
         self._until_ms = now_ms + int(length_ms * (1 + limits.jitter * self._chance()))
-        self._become(State.OPEN)
+        self._become(BreakerState.OPEN)
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: BreakerState) -> None:
         self._state = state
         self._turn += 1
         self._out = 0

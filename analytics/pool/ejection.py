@@ -16,7 +16,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class EjectionLimits(Struct, frozen=True, kw_only=True):
     """Who is ejected, how many at once, and for how long."""
 
     failures_in_a_row: Annotated[int, Meta(ge=1, le=10_000)] = 5
@@ -40,7 +40,7 @@ class _Tally(Struct):
 class Ejection:
     """See the module."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: EjectionLimits) -> None:
         self.limits = limits
         self._tallies: dict[str, _Tally] = {}
         self._out: dict[str, int] = {}

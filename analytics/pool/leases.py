@@ -16,7 +16,7 @@ from analytics.pool.breaker import Breaker, Permit
 from analytics.pool.skills import ANYBODY, AgentCard, Needs, fits
 
 
-class Outcome(StrEnum):
+class LeaseOutcome(StrEnum):
     """How a lease ended."""
 
     DONE = "done"
@@ -28,7 +28,7 @@ class Outcome(StrEnum):
     """Its member is gone for good."""
 
 
-BLAMED: Final = frozenset({Outcome.FAILED, Outcome.EXPIRED})
+BLAMED: Final = frozenset({LeaseOutcome.FAILED, LeaseOutcome.EXPIRED})
 """Outcomes that count against the member."""
 
 

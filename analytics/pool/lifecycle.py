@@ -11,7 +11,7 @@ from typing import Final
 from analytics.contracts.errors import Refused
 
 
-class State(StrEnum):
+class AgentState(StrEnum):
     """Where an agent is in its life."""
 
     INITIALIZING = "initializing"
@@ -26,7 +26,7 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-class Signal(StrEnum):
+class AgentSignal(StrEnum):
     """What can happen to an agent."""
 
     REGISTERED = "registered"
@@ -44,44 +44,44 @@ class Signal(StrEnum):
     REMOVED = "removed"
 
 
-STATES: Final[dict[State, str]] = {
-    State.INITIALIZING: "registered, and has not said yet that it takes work",
-    State.READY: "takes work and holds none",
-    State.ACTIVE: "holds work, and takes more while its capacity allows",
-    State.IDLE: "has held no work for the idle time; still takes some",
-    State.UNHEALTHY: "did not show itself in time; gets nothing more, keeps what it holds",
-    State.RECYCLING: "is older than it may get; finishes what it holds, then registers anew",
-    State.FAILED: "was given up; what it held went back",
-    State.DRAINING: "leaves; finishes what it holds",
-    State.SUSPENDED: "lost its connection; keeps what it holds until a deadline, and may come back",
-    State.CLOSED: "is gone for good",
+STATES: Final[dict[AgentState, str]] = {
+    AgentState.INITIALIZING: "registered, and has not said yet that it takes work",
+    AgentState.READY: "takes work and holds none",
+    AgentState.ACTIVE: "holds work, and takes more while its capacity allows",
+    AgentState.IDLE: "has held no work for the idle time; still takes some",
+    AgentState.UNHEALTHY: "did not show itself in time; gets nothing more, keeps what it holds",
+    AgentState.RECYCLING: "is older than it may get; finishes what it holds, then registers anew",
+    AgentState.FAILED: "was given up; what it held went back",
+    AgentState.DRAINING: "leaves; finishes what it holds",
+    AgentState.SUSPENDED: "lost its connection; keeps what it holds until a deadline, may return",
+    AgentState.CLOSED: "is gone for good",
 }
 """What each state means."""
 
-SIGNALS: Final[dict[Signal, str]] = {
-    Signal.REGISTERED: "it told its skills, for the first time or anew",
-    Signal.PASSED: "it showed itself and takes work",
-    Signal.MISSED: "it did not show itself in time",
-    Signal.GAVE_UP: "it has not shown itself for so long that it is given up",
-    Signal.LEASED: "it was given work",
-    Signal.EMPTIED: "it holds no work any more",
-    Signal.RESTED: "it has held no work for the idle time",
-    Signal.AGED: "it has lived as long as one registration lasts",
-    Signal.DRAIN: "it shall leave: by its own will, an operator's, or since there are enough idle",
-    Signal.LOST: "its connection is gone",
-    Signal.RESUMED: "it came back on another connection",
-    Signal.EXPIRED: "the state's deadline has passed",
-    Signal.REMOVED: "an operator took it out",
+SIGNALS: Final[dict[AgentSignal, str]] = {
+    AgentSignal.REGISTERED: "it told its skills, for the first time or anew",
+    AgentSignal.PASSED: "it showed itself and takes work",
+    AgentSignal.MISSED: "it did not show itself in time",
+    AgentSignal.GAVE_UP: "it has not shown itself for so long that it is given up",
+    AgentSignal.LEASED: "it was given work",
+    AgentSignal.EMPTIED: "it holds no work any more",
+    AgentSignal.RESTED: "it has held no work for the idle time",
+    AgentSignal.AGED: "it has lived as long as one registration lasts",
+    AgentSignal.DRAIN: "it leaves: by its own will, an operator's, or since enough are idle",
+    AgentSignal.LOST: "its connection is gone",
+    AgentSignal.RESUMED: "it came back on another connection",
+    AgentSignal.EXPIRED: "the state's deadline has passed",
+    AgentSignal.REMOVED: "an operator took it out",
 }
 """What each signal says."""
 
-_S, _G = State, Signal
+_S, _G = AgentState, AgentSignal
 _COMMON: Final = {
     _G.MISSED: _S.UNHEALTHY, _G.AGED: _S.RECYCLING, _G.DRAIN: _S.DRAINING,
     _G.LOST: _S.SUSPENDED, _G.REMOVED: _S.CLOSED,
 }  # fmt: skip
 
-TRANSITIONS: Final[dict[State, dict[Signal, State]]] = {
+TRANSITIONS: Final[dict[AgentState, dict[AgentSignal, AgentState]]] = {
     _S.INITIALIZING: {
         _G.REGISTERED: _S.INITIALIZING, _G.PASSED: _S.READY, _G.DRAIN: _S.DRAINING,
         _G.LOST: _S.CLOSED, _G.EXPIRED: _S.FAILED, _G.REMOVED: _S.CLOSED,
@@ -121,7 +121,7 @@ TRANSITIONS: Final[dict[State, dict[Signal, State]]] = {
 }  # fmt: skip
 """What follows, by state and signal."""
 
-PICKABLE: Final = frozenset({State.READY, State.ACTIVE, State.IDLE})
+PICKABLE: Final = frozenset({AgentState.READY, AgentState.ACTIVE, AgentState.IDLE})
 """States in which work is given."""
 
 
@@ -131,7 +131,7 @@ class OutOfTurn(Refused):
     code = "out-of-turn"
 
 
-def after(state: State, signal: Signal) -> State:
+def after(state: AgentState, signal: AgentSignal) -> AgentState:
     """Return the state that follows; raise `OutOfTurn` where the table has none."""
     following = TRANSITIONS[state].get(signal)
     if following is None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from analytics.pool.balance import Latency
 from analytics.pool.breaker import Breaker
-from analytics.pool.lifecycle import PICKABLE, Signal, State, after
+from analytics.pool.lifecycle import PICKABLE, AgentSignal, AgentState, after
 from analytics.pool.skills import AgentCard, Needs, fits
 
 
@@ -43,7 +43,7 @@ class Member:
         self.latency: Latency | None = None
         self.leases: dict[str, None] = {}
         self.leaving = False
-        self.state = State.INITIALIZING
+        self.state = AgentState.INITIALIZING
         self.state_ms = now_ms
         self.since_ms = now_ms
         self.told(joining, now_ms=now_ms)
@@ -73,12 +73,12 @@ class Member:
         """Whether its state and capacity allow one more lease."""
         return self.state in PICKABLE and len(self.leases) < self.capacity
 
-    def happen(self, signal: Signal, now_ms: int) -> bool:
+    def happen(self, signal: AgentSignal, now_ms: int) -> bool:
         """Go where the table says; say whether the state is another one."""
         before, self.state = self.state, after(self.state, signal)
         if self.state is before:
             return False
-        if self.state is State.READY and before not in PICKABLE:
+        if self.state is AgentState.READY and before not in PICKABLE:
             self.since_ms = now_ms
         self.state_ms = now_ms
         return True

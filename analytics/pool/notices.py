@@ -4,12 +4,12 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from analytics.pool.leases import Ask, Lease, Outcome
-from analytics.pool.lifecycle import Signal, State
+from analytics.pool.leases import Ask, Lease, LeaseOutcome
+from analytics.pool.lifecycle import AgentSignal, AgentState
 from analytics.pool.members import Member
 
 
-class Why(StrEnum):
+class NoAgentReason(StrEnum):
     """Why nobody was found."""
 
     NOBODY = "nobody"
@@ -32,14 +32,14 @@ class Unserved(Struct, frozen=True):
     """Tell who asked that there is nobody."""
 
     ask: Ask
-    why: Why
+    why: NoAgentReason
 
 
-class Ended(Struct, frozen=True):
+class LeaseEnded(Struct, frozen=True):
     """Tell the holder, and the member unless it said so itself, that a lease is over."""
 
     lease: Lease
-    outcome: Outcome
+    outcome: LeaseOutcome
     answer: bytes
 
 
@@ -47,10 +47,10 @@ class Moved(Struct, frozen=True):
     """A member is in another state."""
 
     member: Member
-    signal: Signal
-    state: State
-    before: State | None
+    signal: AgentSignal
+    state: AgentState
+    before: AgentState | None
     """The state that it was in; none where it has just come."""
 
 
-Notice = Granted | Unserved | Ended | Moved
+Notice = Granted | Unserved | LeaseEnded | Moved

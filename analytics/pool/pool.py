@@ -14,14 +14,13 @@ from typing import Final
 from analytics.contracts.errors import Unavailable
 from analytics.pool import lifecycle
 from analytics.pool.balance import Algorithm, Balancer, observed
-from analytics.pool.breaker import Breaker
-from analytics.pool.breaker import State as BreakerState
+from analytics.pool.breaker import Breaker, BreakerState
 from analytics.pool.deadlines import Deadlines
 from analytics.pool.ejection import Ejection
-from analytics.pool.leases import BLAMED, Ask, Lease, Outcome, Waiting
-from analytics.pool.lifecycle import Signal, State
+from analytics.pool.leases import BLAMED, Ask, Lease, LeaseOutcome, Waiting
+from analytics.pool.lifecycle import AgentSignal, AgentState
 from analytics.pool.members import Joining, Member, Roster
-from analytics.pool.notices import Ended, Granted, Moved, Notice, Unserved, Why
+from analytics.pool.notices import Granted, LeaseEnded, Moved, NoAgentReason, Notice, Unserved
 from analytics.pool.rules import Rules
 
 UPSTREAMS_MAX: Final = 64
@@ -89,10 +88,10 @@ class Pool:
             before = member.connection_id
             member.told(joining, now_ms=now_ms)
             self.roster.put(member, before=before)
-            if member.state is State.SUSPENDED:
+            if member.state is AgentState.SUSPENDED:
                 self._resume(member, now_ms)
             else:
-                self._happen(member, Signal.REGISTERED, now_ms)
+                self._happen(member, AgentSignal.REGISTERED, now_ms)
         if joining.ready:
             self.beat(member, now_ms)
         return member
@@ -102,7 +101,7 @@ class Pool:
         member = self.roster.get(lease.member)
         if member is None or now_ms >= lease.until_ms or lease.id in self._ended:
             return False
-        if member.state not in lifecycle.PICKABLE | {State.INITIALIZING}:
+        if member.state not in lifecycle.PICKABLE | {AgentState.INITIALIZING}:
             return False
         known = self.leases.get(lease.id)
         if known is not None or len(member.leases) >= member.capacity:
@@ -115,15 +114,15 @@ class Pool:
 
         One whose registration has run out has to register first.
         """
-        if member.state in {State.CLOSED, State.SUSPENDED}:
+        if member.state in {AgentState.CLOSED, AgentState.SUSPENDED}:
             return
         member.beat_ms = now_ms
         outdated = now_ms - member.registered_ms >= self.rules.age_ms
-        if member.state is State.INITIALIZING and outdated:
+        if member.state is AgentState.INITIALIZING and outdated:
             return
-        self._happen(member, Signal.PASSED, now_ms)
-        if member.state is State.READY and member.leases:
-            self._happen(member, Signal.LEASED, now_ms)
+        self._happen(member, AgentSignal.PASSED, now_ms)
+        if member.state is AgentState.READY and member.leases:
+            self._happen(member, AgentSignal.LEASED, now_ms)
         self._serve(member, now_ms)
 
     def acquire(self, ask: Ask, now_ms: int) -> None:
@@ -132,9 +131,9 @@ class Pool:
         if member is not None:
             self._grant(ask, member, now_ms)
         elif ask.wait_ms <= 0:
-            self._notices.append(Unserved(ask, Why.NOBODY))
+            self._notices.append(Unserved(ask, NoAgentReason.NOBODY))
         elif len(self.waiting) >= self.rules.waiting_max:
-            self._notices.append(Unserved(ask, Why.FULL))
+            self._notices.append(Unserved(ask, NoAgentReason.FULL))
         else:
             self.waiting.add(ask)
             self._due.plan(_ASK + ask.id, now_ms + min(ask.wait_ms, self.rules.acquire_ms_max))
@@ -150,7 +149,7 @@ class Pool:
         self._due.plan(_LEASE + lease.id, lease.until_ms)
 
     def finish(
-        self, lease: Lease, outcome: Outcome, *, now_ms: int, answer: bytes = b"null"
+        self, lease: Lease, outcome: LeaseOutcome, *, now_ms: int, answer: bytes = b"null"
     ) -> None:
         """End a lease and let what came of it count."""
         member = self.roster.get(lease.member)
@@ -159,10 +158,10 @@ class Pool:
         if len(self._ended) > ENDED_MAX:
             self._ended.popitem(last=False)
         self._due.forget(_LEASE + lease.id)
-        self._notices.append(Ended(lease, outcome, answer))
+        self._notices.append(LeaseEnded(lease, outcome, answer))
         took_ms = now_ms - lease.granted_ms
         for breaker, permit in lease.permits:
-            if outcome in BLAMED or outcome is Outcome.DONE:
+            if outcome in BLAMED or outcome is LeaseOutcome.DONE:
                 failed = outcome in BLAMED
                 breaker.end(permit, now_ms=now_ms, failed=failed, took_ms=took_ms)
             else:
@@ -179,31 +178,31 @@ class Pool:
     def drain(self, member: Member, now_ms: int) -> None:
         """Let an agent finish what it holds and leave."""
         member.leaving = True
-        self._happen(member, Signal.DRAIN, now_ms)
-        if member.state is State.DRAINING and not member.leases:
-            self._happen(member, Signal.EMPTIED, now_ms)
+        self._happen(member, AgentSignal.DRAIN, now_ms)
+        if member.state is AgentState.DRAINING and not member.leases:
+            self._happen(member, AgentSignal.EMPTIED, now_ms)
 
     def remove(self, member: Member, now_ms: int) -> None:
         """Take an agent out at once; what it held is lost."""
-        self._happen(member, Signal.REMOVED, now_ms)
+        self._happen(member, AgentSignal.REMOVED, now_ms)
 
     def lose(self, connection_id: str, now_ms: int) -> None:
         """Take notice that a connection is gone, with the agents on it and who waited on it."""
         for member in self.roster.on(connection_id):
-            if member.state is not State.SUSPENDED:
-                self._happen(member, Signal.LOST, now_ms)
+            if member.state is not AgentState.SUSPENDED:
+                self._happen(member, AgentSignal.LOST, now_ms)
         for ask in self.waiting.of(connection_id):
             self.give_up(ask.id)
-            self._notices.append(Unserved(ask, Why.LEFT))
+            self._notices.append(Unserved(ask, NoAgentReason.LEFT))
 
     def tick(self, now_ms: int) -> None:
         """Do what has become due."""
         for name in self._due.pop_due(now_ms):
             kind, key = name[0], name[1:]
             if kind == _ASK and (ask := self.waiting.take(key)) is not None:
-                self._notices.append(Unserved(ask, Why.TIMED_OUT))
+                self._notices.append(Unserved(ask, NoAgentReason.TIMED_OUT))
             elif kind == _LEASE and (lease := self.leases.get(key)) is not None:
-                self.finish(lease, Outcome.EXPIRED, now_ms=now_ms)
+                self.finish(lease, LeaseOutcome.EXPIRED, now_ms=now_ms)
             elif kind == _MEMBER and (member := self.roster.get(key)) is not None:
                 self._look_after(member, now_ms)
         if now_ms - self._swept_ms >= self.rules.ejection.sweep_ms:
@@ -232,7 +231,7 @@ class Pool:
         breaker = Breaker(self.rules.breaker, self._chance)
         member = Member(joining, breaker=breaker, now_ms=now_ms)
         self.roster.put(member)
-        self._notices.append(Moved(member, Signal.REGISTERED, member.state, before=None))
+        self._notices.append(Moved(member, AgentSignal.REGISTERED, member.state, before=None))
         self._plan(member)
         return member
 
@@ -280,19 +279,19 @@ class Pool:
         self._due.plan(_LEASE + lease.id, lease.until_ms)
         member.leases[lease.id] = None
         if member.state in lifecycle.PICKABLE:
-            self._happen(member, Signal.LEASED, now_ms)
+            self._happen(member, AgentSignal.LEASED, now_ms)
         self.roster.refresh(member)
 
     def _breakers(self, member: Member) -> list[Breaker]:
         found = [self.upstreams[name] for name in member.upstreams if name in self.upstreams]
         return [member.breaker, *found]
 
-    def _learn(self, member: Member, outcome: Outcome, *, took_ms: int, now_ms: int) -> None:
-        if outcome is Outcome.DONE:
+    def _learn(self, member: Member, outcome: LeaseOutcome, *, took_ms: int, now_ms: int) -> None:
+        if outcome is LeaseOutcome.DONE:
             member.latency = observed(
                 member.latency, took_ms, now_ms=now_ms, decay_ms=self.rules.decay_ms
             )
-        if outcome is Outcome.DONE or outcome in BLAMED:
+        if outcome is LeaseOutcome.DONE or outcome in BLAMED:
             total = len(self.roster)
             failed = outcome in BLAMED
             self.ejection.record(member.id, failed=failed, now_ms=now_ms, total=total)
@@ -305,18 +304,23 @@ class Pool:
                 return
 
     def _resume(self, member: Member, now_ms: int) -> None:
-        self._happen(member, Signal.RESUMED, now_ms)
+        self._happen(member, AgentSignal.RESUMED, now_ms)
         if member.leases:
-            self._happen(member, Signal.LEASED, now_ms)
+            self._happen(member, AgentSignal.LEASED, now_ms)
         if member.leaving:
             self.drain(member, now_ms)
 
     def _emptied(self, member: Member, now_ms: int) -> None:
-        if member.state in {State.CLOSED, State.FAILED, State.READY, State.IDLE}:
+        if member.state in {
+            AgentState.CLOSED,
+            AgentState.FAILED,
+            AgentState.READY,
+            AgentState.IDLE,
+        }:
             return
-        self._happen(member, Signal.EMPTIED, now_ms)
+        self._happen(member, AgentSignal.EMPTIED, now_ms)
 
-    def _happen(self, member: Member, signal: Signal, now_ms: int) -> None:
+    def _happen(self, member: Member, signal: AgentSignal, now_ms: int) -> None:
         """Go where the table says, and do what every arrival in a state asks for."""
         before = member.state
         if not member.happen(signal, now_ms):
@@ -324,14 +328,14 @@ class Pool:
         state = member.state
         self._notices.append(Moved(member, signal, state, before))
         self.roster.refresh(member)
-        if state in {State.FAILED, State.CLOSED}:
+        if state in {AgentState.FAILED, AgentState.CLOSED}:
             for lease_id in list(member.leases):
-                self.finish(self.leases[lease_id], Outcome.LOST, now_ms=now_ms)
-        if state is State.CLOSED:
+                self.finish(self.leases[lease_id], LeaseOutcome.LOST, now_ms=now_ms)
+        if state is AgentState.CLOSED:
             self._forget(member, now_ms)
             return
-        if state is State.RECYCLING and not member.leases:
-            self._happen(member, Signal.EMPTIED, now_ms)
+        if state is AgentState.RECYCLING and not member.leases:
+            self._happen(member, AgentSignal.EMPTIED, now_ms)
             return
         self._plan(member)
 
@@ -347,28 +351,28 @@ class Pool:
     def _plan(self, member: Member) -> None:
         self._due.plan(_MEMBER + member.id, min(self._deadlines(member).values()))
 
-    def _deadlines(self, member: Member) -> dict[Signal, int]:
+    def _deadlines(self, member: Member) -> dict[AgentSignal, int]:
         """Return when what will happen to a member if it does nothing."""
         rules, state = self.rules, member.state
         lasts_ms = {
-            State.INITIALIZING: rules.start_ms,
-            State.RECYCLING: rules.drain_ms,
-            State.DRAINING: rules.drain_ms,
-            State.SUSPENDED: rules.suspend_ms,
-            State.FAILED: rules.suspend_ms,
+            AgentState.INITIALIZING: rules.start_ms,
+            AgentState.RECYCLING: rules.drain_ms,
+            AgentState.DRAINING: rules.drain_ms,
+            AgentState.SUSPENDED: rules.suspend_ms,
+            AgentState.FAILED: rules.suspend_ms,
         }.get(state)
         if lasts_ms is not None:
-            return {Signal.EXPIRED: member.state_ms + lasts_ms}
-        silent = Signal.GAVE_UP if state is State.UNHEALTHY else Signal.MISSED
-        misses = rules.gone_misses if state is State.UNHEALTHY else rules.misses_max
+            return {AgentSignal.EXPIRED: member.state_ms + lasts_ms}
+        silent = AgentSignal.GAVE_UP if state is AgentState.UNHEALTHY else AgentSignal.MISSED
+        misses = rules.gone_misses if state is AgentState.UNHEALTHY else rules.misses_max
         due = {
             silent: member.beat_ms + rules.heartbeat_ms * misses,
-            Signal.AGED: member.registered_ms + rules.age_ms,
+            AgentSignal.AGED: member.registered_ms + rules.age_ms,
         }
-        if state is State.READY:
-            due[Signal.RESTED] = member.state_ms + rules.idle_ms
-        if state is State.IDLE and len(self.roster) > rules.members_min:
-            due[Signal.DRAIN] = member.state_ms + rules.retire_ms
+        if state is AgentState.READY:
+            due[AgentSignal.RESTED] = member.state_ms + rules.idle_ms
+        if state is AgentState.IDLE and len(self.roster) > rules.members_min:
+            due[AgentSignal.DRAIN] = member.state_ms + rules.retire_ms
         return due
 
     def _look_after(self, member: Member, now_ms: int) -> None:
@@ -376,7 +380,7 @@ class Pool:
         passed = [signal for signal, at_ms in due.items() if at_ms <= now_ms]
         if not passed:
             self._plan(member)
-        elif passed[0] is Signal.DRAIN:
+        elif passed[0] is AgentSignal.DRAIN:
             self.drain(member, now_ms)
         else:
             self._happen(member, passed[0], now_ms)

@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from analytics.contracts.errors import BadBody
 from analytics.pool.balance import Algorithm, SlowStart
-from analytics.pool.breaker import Limits as BreakerLimits
-from analytics.pool.ejection import Limits as EjectionLimits
+from analytics.pool.breaker import BreakerLimits
+from analytics.pool.ejection import EjectionLimits
 
 Millis = Annotated[int, Meta(ge=1, le=604_800_000)]
 Many = Annotated[int, Meta(ge=1, le=1_000_000)]

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from analytics.promql.blocks import Block, Groups, empty, groups
+from analytics.promql.budget import Budget
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.nodes import Grouping
 from analytics.promql.quantiles import quantile
@@ -18,15 +19,17 @@ from analytics.promql.series import Floats, Times
 Reduce = Callable[[Block, Groups], Floats]
 
 
-def aggregated(operator: str, block: Block, grouping: Grouping, parameter: Floats | None) -> Block:
+def aggregated(
+    operator: str, block: Block, grouping: Grouping, parameter: Floats | None, *, budget: Budget
+) -> Block:
     """Return a row a group (`topk` and `bottomk`: the rows themselves)."""
     if parameter is not None and operator in {"topk", "bottomk"}:
-        return _ranked(block, grouping, parameter, is_top=operator == "topk")
+        return _ranked(block, grouping, parameter, budget, is_top=operator == "topk")
     if not block.labels:
         return empty(block.values.shape[1])
     found = groups(block.labels, grouping)
     if parameter is not None:
-        values = _quantiles(block, found, parameter)
+        values = _quantiles(block, found, parameter, budget)
     else:
         values = _REDUCTIONS[operator](block, found)
     return Block(found.keys, values, _counted(block, found) > 0)
@@ -108,23 +111,25 @@ def _members(found: Groups) -> list[Times]:
     return np.split(order, bounds)
 
 
-def _quantiles(block: Block, found: Groups, shares: Floats) -> Floats:
+def _quantiles(block: Block, found: Groups, shares: Floats, budget: Budget) -> Floats:
     values = np.zeros((len(found.keys), block.values.shape[1]))
     for number, rows in enumerate(_members(found)):
-        for step, share in enumerate(shares):
+        for step, share in enumerate(budget.each(shares)):
             held = block.values[rows, step][block.present[rows, step]]
             values[number, step] = quantile(held, float(share))
     return values
 
 
-def _ranked(block: Block, grouping: Grouping, numbers: Floats, *, is_top: bool) -> Block:
+def _ranked(
+    block: Block, grouping: Grouping, numbers: Floats, budget: Budget, *, is_top: bool
+) -> Block:
     if np.isnan(numbers).any():
         raise BadEvaluation("how many rows to keep is NaN; write a number")
     if not block.labels:
         return block
     keep = np.zeros(block.present.shape, dtype=np.bool_)
     order: list[int] = []
-    for rows in _members(groups(block.labels, grouping)):
+    for rows in budget.each(_members(groups(block.labels, grouping))):
         keys = -block.values[rows] if is_top else block.values[rows]
         keys = np.where(np.isnan(keys), np.inf, keys)
         missing = ~block.present[rows]

@@ -6,7 +6,6 @@ Two rows of one label set may meet only where they are never present together, a
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -14,9 +13,6 @@ from msgspec import Struct
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.nodes import Grouping
 from analytics.promql.series import NAME, Floats, Labels, Mask, Times, dropped, kept
-
-CELLS_MAX: Final = 20_000_000
-"""How many cells, series times steps, one part of an expression may have."""
 
 
 class Block(Struct, frozen=True, eq=False):
@@ -35,15 +31,6 @@ def empty(steps: int) -> Block:
 def single(values: Floats) -> Block:
     """Return a vector of one row without labels, present at every step."""
     return Block(((),), values.reshape(1, -1), np.ones((1, len(values)), dtype=np.bool_))
-
-
-def check_cells(rows: int, steps: int) -> None:
-    """Refuse what would not fit."""
-    if rows * steps > CELLS_MAX:
-        raise BadEvaluation(
-            f"{rows} series at {steps} steps are more than {CELLS_MAX} values;"
-            " select fewer series or take a longer step"
-        )
 
 
 def relabelled(block: Block, change: Callable[[Labels], Labels]) -> Block:

@@ -12,9 +12,10 @@ import numpy as np
 
 from analytics.measures import sketch
 from analytics.promql.blocks import Block, empty, joined, key_of, stacked
+from analytics.promql.budget import Budget
 from analytics.promql.nodes import Aggregation, Call, Node, Selector, bare
 from analytics.promql.quantiles import of_buckets, of_sketch
-from analytics.promql.selecting import LOOKBACK_MS, Dialect, Grid
+from analytics.promql.selecting import Grid, bounds
 from analytics.promql.series import NAME, Floats, Labels, SketchStorage, dropped, unnamed, value_of
 
 LE: Final = "le"
@@ -28,11 +29,11 @@ Merged = dict[Labels, list[sketch.Counts]]
 
 def quantile_rows(block: Block, node: Node, shares: Floats, grid: Grid) -> Block:
     """Return a quantile of every histogram: in `block` or read by `node`."""
-    sketched = _of_sketches(_merged(node, grid), shares)
-    return stacked(_of_buckets(block, shares), sketched)
+    sketched = _of_sketches(_merged(node, grid), shares, grid.budget)
+    return stacked(_of_buckets(block, shares, grid.budget), sketched)
 
 
-def _of_buckets(block: Block, shares: Floats) -> Block:
+def _of_buckets(block: Block, shares: Floats, budget: Budget) -> Block:
     histograms: dict[Labels, list[tuple[float, int]]] = {}
     for row, labels in enumerate(block.labels):
         bound = _bound(value_of(labels, LE))
@@ -41,7 +42,7 @@ def _of_buckets(block: Block, shares: Floats) -> Block:
     values = np.zeros((len(histograms), len(shares)))
     present = np.zeros(values.shape, dtype=np.bool_)
     for number, members in enumerate(histograms.values()):
-        for step, share in enumerate(shares):
+        for step, share in enumerate(budget.each(shares)):
             held = [
                 (bound, float(block.values[row, step]))
                 for bound, row in members
@@ -60,11 +61,14 @@ def _bound(text: str) -> float | None:
         return None
 
 
-def _of_sketches(merged: Merged, shares: Floats) -> Block:
+def _of_sketches(merged: Merged, shares: Floats, budget: Budget) -> Block:
     if not merged:
         return empty(len(shares))
     values = [
-        [of_sketch(counts, float(share)) for counts, share in zip(steps, shares, strict=True)]
+        [
+            of_sketch(counts, float(share))
+            for counts, share in zip(budget.each(steps), shares, strict=True)
+        ]
         for steps in merged.values()
     ]
     present = [[bool(counts) for counts in steps] for steps in merged.values()]
@@ -80,19 +84,19 @@ def _merged(node: Node, grid: Grid) -> Merged:
             inner = bare(arguments[0])
             assert isinstance(inner, Selector), "these functions take a range"
             found = _selected(inner, grid, is_newest=False)
-            return _regrouped(found, {labels: unnamed(labels) for labels in found})
+            return _regrouped(found, {labels: unnamed(labels) for labels in found}, grid.budget)
         case Aggregation(operator="sum") as aggregation:
             found = _merged(aggregation.operand, grid)
             key = key_of(aggregation.grouping)
-            return _regrouped(found, {labels: key(labels) for labels in found})
+            return _regrouped(found, {labels: key(labels) for labels in found}, grid.budget)
     return {}
 
 
-def _regrouped(found: Merged, keys: Mapping[Labels, Labels]) -> Merged:
+def _regrouped(found: Merged, keys: Mapping[Labels, Labels], budget: Budget) -> Merged:
     merged: Merged = {}
     for labels, steps in found.items():
         held = merged.setdefault(keys[labels], [{} for _ in steps])
-        for into, counts in zip(held, steps, strict=True):
+        for into, counts in zip(held, budget.each(steps), strict=True):
             sketch.merge(into, counts)
     return merged
 
@@ -100,18 +104,18 @@ def _regrouped(found: Merged, keys: Mapping[Labels, Labels]) -> Merged:
 def _selected(selector: Selector, grid: Grid, *, is_newest: bool) -> Merged:
     if not isinstance(grid.storage, SketchStorage):
         return {}
-    ends = grid.times - selector.offset_ms
-    reach_ms = LOOKBACK_MS if is_newest else selector.range_ms
-    begins = ends - reach_ms + (1 if grid.dialect is Dialect.THREE else 0)
+    begins, ends = bounds(selector, grid.times, grid.dialect)
     found: Merged = {}
-    series = grid.storage.select_sketches(selector.matchers, int(begins[0]), int(ends[-1]))
+    matchers = grid.budget.watched(selector.matchers)
+    series = grid.storage.select_sketches(matchers, int(begins[0]), int(ends[-1]))
     for one in series:
+        grid.budget.take(1, len(ends))
         low = np.searchsorted(one.times, begins)
         high = np.searchsorted(one.times, ends, side="right")
         if is_newest:
             low = np.maximum(low, high - 1)
         steps = found.setdefault(one.labels, [{} for _ in ends])
         for into, first, last in zip(steps, low.tolist(), high.tolist(), strict=True):
-            for counts in one.counts[first:last]:
+            for counts in grid.budget.each(one.counts[first:last]):
                 sketch.merge(into, counts)
     return found

@@ -8,9 +8,9 @@ import numpy as np
 from analytics.promql import functions, relabelling, windowing
 from analytics.promql.blocks import Block, joined, single
 from analytics.promql.buckets import quantile_rows
-from analytics.promql.nodes import Call, Node, Number, Selector, Text, bare
+from analytics.promql.nodes import Call, Node, Number, Selector, StringLiteral, bare
 from analytics.promql.selecting import Grid, newest, windows
-from analytics.promql.series import NAME, Floats, Labels, Mask, Sign, labelled
+from analytics.promql.series import NAME, Floats, Labels, Mask, MatchOperator, labelled
 
 Value = Block | Floats | str
 """A vector, a number or a string, at every step."""
@@ -33,7 +33,7 @@ def called(node: Call, grid: Grid, evaluate: Evaluate) -> Value:
         block = single(_now(grid))
         if node.arguments:
             block = _vector(evaluate(node.arguments[0], grid))
-        return functions.part(name, block)
+        return functions.part(name, block, grid.budget)
     return SPECIAL[name](node, grid, evaluate)
 
 
@@ -44,7 +44,7 @@ def absence(node: Node, present: Block) -> Block:
     for matcher in node.matchers if isinstance(node, Selector) else ():
         if matcher.name == NAME:
             continue
-        if matcher.sign is Sign.EQUAL and matcher.name not in seen:
+        if matcher.sign is MatchOperator.EQUAL and matcher.name not in seen:
             found[matcher.name] = matcher.value
             seen.add(matcher.name)
         else:
@@ -101,7 +101,7 @@ def _number(value: Value) -> Floats:
 
 def _text(node: Node) -> str:
     inner = bare(node)
-    assert isinstance(inner, Text), "the parser checks types"
+    assert isinstance(inner, StringLiteral), "the parser checks types"
     return inner.value
 
 
@@ -146,13 +146,14 @@ def _sort(node: Call, grid: Grid, evaluate: Evaluate) -> Block:
 def _label_replace(node: Call, grid: Grid, evaluate: Evaluate) -> Block:
     block = _vector(evaluate(node.arguments[0], grid))
     target, template, source, pattern = map(_text, node.arguments[1:])
-    return relabelling.replaced(block, target, template, source=source, pattern=pattern)
+    change = relabelling.Replacement(target, template, source, pattern)
+    return relabelling.replaced(block, change, grid.budget)
 
 
 def _label_join(node: Call, grid: Grid, evaluate: Evaluate) -> Block:
     block = _vector(evaluate(node.arguments[0], grid))
     target, separator, *sources = map(_text, node.arguments[1:])
-    return relabelling.joined_labels(block, target, separator, tuple(sources))
+    return relabelling.joined_labels(block, target, separator, tuple(sources), budget=grid.budget)
 
 
 def _histogram_quantile(node: Call, grid: Grid, evaluate: Evaluate) -> Block:

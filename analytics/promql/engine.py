@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 
 from analytics.promql.aggregating import aggregated
-from analytics.promql.blocks import Block, check_cells
+from analytics.promql.blocks import Block
+from analytics.promql.budget import Budget
 from analytics.promql.calls import Value, called
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.functions import changed
@@ -23,16 +24,16 @@ from analytics.promql.nodes import (
     Node,
     Number,
     Selector,
-    Text,
+    StringLiteral,
     Wrapped,
     bare,
 )
 from analytics.promql.parsing import Expression
 from analytics.promql.selecting import Dialect, Grid, newest, windows
-from analytics.promql.series import Matrix, Point, Series, Storage, Times, Vector
+from analytics.promql.series import InstantPoint, Matrix, Series, Storage, Times, Vector
 from analytics.promql.subset import SETS
 
-__all__ = ["STEPS_MAX", "Dialect", "Result", "instant", "ranged"]
+__all__ = ["STEPS_MAX", "Dialect", "Result", "check_steps", "instant", "ranged"]
 
 STEPS_MAX: Final = 11_000
 """How many steps a range may have, as in Prometheus' API."""
@@ -42,10 +43,15 @@ Result = Vector | Matrix | float | str
 
 
 def instant(
-    expression: Expression, storage: Storage, at_ms: int, *, dialect: Dialect = Dialect.THREE
+    expression: Expression,
+    storage: Storage,
+    at_ms: int,
+    *,
+    dialect: Dialect = Dialect.THREE,
+    budget: Budget | None = None,
 ) -> Result:
     """Return what an expression comes to at a moment; raise `BadEvaluation`."""
-    grid = Grid(storage, np.array([at_ms], dtype=np.int64), dialect)
+    grid = Grid(storage, np.array([at_ms], dtype=np.int64), dialect, budget or Budget())
     inner = bare(expression.node)
     if isinstance(inner, Selector) and inner.range_ms:
         return _samples(inner, grid)
@@ -66,11 +72,12 @@ def ranged(
     *,
     step_ms: int,
     dialect: Dialect = Dialect.THREE,
+    budget: Budget | None = None,
 ) -> Matrix:
     """Return what an expression comes to at every step, both ends included, series by labels."""
-    grid = Grid(storage, _steps(start_ms, end_ms, step_ms), dialect)
+    grid = Grid(storage, _steps(start_ms, end_ms, step_ms), dialect, budget or Budget())
     inner = bare(expression.node)
-    if isinstance(inner, Text) or (isinstance(inner, Selector) and inner.range_ms):
+    if isinstance(inner, StringLiteral) or (isinstance(inner, Selector) and inner.range_ms):
         raise BadEvaluation("only a scalar or a vector has a value at every step of a range")
     with np.errstate(all="ignore"):
         value = _evaluated(expression.node, grid)
@@ -80,23 +87,29 @@ def ranged(
     return (Series((), grid.times, value),)
 
 
-def _steps(start_ms: int, end_ms: int, step_ms: int) -> Times:
+def check_steps(start_ms: int, end_ms: int, step_ms: int) -> None:
+    """Refuse a range that has no steps, or too many; raise `BadEvaluation`."""
     if step_ms <= 0 or end_ms < start_ms:
         raise BadEvaluation(
             f"no steps of {step_ms} ms from {start_ms} to {end_ms}; the end comes after the start"
         )
     if (end_ms - start_ms) // step_ms >= STEPS_MAX:
         raise BadEvaluation(f"more than {STEPS_MAX} steps; take a longer step or a shorter range")
+
+
+def _steps(start_ms: int, end_ms: int, step_ms: int) -> Times:
+    check_steps(start_ms, end_ms, step_ms)
     return np.arange(start_ms, end_ms + 1, step_ms, dtype=np.int64)
 
 
 def _evaluated(node: Node, grid: Grid) -> Value:
+    grid.budget.turn()
     match node:
         case Wrapped(inner):
             return _evaluated(inner, grid)
         case Number(number):
             return np.full(len(grid.times), number)
-        case Text(text):
+        case StringLiteral(text):
             return text
         case Selector():
             return newest(node, grid)[0]
@@ -105,14 +118,17 @@ def _evaluated(node: Node, grid: Grid) -> Value:
             assert not isinstance(value, str), "the parser checks types"
             return changed(value, np.negative) if isinstance(value, Block) else np.negative(value)
         case Aggregation():
-            return _aggregated(node, grid)
+            return _taken(_aggregated(node, grid), grid)
         case Binary():
-            return _operated(node, grid)
+            return _taken(_operated(node, grid), grid)
         case Call():
-            found = called(node, grid, _evaluated)
-            if isinstance(found, Block):
-                check_cells(len(found.labels), len(grid.times))
-            return found
+            return _taken(called(node, grid, _evaluated), grid)
+
+
+def _taken(value: Value, grid: Grid) -> Value:
+    if isinstance(value, Block):
+        grid.budget.take(len(value.labels), len(grid.times))
+    return value
 
 
 def _aggregated(node: Aggregation, grid: Grid) -> Block:
@@ -123,7 +139,7 @@ def _aggregated(node: Aggregation, grid: Grid) -> Block:
         value = _evaluated(node.parameter, grid)
         assert isinstance(value, np.ndarray), "the parser checks types"
         parameter = value
-    return aggregated(node.operator, block, node.grouping, parameter)
+    return aggregated(node.operator, block, node.grouping, parameter, budget=grid.budget)
 
 
 def _operated(node: Binary, grid: Grid) -> Value:
@@ -131,7 +147,10 @@ def _operated(node: Binary, grid: Grid) -> Value:
     assert not isinstance(left, str), "the parser checks types"
     assert not isinstance(right, str), "the parser checks types"
     if isinstance(left, Block) and isinstance(right, Block):
-        return combined(left, right, node) if node.operator in SETS else matched(left, right, node)
+        grid.budget.take(len(left.labels) + len(right.labels), len(grid.times))
+        if node.operator in SETS:
+            return combined(left, right, node)
+        return matched(left, right, node, grid.budget)
     if isinstance(left, Block):
         assert isinstance(right, np.ndarray)
         return scaled(left, right, node, is_left=False)
@@ -142,7 +161,7 @@ def _operated(node: Binary, grid: Grid) -> Value:
 
 def _vector(block: Block) -> Vector:
     return tuple(
-        Point(labels, value)
+        InstantPoint(labels, value)
         for labels, value, is_there in zip(
             block.labels, block.values[:, 0].tolist(), block.present[:, 0].tolist(), strict=True
         )

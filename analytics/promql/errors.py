@@ -16,6 +16,10 @@ class BadExpression(Refused):
         super().__init__(f"{line}:{column}: {reason}")
 
 
+class BadPattern(BadExpression):
+    """PromQL with a pattern that is none, or beyond its limits."""
+
+
 class BadEvaluation(Refused):
     """An expression that has no answer for the series there are, as where two rows look alike."""
 

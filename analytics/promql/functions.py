@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from analytics.promql.blocks import Block, relabelled
+from analytics.promql.budget import Budget
 from analytics.promql.series import Floats, unnamed
 
 Change = Callable[[Floats], Floats]
@@ -66,7 +67,7 @@ def changed(block: Block, change: Change) -> Block:
     return relabelled(Block(block.labels, change(block.values), block.present), unnamed)
 
 
-def part(name: str, block: Block) -> Block:
+def part(name: str, block: Block, budget: Budget) -> Block:
     """Return a part of the time that each value is, in seconds."""
     take = PARTS[name]
 
@@ -76,7 +77,7 @@ def part(name: str, block: Block) -> Block:
         except (ValueError, OverflowError, OSError):  # beyond the calendar
             return math.nan
 
-    flat = [taken(value) for value in block.values.ravel().tolist()]
+    flat = [taken(value) for value in budget.each(block.values.ravel().tolist())]
     return changed(block, lambda values: np.array(flat, dtype=np.float64).reshape(values.shape))
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from analytics.promql.blocks import Block, Groups, groups, joined, occupied, shown, stacked
+from analytics.promql.budget import Budget
 from analytics.promql.errors import BadEvaluation
 from analytics.promql.nodes import Binary, Matching
 from analytics.promql.series import NAME, Floats, Labels, Mask, Times, dropped, kept, value_of
@@ -44,7 +45,7 @@ def combined(left: Block, right: Block, node: Binary) -> Block:
     return Block(left.labels, left.values, left.present & wanted)
 
 
-def matched(left: Block, right: Block, node: Binary) -> Block:
+def matched(left: Block, right: Block, node: Binary, budget: Budget) -> Block:
     """Return what an operator makes of the rows that meet."""
     left, right = occupied(left), occupied(right)
     is_swapped = node.matching.many == "right"
@@ -53,7 +54,7 @@ def matched(left: Block, right: Block, node: Binary) -> Block:
     both: Mask = np.logical_and(many.present.any(axis=0), one.present.any(axis=0))
     side = "left" if is_swapped else "right"
     _check_single(one, one_groups, both, side)
-    many_rows, one_rows = _pairs(many_groups, one_groups)
+    many_rows, one_rows = _pairs(many_groups, one_groups, budget, steps=len(both))
     many_values, one_values = many.values[many_rows], one.values[one_rows]
     present = many.present[many_rows] & one.present[one_rows]
     if not node.matching.many:
@@ -121,13 +122,14 @@ def _check_single(one: Block, found: Groups, both: Mask, side: str) -> None:
         )
 
 
-def _pairs(many: Groups, one: Groups) -> tuple[Times, Times]:
+def _pairs(many: Groups, one: Groups, budget: Budget, *, steps: int) -> tuple[Times, Times]:
     """Return the rows of both sides that are in one group, each pair once."""
     order = np.argsort(one.of_row, kind="stable")
     ordered = one.of_row[order]
     low = np.searchsorted(ordered, many.of_row, side="left")
     high = np.searchsorted(ordered, many.of_row, side="right")
     lengths = high - low
+    budget.take(int(lengths.sum()), steps)
     many_rows = np.repeat(np.arange(len(many.of_row)), lengths)
     within = np.arange(len(many_rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return many_rows, order[np.repeat(low, lengths) + within]

@@ -8,7 +8,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from analytics.promql.series import NAME, Matcher, Series, Sign, Sketches, Times, value_of
+from analytics.promql.series import (
+    NAME,
+    MatchOperator,
+    Series,
+    SeriesMatcher,
+    Sketches,
+    Times,
+    value_of,
+)
 
 Held = TypeVar("Held", Series, Sketches)
 
@@ -22,7 +30,7 @@ class MemoryStorage:
             self._by_name.setdefault(value_of(one.labels, NAME), []).append(one)
         self._sketches = tuple(sketches)
 
-    def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> list[Series]:
+    def select(self, matchers: Sequence[SeriesMatcher], from_ms: int, to_ms: int) -> list[Series]:
         """See `Storage`."""
         found = []
         for one in _matching(self._named(matchers), matchers):
@@ -32,7 +40,7 @@ class MemoryStorage:
         return found
 
     def select_sketches(
-        self, matchers: Sequence[Matcher], from_ms: int, to_ms: int
+        self, matchers: Sequence[SeriesMatcher], from_ms: int, to_ms: int
     ) -> list[Sketches]:
         """See `SketchStorage`."""
         found = []
@@ -42,20 +50,20 @@ class MemoryStorage:
                 found.append(Sketches(one.labels, one.times[low:high], one.counts[low:high]))
         return found
 
-    def _named(self, matchers: Sequence[Matcher]) -> Iterable[Series]:
+    def _named(self, matchers: Sequence[SeriesMatcher]) -> Iterable[Series]:
         for matcher in matchers:
-            if matcher.name == NAME and matcher.sign is Sign.EQUAL:
+            if matcher.name == NAME and matcher.sign is MatchOperator.EQUAL:
                 return self._by_name.get(matcher.value, [])
         return [one for named in self._by_name.values() for one in named]
 
 
-def _matching(held: Iterable[Held], matchers: Sequence[Matcher]) -> list[Held]:
+def _matching(held: Iterable[Held], matchers: Sequence[SeriesMatcher]) -> list[Held]:
     known: list[dict[str, bool]] = [{} for _ in matchers]
     return [one for one in held if _hold(matchers, known, dict(one.labels))]
 
 
 def _hold(
-    matchers: Sequence[Matcher], known: Sequence[dict[str, bool]], labels: dict[str, str]
+    matchers: Sequence[SeriesMatcher], known: Sequence[dict[str, bool]], labels: dict[str, str]
 ) -> bool:
     """Say whether all hold; each value of a label is compared once."""
     for matcher, answers in zip(matchers, known, strict=True):

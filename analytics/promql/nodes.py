@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from analytics.promql.series import Matcher
+from analytics.promql.series import SeriesMatcher
 
 
 class Number(Struct, frozen=True):
@@ -16,7 +16,7 @@ class Number(Struct, frozen=True):
     value: float
 
 
-class Text(Struct, frozen=True):
+class StringLiteral(Struct, frozen=True):
     """A string as it stands."""
 
     value: str
@@ -25,7 +25,7 @@ class Text(Struct, frozen=True):
 class Selector(Struct, frozen=True):
     """Series by their labels, at a moment; `range_ms` above zero: the samples up to it."""
 
-    matchers: tuple[Matcher, ...]
+    matchers: tuple[SeriesMatcher, ...]
     offset_ms: int = 0
     range_ms: int = 0
 
@@ -83,7 +83,7 @@ class Wrapped(Struct, frozen=True):
     inner: "Node"
 
 
-Node = Number | Text | Selector | Negation | Aggregation | Binary | Call | Wrapped
+Node = Number | StringLiteral | Selector | Negation | Aggregation | Binary | Call | Wrapped
 
 
 def bare(node: Node) -> Node:

@@ -13,7 +13,8 @@ from msgspec import Struct
 from promql_parser import VectorMatchCardinality as Cardinality
 
 from analytics.promql import places, subset
-from analytics.promql.errors import BadExpression
+from analytics.promql.errors import BadExpression, BadPattern
+from analytics.promql.literals import Covered, TooMany
 from analytics.promql.nodes import (
     Aggregation,
     Binary,
@@ -24,22 +25,26 @@ from analytics.promql.nodes import (
     Node,
     Number,
     Selector,
-    Text,
+    StringLiteral,
     Wrapped,
 )
-from analytics.promql.patterns import compiled
-from analytics.promql.series import NAME, Matcher, Sign
+from analytics.promql.series import NAME, MatchOperator, SeriesMatcher, pattern
 
 CHARACTERS_MAX: Final = 16_384
 """How long an expression may be."""
 DEPTH_MAX: Final = 100
 """How deep an expression may be nested."""
+OPERATORS_MAX: Final = 400
+"""How many operators an expression may have: promql-parser walks each on its stack, and it ends the
+process that has it some thousands deep."""
+PAGE: Final = "docs/reference/promql.md"
+"""Where everything that is evaluated is listed."""
 
 _SIGNS: Final = {
-    "MatchOp.Equal": Sign.EQUAL,
-    "MatchOp.NotEqual": Sign.UNEQUAL,
-    "MatchOp.Re": Sign.LIKE,
-    "MatchOp.NotRe": Sign.UNLIKE,
+    "MatchOp.Equal": MatchOperator.EQUAL,
+    "MatchOp.NotEqual": MatchOperator.UNEQUAL,
+    "MatchOp.Re": MatchOperator.LIKE,
+    "MatchOp.NotRe": MatchOperator.UNLIKE,
 }
 _NONE: Final = timedelta(0)
 
@@ -57,11 +62,15 @@ def parse(text: str) -> Expression:
         raise BadExpression(text, 1, 1, f"longer than {CHARACTERS_MAX} characters; split it")
     _check_depth(text)
     try:
-        tree = promql_parser.parse(text)
+        covered = Covered(text)
+    except TooMany as error:
+        _refuse(text, error.word.start, str(error))
+    try:
+        tree = promql_parser.parse(covered.text)
     except ValueError as error:
         reason = str(error)
-        _refuse(text, places.of_error(text, reason, _reads), reason)
-    return Expression(text, _Reader(text).node(tree, 0))
+        _refuse(text, places.of_error(covered.text, reason, _reads), reason)
+    return Expression(text, _Reader(text, covered).node(tree, 0))
 
 
 def _reads(text: str) -> bool:
@@ -79,8 +88,13 @@ def _refuse(text: str, start: int, reason: str) -> NoReturn:
 
 def _check_depth(text: str) -> None:
     """Refuse what is nested too deep before a parser walks it: brackets, signs and operators."""
-    depth = signs = 0
+    depth = signs = operators = braces = 0
     for word in places.words(text):
+        braces += (word.text == "{") - (word.text == "}")
+        if braces <= 0 and word.text.lower() in subset.OPERATORS:
+            operators += 1
+        if operators > OPERATORS_MAX:
+            _refuse(text, word.start, f"more than {OPERATORS_MAX} operators; use recording rules")
         depth += (word.text == "(") - (word.text == ")")
         signs = signs + 1 if word.text in {"-", "+"} else 0
         if max(depth, signs) > DEPTH_MAX:
@@ -90,8 +104,9 @@ def _check_depth(text: str) -> None:
 class _Reader:
     """Turns the parser's tree into ours."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, covered: Covered) -> None:
         self._text = text
+        self._covered = covered
 
     def node(self, tree: object, depth: int) -> Node:
         if depth > 2 * DEPTH_MAX:
@@ -114,7 +129,7 @@ class _Reader:
             case promql_parser.NumberLiteral():
                 return Number(tree.val)
             case promql_parser.StringLiteral():
-                return Text(tree.val)
+                return StringLiteral(self._literal(tree.val)[1])
             case promql_parser.VectorSelector():
                 return self._selector(tree, 0)
             case promql_parser.MatrixSelector():
@@ -138,30 +153,39 @@ class _Reader:
             self._refuse(where, "an offset into the future is not evaluated; leave the minus out")
         matchers = [self._matcher(one) for one in tree.matchers.matchers]
         if tree.name:
-            matchers.insert(0, Matcher(NAME, Sign.EQUAL, tree.name))
+            matchers.insert(0, SeriesMatcher(NAME, MatchOperator.EQUAL, tree.name))
         return Selector(tuple(matchers), _ms(tree.offset or _NONE), range_ms)
 
-    def _matcher(self, tree: promql_parser.Matcher) -> Matcher:
-        matcher = Matcher(tree.name, _SIGNS[str(tree.op)], tree.value)
-        if matcher.sign in {Sign.LIKE, Sign.UNLIKE}:
+    def _matcher(self, tree: promql_parser.Matcher) -> SeriesMatcher:
+        start, value = self._literal(tree.value)
+        matcher = SeriesMatcher(tree.name, _SIGNS[str(tree.op)], value)
+        if matcher.sign in {MatchOperator.LIKE, MatchOperator.UNLIKE}:
             try:
-                compiled(matcher.value)
+                pattern(value)
             except ValueError as error:
-                self._refuse(places.of_text(self._text, matcher.value), str(error))
+                line, column = places.line_and_column(self._text, start)
+                raise BadPattern(self._text, line, column, str(error)) from None
         return matcher
+
+    def _literal(self, value: str) -> tuple[int, str]:
+        """Return where a literal stands, if it was covered, and what it says."""
+        try:
+            return self._covered.literal(value)
+        except ValueError as error:
+            self._refuse(self._covered.place(value), str(error))
 
     def _call(self, tree: promql_parser.Call, depth: int) -> Call:
         name = tree.func.name
         if name not in subset.FUNCTIONS:
             where = places.of_word(self._text, name, before="(")
-            self._refuse(where, f"the function {name!r} is not evaluated; docs/PROMQL.md lists all")
+            self._refuse(where, f"the function {name!r} is not evaluated; {PAGE} lists all")
         return Call(name, tuple(self.node(one, depth + 1) for one in tree.args))
 
     def _aggregation(self, tree: promql_parser.AggregateExpr, depth: int) -> Aggregation:
         name = str(tree.op)
         if name not in subset.AGGREGATIONS:
             where = places.of_word(self._text, name)
-            self._refuse(where, f"{name!r} is not evaluated; docs/PROMQL.md lists all")
+            self._refuse(where, f"{name!r} is not evaluated; {PAGE} lists all")
         parameter = None if tree.param is None else self.node(tree.param, depth + 1)
         operand = self.node(tree.expr, depth + 1)
         modifier = tree.modifier

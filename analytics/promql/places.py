@@ -15,16 +15,15 @@ PREFIXES_MAX: Final = 64
 """How many beginnings are tried at most to find where a text goes wrong."""
 _WORD: Final = re.compile(
     r"""(?P<space>\s+|\#[^\n]*)
-    |(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|`[^`]*`)
+    |(?P<text>"(?:\\.|[^"\\])*+(?:"|\Z)|'(?:\\.|[^'\\])*+(?:'|\Z)|`[^`]*+(?:`|\Z))
     |(?P<word>[a-zA-Z_:][a-zA-Z0-9_:]*|[0-9.][0-9a-zA-Z_.]*)
     |(?P<sign>=~|!~|!=|==|>=|<=|.)""",
     re.VERBOSE | re.DOTALL,
 )
-_BAD_PATTERN: Final = "illegal regex for "
 _QUOTED: Final = re.compile(r"'([^']+)'")
 
 
-class Word(Struct, frozen=True):
+class ExpressionToken(Struct, frozen=True):
     """One word of an expression."""
 
     text: str
@@ -33,10 +32,10 @@ class Word(Struct, frozen=True):
     is_text: bool
 
 
-def words(text: str) -> list[Word]:
+def words(text: str) -> list[ExpressionToken]:
     """Return the words of an expression, without blanks and comments."""
     return [
-        Word(found[0], found.start(), found.end(), found.lastgroup == "text")
+        ExpressionToken(found[0], found.start(), found.end(), found.lastgroup == "text")
         for found in _WORD.finditer(text)
         if found.lastgroup != "space"
     ]
@@ -58,14 +57,6 @@ def of_word(text: str, wanted: str, *, before: str = "") -> int:
     return 0
 
 
-def of_text(text: str, value: str) -> int:
-    """Return where a string with `value` in it stands, else 0."""
-    for word in words(text):
-        if word.is_text and value in word.text:
-            return word.start
-    return 0
-
-
 def of_subquery(text: str) -> int:
     """Return where a bracket with a colon in it opens, else 0."""
     opened = 0
@@ -83,9 +74,6 @@ def of_error(text: str, reason: str, reads: Callable[[str], bool]) -> int:
     """Return where a text goes wrong, by what `reason` names or by its beginnings."""
     if "unexpected end" in reason or "unclosed" in reason:
         return len(text.rstrip())
-    _, is_pattern, pattern = reason.partition(_BAD_PATTERN)
-    if is_pattern:
-        return of_text(text, pattern)
     found = words(text)
     for name in _QUOTED.findall(reason):
         for word in found:
@@ -94,7 +82,7 @@ def of_error(text: str, reason: str, reads: Callable[[str], bool]) -> int:
     return _after_what_reads(text, found, reads)
 
 
-def _after_what_reads(text: str, found: list[Word], reads: Callable[[str], bool]) -> int:
+def _after_what_reads(text: str, found: list[ExpressionToken], reads: Callable[[str], bool]) -> int:
     for index in range(len(found) - 1, max(0, len(found) - 1 - PREFIXES_MAX), -1):
         if reads(text[: found[index - 1].end]):
             return found[index].start

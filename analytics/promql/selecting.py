@@ -13,7 +13,8 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from analytics.promql.blocks import Block, check_cells, empty
+from analytics.promql.blocks import Block, empty
+from analytics.promql.budget import Budget
 from analytics.promql.nodes import Selector
 from analytics.promql.series import Floats, Labels, Series, Storage, Times, is_stale
 
@@ -36,6 +37,7 @@ class Grid(Struct, frozen=True, eq=False):
     storage: Storage
     times: Times
     dialect: Dialect
+    budget: Budget
 
 
 class Windows(Struct, frozen=True, eq=False):
@@ -49,6 +51,7 @@ class Windows(Struct, frozen=True, eq=False):
     ends: Times
     """When the window of each step ends; the offset is taken off."""
     range_ms: int
+    budget: Budget
 
 
 class _Flat(Struct, frozen=True, eq=False):
@@ -67,12 +70,18 @@ class _Flat(Struct, frozen=True, eq=False):
         return found
 
 
+def bounds(selector: Selector, times: Times, dialect: Dialect) -> tuple[Times, Times]:
+    """Return the first and the last moment that a selector looks at for each step."""
+    ends = times - selector.offset_ms
+    begins = ends - (selector.range_ms or LOOKBACK_MS) + (1 if dialect is Dialect.THREE else 0)
+    return begins, ends
+
+
 def newest(selector: Selector, grid: Grid) -> tuple[Block, Floats]:
     """Return the newest samples at each step, and when they were, in seconds."""
-    at = grid.times - selector.offset_ms
-    oldest = at - LOOKBACK_MS + (1 if grid.dialect is Dialect.THREE else 0)
+    oldest, at = bounds(selector, grid.times, grid.dialect)
     flat = _read(selector, grid, int(oldest[0]), int(at[-1]))
-    check_cells(len(flat.labels), len(at))
+    grid.budget.take(len(flat.labels), len(at))
     if not len(flat.times):
         return empty(len(at)), np.zeros((0, len(at)))
     found = flat.index(at + 1) - 1
@@ -85,10 +94,9 @@ def newest(selector: Selector, grid: Grid) -> tuple[Block, Floats]:
 
 def windows(selector: Selector, grid: Grid) -> Windows:
     """Return the samples of the range before each step."""
-    ends = grid.times - selector.offset_ms
-    begins = ends - selector.range_ms + (1 if grid.dialect is Dialect.THREE else 0)
+    begins, ends = bounds(selector, grid.times, grid.dialect)
     flat = _read(selector, grid, int(begins[0]), int(ends[-1]), without_stale=True)
-    check_cells(len(flat.labels), len(ends))
+    grid.budget.take(len(flat.labels), len(ends))
     return Windows(
         labels=flat.labels,
         times=flat.times,
@@ -97,14 +105,17 @@ def windows(selector: Selector, grid: Grid) -> Windows:
         high=flat.index(ends + 1),
         ends=ends,
         range_ms=selector.range_ms,
+        budget=grid.budget,
     )
 
 
 def _read(
     selector: Selector, grid: Grid, from_ms: int, to_ms: int, *, without_stale: bool = False
 ) -> _Flat:
-    series: Sequence[Series] = grid.storage.select(selector.matchers, from_ms, to_ms)
+    matchers = grid.budget.watched(selector.matchers)
+    series: Sequence[Series] = grid.storage.select(matchers, from_ms, to_ms)
     lengths = np.array([len(one.times) for one in series], dtype=np.int64)
+    grid.budget.take(1, int(lengths.sum()))
     row = np.repeat(np.arange(len(series), dtype=np.int64), lengths)
     times = _end_to_end([one.times for one in series]).astype(np.int64)
     values = _end_to_end([one.values for one in series])

@@ -7,17 +7,15 @@ within a series. `STALE` is the value that says that a series ended, the very Na
 included; what it gives is never written to.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from functools import lru_cache
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from analytics.promql.patterns import compiled
+from analytics import patterns
 
 NAME: Final = "__name__"
 """The label that holds a metric's name."""
@@ -34,7 +32,7 @@ STALE: Final = float(np.array([_STALE_BITS], dtype=np.uint64).view(np.float64)[0
 """The value of a sample that says: the series ends here."""
 
 
-class Sign(StrEnum):
+class MatchOperator(StrEnum):
     """How a matcher compares."""
 
     EQUAL = "="
@@ -43,24 +41,24 @@ class Sign(StrEnum):
     UNLIKE = "!~"
 
 
-class Matcher(Struct, frozen=True):
+class SeriesMatcher(Struct, frozen=True):
     """A condition on one label; a label that is missing is empty."""
 
     name: str
-    sign: Sign
+    sign: MatchOperator
     value: str
 
     def holds(self, value: str) -> bool:
         """Say whether a label's value satisfies it; patterns match the whole value."""
         match self.sign:
-            case Sign.EQUAL:
+            case MatchOperator.EQUAL:
                 return value == self.value
-            case Sign.UNEQUAL:
+            case MatchOperator.UNEQUAL:
                 return value != self.value
-            case Sign.LIKE:
-                return _pattern(self.value).fullmatch(value) is not None
-            case Sign.UNLIKE:
-                return _pattern(self.value).fullmatch(value) is None
+            case MatchOperator.LIKE:
+                return pattern(self.value).matches(value)
+            case MatchOperator.UNLIKE:
+                return not pattern(self.value).matches(value)
 
 
 class Series(Struct, frozen=True, eq=False):
@@ -83,21 +81,23 @@ class Sketches(Struct, frozen=True, eq=False):
     counts: tuple[Mapping[int, int], ...]
 
 
-class Point(Struct, frozen=True):
+class InstantPoint(Struct, frozen=True):
     """One row of an instant's answer."""
 
     labels: Labels
     value: float
 
 
-Vector = tuple[Point, ...]
+Vector = tuple[InstantPoint, ...]
 Matrix = tuple[Series, ...]
 
 
 class Storage(Protocol):
     """Where series are read."""
 
-    def select(self, matchers: Sequence[Matcher], from_ms: int, to_ms: int) -> Sequence[Series]:
+    def select(
+        self, matchers: Sequence[SeriesMatcher], from_ms: int, to_ms: int
+    ) -> Sequence[Series]:
         """Return the series for which all of `matchers` hold, each once, from and to included."""
 
 
@@ -106,7 +106,7 @@ class SketchStorage(Protocol):
     """A storage that holds sketches too, for `histogram_quantile`."""
 
     def select_sketches(
-        self, matchers: Sequence[Matcher], from_ms: int, to_ms: int
+        self, matchers: Sequence[SeriesMatcher], from_ms: int, to_ms: int
     ) -> Sequence[Sketches]:
         """Return the sketches for which all of `matchers` hold, from and to included."""
 
@@ -155,6 +155,6 @@ def is_stale(values: Floats) -> Mask:
     return found
 
 
-@lru_cache(maxsize=1_024)
-def _pattern(text: str) -> re.Pattern[str]:
-    return compiled(text)
+def pattern(text: str) -> patterns.Pattern:
+    """Return a selector's pattern, in which `.` stands for every character, as in Prometheus 3."""
+    return patterns.compiled(text, dot_is_any=True)

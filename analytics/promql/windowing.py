@@ -5,12 +5,16 @@ Sums over windows are taken by `reduceat` over all series and steps at once; wha
 (extrapolatedRate, instantValue, linearRegression and the `_over_time` family).
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
 from analytics.promql.blocks import Block
+from analytics.promql.budget import SAMPLES_A_LOOK, Budget
 from analytics.promql.quantiles import quantile
 from analytics.promql.selecting import Dialect, Windows
 from analytics.promql.series import Floats, Mask, Times, unnamed
@@ -18,6 +22,8 @@ from analytics.promql.series import Floats, Mask, Times, unnamed
 Numbers = Callable[[Windows], Floats]
 """A function of every window that has a sample; the shape is series times steps."""
 
+_WHOLE_MAX: Final = 2.0**53
+"""Up to which every whole number is one."""
 _THRESHOLD: Final = 1.1
 """How many times the usual distance between samples a gap at an edge may be."""
 
@@ -27,18 +33,54 @@ def counted(windows: Windows) -> Floats:
     return (windows.high - windows.low).astype(np.float64)
 
 
-def _reduced(ufunc: np.ufunc, values: Floats, low: Times, high: Times) -> Floats:
+def _reduced(ufunc: np.ufunc, values: Floats, low: Times, high: Times, *, budget: Budget) -> Floats:
     """Reduce `values[low:high]` of every window; where that is empty, the result is meaningless."""
-    if not low.size:
-        return np.zeros(low.shape)
-    padded = np.append(values, 0.0)
-    bounds = np.stack([low.ravel(), np.maximum(high, low).ravel()], axis=1).ravel()
-    reduced: Floats = ufunc.reduceat(padded, bounds)[::2].reshape(low.shape)
-    return reduced
+    starts, ends = low.ravel(), np.maximum(high, low).ravel()
+    padded, reduced = np.append(values, 0.0), np.zeros(starts.shape)
+    for some in _portions(ends - starts, budget):
+        bounds = np.stack([starts[some], ends[some]], axis=1).ravel()
+        within = padded[: int(bounds.max()) + 1]
+        reduced[some] = ufunc.reduceat(within, bounds)[::2]
+    return reduced.reshape(low.shape)
+
+
+def _portions(sizes: Times, budget: Budget) -> Iterator[slice]:
+    """Yield windows that follow each other, as many as may be gone through between two looks."""
+    if not len(sizes):
+        return
+    through = np.cumsum(sizes + 1)
+    wanted = np.arange(SAMPLES_A_LOOK, through[-1], SAMPLES_A_LOOK)
+    cuts = np.unique([0, *np.searchsorted(through, wanted), len(sizes)]).tolist()
+    for start, end in pairwise(cuts):
+        budget.look()
+        yield slice(start, end)
 
 
 def _sum(windows: Windows) -> Floats:
-    return _reduced(np.add, windows.values, windows.low, windows.high)
+    """Add up each window without what rounding loses, as Prometheus' Kahan sums do."""
+    budget = windows.budget
+    plain = _reduced(np.add, windows.values, windows.low, windows.high, budget=budget)
+    values = windows.values
+    if not len(values) or _is_exact(values):
+        return plain
+    found, listed = plain.copy(), values.tolist()
+    places = np.argwhere((windows.high > windows.low) & np.isfinite(plain))
+    for row, step in budget.each(places):
+        low, high = int(windows.low[row, step]), int(windows.high[row, step])
+        budget.gone_through(high - low)
+        with suppress(OverflowError):  # beyond all numbers on the way; what it was stays
+            found[row, step] = math.fsum(listed[low:high])
+    return found
+
+
+def _extreme(ufunc: np.ufunc, windows: Windows) -> Floats:
+    return _reduced(ufunc, windows.values, windows.low, windows.high, budget=windows.budget)
+
+
+def _is_exact(values: Floats) -> bool:
+    """Say whether no sum of these loses anything: they are whole, and not many or large."""
+    whole = bool((values == np.rint(values)).all())
+    return whole and float(np.abs(values).sum()) < _WHOLE_MAX
 
 
 def _mean(windows: Windows) -> Floats:
@@ -50,8 +92,13 @@ def _mean(windows: Windows) -> Floats:
     return mean
 
 
+def _added(values: Floats) -> float:
+    """Return a sum that loses nothing by rounding on the way."""
+    return math.fsum(values) if np.isfinite(values).all() else float(values.sum())
+
+
 def _scaled_mean(_: Floats, values: Floats, __: float) -> float:
-    return float((values / len(values)).sum())
+    return _added(values / len(values))
 
 
 def _at(windows: Windows, index: Times) -> Floats:
@@ -76,7 +123,7 @@ def _steps(windows: Windows, happened: Callable[[Floats, Floats], Floats]) -> Fl
     if len(values) > 1:
         between[1:] = happened(values[:-1], values[1:])
     low = np.minimum(windows.low + 1, windows.high)
-    total = _reduced(np.add, between, low, windows.high)
+    total = _reduced(np.add, between, low, windows.high, budget=windows.budget)
     found: Floats = np.where(windows.high > low, total, 0.0)
     return found
 
@@ -139,13 +186,20 @@ def instantaneous(windows: Windows, *, is_counter: bool, is_rate: bool) -> tuple
     return (result / apart if is_rate else result), has_two
 
 
+def _through(windows: Windows, row: int, step: int) -> slice:
+    """Return where the samples of a window are, which are about to be gone through."""
+    low, high = int(windows.low[row, step]), int(windows.high[row, step])
+    windows.budget.gone_through(high - low)
+    return slice(low, high)
+
+
 def _each(function: Callable[[Floats, Floats, float], float]) -> Numbers:
     """Lift a function of seconds, values and the window's end to every window."""
 
     def lifted(windows: Windows) -> Floats:
         found = np.zeros(windows.low.shape)
-        for row, step in np.argwhere(windows.high > windows.low):
-            part = slice(windows.low[row, step], windows.high[row, step])
+        for row, step in windows.budget.each(np.argwhere(windows.high > windows.low)):
+            part = _through(windows, row, step)
             end_ms = float(windows.ends[step])
             seconds = windows.times[part] / 1000.0
             found[row, step] = function(seconds, windows.values[part], end_ms / 1000.0)
@@ -162,8 +216,8 @@ def regression(seconds: Floats, values: Floats, at: float) -> tuple[float, float
         finite = np.isfinite(values[0])
         return (0.0, float(values[0])) if finite else (np.nan, np.nan)
     x = seconds - at
-    x_mean, y_mean = x.mean(), values.mean()
-    slope = ((x - x_mean) * (values - y_mean)).sum() / ((x - x_mean) ** 2).sum()
+    x_mean, y_mean = _added(x) / len(x), _added(values) / len(values)
+    slope = _added((x - x_mean) * (values - y_mean)) / _added((x - x_mean) ** 2)
     return float(slope), float(y_mean - slope * x_mean)
 
 
@@ -177,8 +231,8 @@ def slopes(windows: Windows) -> Floats:
 def predicted(windows: Windows, offset_ms: int, ahead: Floats) -> Floats:
     """Return where the line through each window's samples will be `ahead` seconds later."""
     found = np.zeros(windows.low.shape)
-    for row, step in np.argwhere(windows.high > windows.low):
-        part = slice(windows.low[row, step], windows.high[row, step])
+    for row, step in windows.budget.each(np.argwhere(windows.high > windows.low)):
+        part = _through(windows, row, step)
         at = float(windows.ends[step] + offset_ms) / 1000.0
         slope, level = regression(windows.times[part] / 1000.0, windows.values[part], at)
         found[row, step] = slope * ahead[step] + level
@@ -188,8 +242,8 @@ def predicted(windows: Windows, offset_ms: int, ahead: Floats) -> Floats:
 def quantiles(windows: Windows, shares: Floats) -> Floats:
     """Return a quantile of the samples of each window, the share changing by step."""
     found = np.zeros(windows.low.shape)
-    for row, step in np.argwhere(windows.high > windows.low):
-        values = windows.values[windows.low[row, step] : windows.high[row, step]]
+    for row, step in windows.budget.each(np.argwhere(windows.high > windows.low)):
+        values = windows.values[_through(windows, row, step)]
         found[row, step] = quantile(values, float(shares[step]))
     return found
 
@@ -199,8 +253,8 @@ PLAIN: Final[Mapping[str, Numbers]] = {
     "changes": lambda windows: _steps(windows, _change),
     "count_over_time": counted,
     "last_over_time": lambda windows: _at(windows, windows.high - 1),
-    "max_over_time": lambda windows: _reduced(np.fmax, windows.values, windows.low, windows.high),
-    "min_over_time": lambda windows: _reduced(np.fmin, windows.values, windows.low, windows.high),
+    "max_over_time": lambda windows: _extreme(np.fmax, windows),
+    "min_over_time": lambda windows: _extreme(np.fmin, windows),
     "present_over_time": lambda windows: np.ones(windows.low.shape),
     "resets": lambda windows: _steps(windows, _reset),
     "stddev_over_time": _each(lambda _, values, __: float(values.std())),

@@ -50,7 +50,7 @@ class Width(Struct, frozen=True):
     kept_ms: int = FOREVER_MS
 
 
-class Spec(Struct, frozen=True, kw_only=True):
+class WindowSpec(Struct, frozen=True, kw_only=True):
     """Which windows there are, how long they wait and how many may be open."""
 
     widths: tuple[Width, ...]
@@ -63,7 +63,7 @@ class Spec(Struct, frozen=True, kw_only=True):
     panes_max: int = 200_000
 
 
-class Readings(Struct, Generic[K], frozen=True):
+class KeyedBatch(Struct, Generic[K], frozen=True):
     """A batch as columns of one length."""
 
     keys: Sequence[K]
@@ -99,7 +99,7 @@ class KeyedWindows(Generic[K]):
     """The open windows of one partition."""
 
     def __init__(
-        self, spec: Spec, *, watermark_ms: int = 0, restored: Iterable[Pane[K]] = ()
+        self, spec: WindowSpec, *, watermark_ms: int = 0, restored: Iterable[Pane[K]] = ()
     ) -> None:
         self.watermark_ms = watermark_ms
         """How far event time has come; may be moved on by whoever sees that time passes."""
@@ -120,7 +120,7 @@ class KeyedWindows(Generic[K]):
             len(window.keys) for windows in self._open.values() for window in windows.values()
         )
 
-    def add(self, readings: Readings[K]) -> None:
+    def add(self, readings: KeyedBatch[K]) -> None:
         """Count a batch of readings, in the order in which they came."""
         if not readings.keys:
             return
@@ -130,7 +130,7 @@ class KeyedWindows(Generic[K]):
         self.watermark_ms = int(marks[-1])
         self._spread(batch, marks)
 
-    def add_apart(self, readings: Readings[K]) -> None:
+    def add_apart(self, readings: KeyedBatch[K]) -> None:
         """Count readings apart, whatever is open: they do not tell how far event time is."""
         if readings.keys:
             batch = _Batch(readings, self._spec.future_skew_ms)
@@ -202,7 +202,7 @@ class KeyedWindows(Generic[K]):
 class _Batch(Generic[K]):
     """The columns of a batch, its keys numbered in the order in which they come."""
 
-    def __init__(self, readings: Readings[K], future_skew_ms: int) -> None:
+    def __init__(self, readings: KeyedBatch[K], future_skew_ms: int) -> None:
         numbers = _Numbers[K]()
         self.numbers = np.array([numbers[key] for key in readings.keys], np.int64)
         self.keys = list(numbers)

@@ -1,11 +1,11 @@
 """What one partition knows of windows that others know something of too, on its way to be merged.
 
 The first stage folds each partition by itself. When it closes a window, the cell it has is final
-for that partition: a `Partial`, absolute, which replaces and is never added. A `Parcel` carries the
-partials of one commit to one target of the second stage, and how far the sender's watermark has
-come; a parcel without partials says only that. Series are spread over a fixed number of targets by
-a digest of what they are, and a record's key is its target, so that all partials of a series meet
-in one partition whoever sends them and however many partitions there are.
+for that partition: a `Partial`, absolute, which replaces and is never added. A `ShuffleBatch`
+carries the partials of one commit to one target of the second stage, and how far the sender's
+watermark has come; a parcel without partials says only that. Series are spread over a fixed number
+of targets by a digest of what they are, and a record's key is its target, so that all partials of a
+series meet in one partition whoever sends them and however many partitions there are.
 
 A partition that has fallen quiet says so in its last parcel (`quiet`): nobody need wait for it.
 
@@ -38,10 +38,13 @@ _LETTER_BYTES: Final = 4
 """What a letter weighs at most."""
 TARGETS: Final = 8
 """How many ways series are spread. Fixed: a series that moved would be told of in two places."""
-_TARGETS_REMEMBERED: Final = 65_536
+_TARGETS_REMEMBERED: Final = 8_192
 
 _MEASURE_COUNT: Final = len(MEASURES)
-_Column = Annotated[int, Meta(ge=0, lt=_MEASURE_COUNT)]
+_FIRST_COUNT: Final = MEASURES.index("unpriced_calls")
+"""So many measures there were at first: a worker that knows no others refuses these."""
+_Column = Annotated[int, Meta(ge=0, lt=_FIRST_COUNT)]
+_Later = Annotated[int, Meta(ge=_FIRST_COUNT, lt=_MEASURE_COUNT)]
 _Amount = Annotated[int, Meta(ge=-SUM_MAX, le=SUM_MAX)]
 _FIELDS: Final = CellKey.__struct_fields__
 
@@ -55,6 +58,8 @@ class Partial(Struct, frozen=True, array_like=True, gc=False):
     start_ms: EpochMs
     columns: tuple[tuple[_Column, _Amount], ...]
     latency: bytes
+    later: tuple[tuple[_Later, _Amount], ...] = ()
+    """Columns that came later, which a worker from before passes over."""
 
     @property
     def key(self) -> CellKey:
@@ -71,12 +76,12 @@ class Partial(Struct, frozen=True, array_like=True, gc=False):
     def measures(self) -> Measures:
         """All sums, zeros too."""
         sums = [0] * _MEASURE_COUNT
-        for column, amount in self.columns:
+        for column, amount in (*self.columns, *self.later):
             sums[column] = amount
         return Measures(*sums)
 
 
-class Parcel(Struct, frozen=True, array_like=True, gc=False):
+class ShuffleBatch(Struct, frozen=True, array_like=True, gc=False):
     """What one partition of a log of facts tells one partition of the second stage."""
 
     log_id: int
@@ -101,44 +106,47 @@ class Parcel(Struct, frozen=True, array_like=True, gc=False):
         return max((partial.end_ms for partial in self.partials), default=0)
 
 
-class BadParcel(Refused):
+class BadShuffleBatch(Refused):
     """Bytes that are no parcel of partials."""
 
     code = "bad-parcel"
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_decoder: Final = msgspec.msgpack.Decoder(Parcel)
+_decoder: Final = msgspec.msgpack.Decoder(ShuffleBatch)
 
 
-def encode(parcel: Parcel) -> bytes:
+def encode(parcel: ShuffleBatch) -> bytes:
     """Return the parcel as bytes."""
     return _encoder.encode(parcel)
 
 
-def decode(data: bytes) -> Parcel:
-    """Return the parcel that `encode` wrote; raise `BadParcel` for anything else."""
+def decode(data: bytes) -> ShuffleBatch:
+    """Return the parcel that `encode` wrote; raise `BadShuffleBatch` for anything else."""
     try:
         parcel = _decoder.decode(data)
         for partial in parcel.partials:
             if len(partial.series) != len(_FIELDS) or partial.width_ms not in WIDTHS_MS:
-                raise BadParcel(f"a partial of {partial.series!r} over {partial.width_ms!r} ms")
+                raise BadShuffleBatch(
+                    f"a partial of {partial.series!r} over {partial.width_ms!r} ms"
+                )
             Grain(partial.series[1])
             from_bytes(partial.latency)
     except (msgspec.MsgspecError, BadSketch, ValueError) as error:
-        raise BadParcel(f"no parcel of partials: {error}") from error
+        raise BadShuffleBatch(f"no parcel of partials: {error}") from error
     return parcel
 
 
 def partial_of(cell: CellRow) -> Partial:
     """Return a closed cell as a partial."""
-    amounts = structs.astuple(cell.measures)
+    amounts = tuple(enumerate(structs.astuple(cell.measures)))
     return Partial(
         tuple(str(value) for value in structs.astuple(cell.key)),
         cell.width_ms,
         cell.start_ms,
-        tuple((column, amount) for column, amount in enumerate(amounts) if amount),
+        tuple(one for one in amounts[:_FIRST_COUNT] if one[1]),
         cell.latency,
+        tuple(one for one in amounts[_FIRST_COUNT:] if one[1]),
     )
 
 
@@ -156,7 +164,7 @@ def parcels(
     partition: int,
     watermark_ms: int,
     quiet: bool = False,
-) -> list[Parcel]:
+) -> list[ShuffleBatch]:
     """Return what to send to each target, in order: every one gets the watermark."""
     shares: list[list[Partial]] = [[] for _ in range(TARGETS)]
     for cell in closed:
@@ -164,8 +172,8 @@ def parcels(
     sent = []
     for target, share in enumerate(shares):
         *early, last = _cut(share)
-        sent += [Parcel(log_id, partition, target, 0, piece) for piece in early]
-        sent.append(Parcel(log_id, partition, target, watermark_ms, last, quiet))
+        sent += [ShuffleBatch(log_id, partition, target, 0, piece) for piece in early]
+        sent.append(ShuffleBatch(log_id, partition, target, watermark_ms, last, quiet))
     return sent
 
 
@@ -186,4 +194,5 @@ def _weight(partial: Partial) -> int:
     """Return no less than a partial weighs."""
     texts = "".join(partial.series)
     letters = len(texts) if texts.isascii() else len(texts) * _LETTER_BYTES
-    return _PARTIAL_BYTES + letters + len(partial.columns) * _MEASURE_BYTES + len(partial.latency)
+    amounts = (len(partial.columns) + len(partial.later)) * _MEASURE_BYTES
+    return _PARTIAL_BYTES + letters + amounts + len(partial.latency)

@@ -20,7 +20,7 @@ Source = tuple[int, int, int]
 """The store's number of a log, a partition, and the target that it tells."""
 
 
-class Standing(IntEnum):
+class SourceStanding(IntEnum):
     """What a source is to the second stage."""
 
     UNKNOWN = 0
@@ -28,7 +28,7 @@ class Standing(IntEnum):
     IDLE = 2
 
 
-class Signal(IntEnum):
+class SourceSignal(IntEnum):
     """What happens to a source."""
 
     CAME_ON = 0
@@ -43,29 +43,29 @@ class Signal(IntEnum):
     """It was not heard of for `forgotten_ms`."""
 
 
-TRANSITIONS: Final[dict[Standing, dict[Signal, Standing]]] = {
-    Standing.UNKNOWN: {
-        Signal.CAME_ON: Standing.ACTIVE,
-        Signal.REPEATED: Standing.ACTIVE,
-        Signal.LEFT: Standing.IDLE,
+TRANSITIONS: Final[dict[SourceStanding, dict[SourceSignal, SourceStanding]]] = {
+    SourceStanding.UNKNOWN: {
+        SourceSignal.CAME_ON: SourceStanding.ACTIVE,
+        SourceSignal.REPEATED: SourceStanding.ACTIVE,
+        SourceSignal.LEFT: SourceStanding.IDLE,
     },
-    Standing.ACTIVE: {
-        Signal.CAME_ON: Standing.ACTIVE,
-        Signal.REPEATED: Standing.ACTIVE,
-        Signal.LEFT: Standing.IDLE,
-        Signal.SILENT: Standing.IDLE,
+    SourceStanding.ACTIVE: {
+        SourceSignal.CAME_ON: SourceStanding.ACTIVE,
+        SourceSignal.REPEATED: SourceStanding.ACTIVE,
+        SourceSignal.LEFT: SourceStanding.IDLE,
+        SourceSignal.SILENT: SourceStanding.IDLE,
     },
-    Standing.IDLE: {
-        Signal.CAME_ON: Standing.ACTIVE,
-        Signal.REPEATED: Standing.IDLE,
-        Signal.LEFT: Standing.IDLE,
-        Signal.FORGOTTEN: Standing.UNKNOWN,
+    SourceStanding.IDLE: {
+        SourceSignal.CAME_ON: SourceStanding.ACTIVE,
+        SourceSignal.REPEATED: SourceStanding.IDLE,
+        SourceSignal.LEFT: SourceStanding.IDLE,
+        SourceSignal.FORGOTTEN: SourceStanding.UNKNOWN,
     },
 }
 """What a signal makes of a source; a pair that is not here is a bug in `Sources`."""
 
 
-class Known(Struct, array_like=True):
+class SourceState(Struct, array_like=True):
     """A source as the store keeps it."""
 
     log_id: int
@@ -73,14 +73,14 @@ class Known(Struct, array_like=True):
     target: int
     watermark_ms: int
     heard_ms: int
-    standing: Standing = Standing.UNKNOWN
+    standing: SourceStanding = SourceStanding.UNKNOWN
 
     @property
     def source(self) -> Source:
         """Who it is."""
         return (self.log_id, self.partition, self.target)
 
-    def take(self, signal: Signal) -> None:
+    def take(self, signal: SourceSignal) -> None:
         """Stand as the signal has it."""
         self.standing = TRANSITIONS[self.standing][signal]
 
@@ -88,48 +88,48 @@ class Known(Struct, array_like=True):
 class Sources:
     """All sources of one partition of the second stage."""
 
-    def __init__(self, known: Iterable[Known], *, idle_ms: int, forgotten_ms: int) -> None:
+    def __init__(self, known: Iterable[SourceState], *, idle_ms: int, forgotten_ms: int) -> None:
         self._known = {one.source: one for one in known}
         self._idle_ms = idle_ms
         self._forgotten_ms = forgotten_ms
 
     @property
-    def known(self) -> list[Known]:
+    def known(self) -> list[SourceState]:
         """All sources, in order."""
         return [one for _, one in sorted(self._known.items())]
 
     @property
     def active_count(self) -> int:
         """How many are waited for."""
-        return sum(one.standing is Standing.ACTIVE for one in self._known.values())
+        return sum(one.standing is SourceStanding.ACTIVE for one in self._known.values())
 
     def hear(self, source: Source, *, watermark_ms: int, heard_ms: int, quiet: bool) -> None:
         """Take what a source told of itself, and when."""
         one = self._known.get(source)
         if one is None:
-            one = self._known[source] = Known(*source, 0, heard_ms)
+            one = self._known[source] = SourceState(*source, 0, heard_ms)
         one.heard_ms = max(one.heard_ms, heard_ms)
         if quiet and watermark_ms >= one.watermark_ms:
-            one.take(Signal.LEFT)
+            one.take(SourceSignal.LEFT)
         elif watermark_ms > one.watermark_ms:
-            one.take(Signal.CAME_ON)
+            one.take(SourceSignal.CAME_ON)
         else:
-            one.take(Signal.REPEATED)
+            one.take(SourceSignal.REPEATED)
         one.watermark_ms = max(one.watermark_ms, watermark_ms)
 
     def reached_ms(self, now_ms: int) -> int:
         """Return how far event time has come; who was not heard of for long is idle from now on."""
         known = self._known.values()
         for one in known:
-            if one.standing is Standing.ACTIVE and now_ms - one.heard_ms >= self._idle_ms:
-                one.take(Signal.SILENT)
-        active = [one.watermark_ms for one in known if one.standing is Standing.ACTIVE]
+            if one.standing is SourceStanding.ACTIVE and now_ms - one.heard_ms >= self._idle_ms:
+                one.take(SourceSignal.SILENT)
+        active = [one.watermark_ms for one in known if one.standing is SourceStanding.ACTIVE]
         return min(active) if active else max((one.watermark_ms for one in known), default=0)
 
     def forget(self, now_ms: int, *, watermark_ms: int) -> None:
         """Forget who is long gone, once `watermark_ms` is as far as they were."""
         for source, one in list(self._known.items()):
-            gone = one.standing is Standing.IDLE and one.watermark_ms <= watermark_ms
+            gone = one.standing is SourceStanding.IDLE and one.watermark_ms <= watermark_ms
             if gone and now_ms - one.heard_ms >= self._forgotten_ms:
-                one.take(Signal.FORGOTTEN)
+                one.take(SourceSignal.FORGOTTEN)
                 del self._known[source]

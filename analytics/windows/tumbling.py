@@ -2,8 +2,8 @@
 
 A window is closed once the watermark has reached its end, and never opens again: what comes later
 is counted apart. Widths divide one another, so a moment's narrowest window says in which wider ones
-it lies, and a `Place` says for all widths at once where a reading goes: how many of them, from the
-narrowest, are closed to it, and how many are too narrow to be kept for something so old.
+it lies, and a `WindowPlace` says for all widths at once where a reading goes: how many of them,
+from the narrowest, are closed to it, and how many are too narrow to be kept for something so old.
 
 A reading is counted at those of `WIDTHS_MS` that keep it, and wider windows are rolled up from the
 widest of them. One too old for that is counted at each of `ROLLED_MS` that keeps it instead.
@@ -37,7 +37,7 @@ PLACE_SHIFT: Final = 2 * _LEVEL_BITS
 """A place whose windows are all open and kept is its narrowest start, shifted by this."""
 
 
-class Place(Struct, frozen=True):
+class WindowPlace(Struct, frozen=True):
     """Where a reading goes, spelled out."""
 
     start_ms: int
@@ -110,9 +110,11 @@ def are_late(numbers: Integers) -> Flags:
     return late
 
 
-def place(number: int) -> Place:
+def place(number: int) -> WindowPlace:
     """Return what a place's number says."""
-    return Place(number >> PLACE_SHIFT, (number >> _LEVEL_BITS) & _LEVEL_MASK, number & _LEVEL_MASK)
+    return WindowPlace(
+        number >> PLACE_SHIFT, (number >> _LEVEL_BITS) & _LEVEL_MASK, number & _LEVEL_MASK
+    )
 
 
 def is_open(number: int) -> bool:

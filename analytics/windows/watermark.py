@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
-from analytics.measures.rows import Outcome
+from analytics.measures.rows import BatchOutcome
 from analytics.windows.tumbling import passes_an_end
 
 UNSEEN_MS: Final = 0
@@ -58,7 +58,7 @@ class Quiet:
             watermark_ms, quiet_since_ms=self._since_ms, now_ms=now_ms, idle_ms=self._idle_ms
         )
 
-    def told(self, outcome: Outcome, *, now_ms: int, is_open: bool) -> Outcome | None:
+    def told(self, outcome: BatchOutcome, *, now_ms: int, is_open: bool) -> BatchOutcome | None:
         """Return what has to be written of what a quiet moment came to; None if nothing.
 
         That the watermark passed the end of a window is to be heard as long as something is open;

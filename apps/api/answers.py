@@ -7,20 +7,20 @@ it (OWASP, "CSV injection").
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Final
+from types import NoneType, UnionType
+from typing import Final, Self, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.responses import Response
 
 from analytics.contracts.errors import MissingPart
-from streams.store.queries.grouped import BadQuestion
+from streams.queries.grouped import BadQuestion
 
 Value = str | int | float | None
-Column = Sequence[Value]
 
 MAX_AGE_S: Final = 5
 """How long a caller may take an answer for fresh."""
@@ -43,10 +43,65 @@ TYPES: Final = {
 }
 
 
+class ColumnKind(StrEnum):
+    """What a column holds, whether it has rows or not."""
+
+    INTEGER = "int64"
+    NUMBER = "float64"
+    TEXT = "string"
+    TRUTH = "bool"
+    MOMENT = "moment"
+    """Epoch milliseconds; Parquet has the same as a timestamp beside it."""
+
+
+class AnswerColumn(Struct, frozen=True):
+    """The values of one column, of one kind or missing."""
+
+    kind: ColumnKind
+    values: Sequence[Value]
+
+
+_KINDS: Final = {
+    int: ColumnKind.INTEGER,
+    float: ColumnKind.NUMBER,
+    str: ColumnKind.TEXT,
+    bool: ColumnKind.TRUTH,
+}
+_MOMENTS: Final = frozenset({
+    "at_ms", "started_ms", "last_ms", "ended_ms", "state_since_ms", "made_ms", "resets_ms",
+    "exhausts_ms", "starts_ms", "ends_ms",
+})  # fmt: skip
+"""Fields that are moments in every answer; another one in `_ms` is how long something took."""
+
+
 class Table(Struct, frozen=True):
     """An answer as columns of equal length, by name."""
 
-    columns: Mapping[str, Column]
+    columns: Mapping[str, AnswerColumn]
+
+    @classmethod
+    def of(
+        cls, found: Sequence[Struct], kind: type[Struct], *, moments: Collection[str] = ()
+    ) -> Self:
+        """Return values of one kind as rows, a field a column; what is nested is JSON."""
+        return cls({
+            field.name: AnswerColumn(
+                ColumnKind.MOMENT if field.name in {*_MOMENTS, *moments} else _kind_of(field.type),
+                [_cell(getattr(one, field.name)) for one in found],
+            )
+            for field in structs.fields(kind)
+        })  # fmt: skip
+
+
+def _kind_of(annotation: object) -> ColumnKind:
+    parts = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    plain = [one for one in parts if one is not NoneType]
+    return next((kind for of, kind in _KINDS.items() if plain == [of]), ColumnKind.TEXT)
+
+
+def _cell(value: Value | dict[str, object] | list[object]) -> Value:
+    """Return a value as a column holds it: what is nested is JSON."""
+    return _ENCODER.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def format_of(asked: str, accept: str) -> Format:
@@ -87,7 +142,7 @@ def _csv(table: Table) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(table.columns)
-    for row in zip(*table.columns.values(), strict=True):
+    for row in zip(*(one.values for one in table.columns.values()), strict=True):
         writer.writerow([_plain(value) for value in row])
     return text.getvalue().encode()
 
@@ -102,6 +157,13 @@ def _parquet(table: Table) -> bytes:
         from pyarrow import parquet
     except ImportError as error:
         raise MissingPart("Parquet needs pyarrow; install mainstem[dashboard]") from error
+    columns = {}
+    for name, column in table.columns.items():
+        is_moment = column.kind is ColumnKind.MOMENT
+        plain = pa.array(column.values, pa.int64() if is_moment else pa.type_for_alias(column.kind))
+        columns[name] = plain
+        if is_moment:
+            columns[name.removesuffix("_ms")] = plain.cast(pa.timestamp("ms", tz="UTC"))
     sink = io.BytesIO()
-    parquet.write_table(pa.table({n: list(c) for n, c in table.columns.items()}), sink)
+    parquet.write_table(pa.table(columns), sink)
     return sink.getvalue()

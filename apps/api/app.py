@@ -11,21 +11,21 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from analytics.contracts.errors import StoreAway
-from apps.api import prometheus, routes, watching
+from apps.api import alert_files, limits, prometheus, routes, watching
 from apps.api.parts import Asking
-from gateway import problem
-from gateway.addresses import Addresses
-from gateway.auth import Verifier
-from gateway.ending import end
-from gateway.guard import Checks, Guard
-from gateway.health import Gate, Pulse
-from gateway.rates_meter import limits_of
+from gateway.http import problem
+from gateway.http.addresses import Addresses
+from gateway.http.auth import Verifier
+from gateway.http.guard import Guard, RequestChecks
+from gateway.http.health import Gate, Pulse
+from gateway.http.rate_limiter import limits_of
 from gateway.routes import operations
-from gateway.sessions import Clocks
 from gateway.settings import GatewaySettings
+from gateway.shutdown import end
+from gateway.websocket.endpoint import Clocks
 
-ROADS: Final = {
-    **dict.fromkeys((*routes.KNOWN, *watching.KNOWN), "query"),
+INGEST_PATHS: Final = {
+    **dict.fromkeys((*routes.KNOWN, *watching.KNOWN, *limits.KNOWN), "query"),
     **{f"{prometheus.ROOT}/{name}": "prometheus" for name in ("query", "query_range")},
     prometheus.METRICS: "prometheus",
 }
@@ -59,10 +59,12 @@ def build(
     problem.install(api)
     api.include_router(routes.router(asking))
     api.include_router(watching.router(asking))
+    api.include_router(limits.router(asking))
+    api.include_router(alert_files.router(asking))
     api.include_router(prometheus.router(asking))
     api.include_router(prometheus.exposing(asking))
     _add_health(api, asking)
-    checks = Checks(
+    checks = RequestChecks(
         verifier=verifier,
         wall_ms=clocks.wall_ms,
         addresses=Addresses(access.proxies, hops_max=access.proxy_hops_max),
@@ -73,7 +75,7 @@ def build(
         signed_paths=frozenset(),
         gate=Gate(pulse, lag_ms_max=access.admission_lag_ms_max, chance=clocks.jitter),
     )
-    return Guard(api, checks, roads=ROADS)
+    return Guard(api, checks, roads=INGEST_PATHS)
 
 
 def _add_health(api: FastAPI, asking: Asking) -> None:

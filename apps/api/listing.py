@@ -9,46 +9,47 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from analytics.alerts import engine, presets, rule_files
+from analytics.alerts import presets
+from analytics.alerts.dispatch import engine
 from analytics.alerts.documents import BadFile
-from analytics.alerts.exposed import BY_NAME, Sort
-from analytics.alerts.rules import AlertRule, Group, RecordRule, RuleFile
-from analytics.alerts.templates import Data, Template
+from analytics.alerts.rules import files
+from analytics.alerts.rules.exposed import BY_NAME, Sort
+from analytics.alerts.rules.rules import AlertRule, Group, RecordRule, RuleFile
+from analytics.alerts.template.templates import Template
 from analytics.contracts.ids import TenantId
-from analytics.promql.series import NAME, Matcher, Series, Sign
-from streams.store.queries import public, watching, whole
-from streams.store.queries.measured import Db
+from analytics.promql.series import NAME, MatchOperator, Series, SeriesMatcher
+from streams.queries import every_series, monitoring, public_names
+from streams.queries.measures import Db
 
 LOOKBACK_MS: Final = 300_000
 LINES_MAX: Final = 50_000
 """Lines of one exposition; what is left out is said in a comment."""
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _KINDS: Final = {Sort.COUNTER: "counter", Sort.GAUGE: "gauge"}
-_NOTHING: Final = Data(labels={}, value=0.0, external_labels={})
 _ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-def rules(db: Db, tenant: TenantId) -> dict[str, object]:
+def groups(db: Db, tenant: TenantId) -> list[dict[str, Any]]:
     """Return the groups of rules that are evaluated, with the alerts of each."""
     by_rule: dict[str, list[dict[str, object]]] = {}
-    for one in watching.alerts(db, tenant, states=("firing", "pending")):
+    for one in monitoring.alerts(db, tenant, states=("firing", "pending")):
         by_rule.setdefault(one.rule, []).append(_alert(one))
-    groups = [(file, group) for file in _files(db, tenant) for group in file.groups]
-    return {"groups": [_group(file, group, by_rule) for file, group in groups]}
+    found = [(file, group) for file in _files(db, tenant) for group in file.groups]
+    return [_group(file, group, by_rule) for file, group in found]
 
 
 def alerts(db: Db, tenant: TenantId) -> dict[str, object]:
     """Return the alerts that fire or may soon."""
-    found = watching.alerts(db, tenant, states=("firing", "pending"))
+    found = monitoring.alerts(db, tenant, states=("firing", "pending"))
     return {"alerts": [_alert(one) for one in found]}
 
 
-def exposition(db: Db, tenant: TenantId, *, now_ms: int) -> str:
+def exposition(db: Db, tenant: TenantId, *, now_ms: int, operator: bool = False) -> str:
     """Return the newest value of every series in Prometheus' text format."""
-    storage = whole.series(db, tenant, until_ms=now_ms)
+    storage = every_series.series(db, tenant, until_ms=now_ms, operator=operator)
     lines: list[str] = []
-    for name in whole.names(db, tenant, until_ms=now_ms):
-        matcher = Matcher(NAME, Sign.EQUAL, name)
+    for name in every_series.names(db, tenant, until_ms=now_ms):
+        matcher = SeriesMatcher(NAME, MatchOperator.EQUAL, name)
         found = storage.select([matcher], now_ms - LOOKBACK_MS, now_ms)
         if found:
             lines += _family(name, found)
@@ -60,7 +61,7 @@ def exposition(db: Db, tenant: TenantId, *, now_ms: int) -> str:
 
 def _family(name: str, found: Iterable[Series]) -> Iterator[str]:
     exposed = BY_NAME.get(name)
-    kind = "counter" if name in public.NAMES else "untyped"
+    kind = "counter" if name in public_names.NAMES else "untyped"
     if exposed is not None:
         kind = _KINDS.get(exposed.sort, kind)
         yield f"# HELP {name} {exposed.about}"
@@ -77,16 +78,16 @@ def _family(name: str, found: Iterable[Series]) -> Iterator[str]:
 
 def _files(db: Db, tenant: TenantId) -> Iterator[RuleFile]:
     yield from presets.rules()
-    for file in watching.files(db, tenant, kind="rules"):
+    for file in monitoring.files(db, tenant, kind="rules"):
         try:
-            yield rule_files.load(file.name, file.body)
+            yield files.load(file.name, file.body)
         except BadFile:
             continue  # it is not evaluated either
 
 
 def _group(
     file: RuleFile, group: Group, by_rule: Mapping[str, list[dict[str, object]]]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "name": group.name,
         "file": file.path,
@@ -108,8 +109,8 @@ def _rule(rule: AlertRule, found: list[dict[str, object]]) -> dict[str, Any]:
         "name": rule.name,
         "query": rule.expr,
         "duration": rule.for_ms / 1_000,
-        "labels": _plain(rule.labels),
-        "annotations": _plain(rule.annotations),
+        "labels": _written(rule.labels),
+        "annotations": _written(rule.annotations),
         "state": state,
         "health": "ok",
         "alerts": found,
@@ -124,16 +125,12 @@ def _recording(rule: RecordRule) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _plain(templates: Mapping[str, Template]) -> dict[str, str]:
-    """Return the texts that are the same for every alert of a rule."""
-    return {
-        name: one.render(_NOTHING)
-        for name, one in templates.items()
-        if not one.labels_used() and not one.uses_value()
-    }
+def _written(templates: Mapping[str, Template]) -> dict[str, str]:
+    """Return templates as they stand in the file."""
+    return {name: one.text for name, one in templates.items()}
 
 
-def _alert(one: watching.Alert) -> dict[str, object]:
+def _alert(one: monitoring.Alert) -> dict[str, object]:
     began = datetime.fromtimestamp(one.active_ms / 1_000, tz=UTC).isoformat()
     return {
         "labels": one.labels,

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from apps.api import answers, questions
 from apps.api.answers import TYPES, Format, Table
 from apps.api.questions import Parameters
-from gateway.auth import Grant, Scope
-from gateway.guard import grant_of
+from gateway.http.auth import Grant, TokenScope
+from gateway.http.guard import grant_of
 from gateway.routes.parts import responses
-from streams.store.queries.grouped import DIMENSIONS, BadQuestion
-from streams.store.reader import Reader
+from streams.clients.reader import Reader
+from streams.queries.grouped import DIMENSIONS, BadQuestion
 
 RANGE: Final = {
     "from": "Begin: epoch ms, RFC 3339 or a distance back such as -24h (the default).",
@@ -32,12 +32,16 @@ class Asking(Struct, frozen=True, kw_only=True):
 
     reader: Reader
     wall_ms: Callable[[], int]
+    query_ms_max: int = 5_000
+    """How long finding an answer may take, apart from what the store itself takes."""
+    store_url: str = ""
+    """Where changes are written to; empty where this API only reads."""
 
 
 def asked_of(request: Request, known: Mapping[str, frozenset[str]]) -> tuple[Grant, Parameters]:
     """Return who asks, and what; raise `Forbidden` or `BadQuestion`."""
     grant = grant_of(request)
-    grant.require(Scope.SUBSCRIBE)
+    grant.require(TokenScope.SUBSCRIBE)
     parameters = request.query_params
     asked = {name: parameters.getlist(name) for name in parameters}
     names = known[request.url.path]

@@ -17,47 +17,63 @@ from msgspec import Struct
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from analytics.alerts.exposed import EXPOSED, Sort
 from analytics.contracts.errors import MainstemError, Unavailable
 from analytics.contracts.ids import TenantId
 from analytics.promql import (
     BadEvaluation,
     BadExpression,
+    Budget,
     Expression,
+    InstantPoint,
     Matrix,
-    Point,
     Result,
     Series,
+    TooSlow,
+    check_steps,
+    held,
     instant,
     parse,
     ranged,
 )
 from analytics.promql.nodes import Selector, bare
-from analytics.promql.series import NAME, Labels
-from apps.api import answers, listing, promised
+from apps.api import answers, listing, naming, promised
+from apps.api.naming import Names
 from apps.api.parts import Asking
 from apps.api.questions import Parameters, one
-from gateway.auth import Grant, Scope
-from gateway.guard import grant_of
-from gateway.limits import read_body
-from streams.store.queries import whole
-from streams.store.queries.grouped import BadQuestion
-from streams.store.queries.measured import Db
-from streams.store.watching.recorded import Together
+from gateway.http.auth import Grant, TokenScope
+from gateway.http.guard import grant_of
+from gateway.http.limits import BodyBounds, read_body
+from streams.monitoring import evaluation
+from streams.queries import every_series
+from streams.queries.grouped import BadQuestion
+from streams.queries.measures import Db
+from streams.queries.recorded import Together
 
 ROOT: Final = "/api/v1"
 METRICS: Final = "/metrics"
-FORM_BYTES_MAX: Final = 65_536
-FORM_SECONDS_MAX: Final = 10.0
-DAY_MS: Final = 86_400_000
-MATCHES_MAX: Final = 16
-"""Selectors that one question may name."""
+FORM: Final = BodyBounds(bytes_max=65_536, seconds_max=10.0)
+CUT: Final = "results truncated due to limit"
 _UNITS_S: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _ENCODER: Final = msgspec.json.Encoder()
 
 Listed = Callable[[Db, TenantId], object]
-Answer = Callable[[Db, Grant, Parameters, int], object]
-"""Return what is asked of a tenant at a moment."""
+
+
+class Now(Struct, frozen=True):
+    """When something is asked, and what finding the answer may cost."""
+
+    ms: int
+    budget: Budget
+
+
+Answer = Callable[[Db, Grant, Parameters, Now], object]
+"""Return what is asked of a tenant, or, as a `Later`, what is left to compute without the store."""
+
+
+class Later(Struct, frozen=True):
+    """An answer whose reading is done."""
+
+    computed: Callable[[], object]
 
 
 def router(asking: Asking) -> APIRouter:
@@ -66,20 +82,8 @@ def router(asking: Asking) -> APIRouter:
     for asked in _ASKED:
         _add(routes, asking, asked)
 
-    for path, listed, about in (
-        ("/rules", listing.rules, "List the rules of alerts with their alerts"),
-        ("/alerts", listing.alerts, "List the alerts that fire or may soon"),
-    ):
-        _add_listing(routes, asking, path, listed, about=about)
-
-    @routes.get("/metadata", summary="Describe the metrics", **promised.answered())
-    def metadata(request: Request) -> Response:
-        _grant(request)
-        return _told({
-            one.name: [{"type": _TYPES[one.sort], "help": one.about, "unit": one.unit}]
-            for one in EXPOSED
-            if one.name in whole.NAMES
-        })  # fmt: skip
+    about = "List the alerts that fire or may soon"
+    _add_listing(routes, asking, "/alerts", listing.alerts, about=about)
 
     @routes.get("/status/buildinfo", summary="Say what answers", **promised.answered())
     def build(request: Request) -> Response:
@@ -99,7 +103,9 @@ def exposing(asking: Asking) -> APIRouter:
     def metrics(request: Request) -> Response:
         grant = _grant(request)
         with asking.reader.connection() as db:
-            text = listing.exposition(db, grant.tenant, now_ms=asking.wall_ms())
+            text = listing.exposition(
+                db, grant.tenant, now_ms=asking.wall_ms(), operator=TokenScope.ADMIN in grant.scopes
+            )
         return Response(text, media_type=listing.CONTENT_TYPE)
 
     return routes
@@ -143,71 +149,92 @@ def _answered(
 ) -> Response:
     try:
         with asking.reader.connection() as db:
-            data = answer(db, grant, asked, asking.wall_ms())
+            now = Now(asking.wall_ms(), evaluation.within(asking.query_ms_max))
+            data = answer(db, grant, asked, now)
+        if isinstance(data, Later):
+            data = data.computed()
+        data, is_cut = _cut(data, asked)
     except (BadExpression, BadQuestion) as error:
         return _failed(400, "bad_data", error)
+    except TooSlow as error:
+        return _failed(503, "timeout", error)
     except BadEvaluation as error:
         return _failed(422, "execution", error)
     except Unavailable as error:
         return _failed(503, "unavailable", error)
-    return _told(data, known=known)
+    return _told(data, known=known, warnings=[CUT] if is_cut else [])
 
 
-def _query(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
+def _query(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
     expression = parse(_needed(asked, "query"))
-    at_ms = _moment(asked, "time", now_ms)
-    found = instant(expression, _storage(db, grant, now_ms), at_ms)
-    return _result(found, expression, at_ms)
+    at_ms = _moment(asked, "time", now.ms)
+    storage = held(expression, _storage(db, grant, now.ms), at_ms, at_ms, budget=now.budget)
+
+    def computed() -> object:
+        found = instant(expression, storage, at_ms, budget=now.budget)
+        return _result(found, expression, at_ms)
+
+    return Later(computed)
 
 
-def _query_range(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
+def _query_range(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
     expression = parse(_needed(asked, "query"))
     start_ms, end_ms = _moment(asked, "start", None), _moment(asked, "end", None)
     step_ms = int(_seconds(_needed(asked, "step")) * 1_000)
     if step_ms <= 0 or end_ms < start_ms:
         raise BadQuestion("a range ends after it starts, in steps above zero")
-    found = ranged(expression, _storage(db, grant, now_ms), start_ms, end_ms, step_ms=step_ms)
-    return {"resultType": "matrix", "result": [_line(one) for one in found]}
+    last_ms = start_ms + (end_ms - start_ms) // step_ms * step_ms
+    check_steps(start_ms, end_ms, step_ms)
+    storage = held(expression, _storage(db, grant, now.ms), start_ms, last_ms, budget=now.budget)
+
+    def computed() -> object:
+        found = ranged(expression, storage, start_ms, end_ms, step_ms=step_ms, budget=now.budget)
+        return {"resultType": "matrix", "result": [_line(one) for one in found]}
+
+    return Later(computed)
 
 
-def _series(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
-    return [dict(one) for one in sorted(_matched(db, grant, asked, now_ms))]
+def _series(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
+    return _listing(db, grant, now).series(asked)
 
 
-def _names(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
-    found = _matched(db, grant, asked, now_ms)
-    return sorted({name for labels in found for name, _ in labels})
+def _names(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
+    return _listing(db, grant, now).labels(asked)
 
 
-def _values(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> object:
-    name = one(asked, "name", "")
-    if name == NAME and not asked.get("match[]"):
-        return whole.names(db, grant.tenant, until_ms=now_ms)
-    found = _matched(db, grant, asked, now_ms)
-    return sorted({value for labels in found for label, value in labels if label == name})
+def _values(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
+    return _listing(db, grant, now).values(asked)
 
 
-def _matched(db: Db, grant: Grant, asked: Parameters, now_ms: int) -> set[Labels]:
-    """Return the label sets that any of the selectors match; of all that happens without one."""
-    texts = asked.get("match[]") or ["events_total"]
-    if len(texts) > MATCHES_MAX:
-        raise BadQuestion(f"{len(texts)} selectors; at most {MATCHES_MAX}")
-    start_ms = _moment(asked, "start", now_ms - DAY_MS)
-    end_ms = _moment(asked, "end", now_ms)
-    storage = _storage(db, grant, now_ms)
-    found: set[Labels] = set()
-    for text in texts:
-        selector = bare(parse(text).node)
-        if not isinstance(selector, Selector) or selector.range_ms:
-            raise BadQuestion(f"{text[:80]!r} is no selector of series")
-        found |= {row.labels for row in storage.select(selector.matchers, start_ms, end_ms)}
-        sketched = storage.select_sketches(selector.matchers, start_ms, end_ms)
-        found |= {row.labels for row in sketched}
-    return found
+def _listing(db: Db, grant: Grant, now: Now) -> Names:
+    watched = now.budget.watched
+    return Names(db, grant.tenant, now_ms=now.ms, moment=_moment, watched=watched)
+
+
+def _metadata(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
+    del db, grant, now
+    return naming.metadata(asked)
+
+
+def _rules(db: Db, grant: Grant, asked: Parameters, now: Now) -> object:
+    del now
+    return naming.rules(db, grant.tenant, asked)
+
+
+def _cut(data: object, asked: Parameters) -> tuple[object, bool]:
+    """Return as much of a list or a result as is asked for, and whether that is less."""
+    limit = naming.limit_of(asked)
+    if isinstance(data, dict) and data.get("resultType") in {"vector", "matrix"}:
+        rows = data["result"]
+        return {**data, "result": rows[: limit or None]}, 0 < limit < len(rows)
+    if isinstance(data, list):
+        return data[: limit or None], 0 < limit < len(data)
+    return data, False
 
 
 def _storage(db: Db, grant: Grant, now_ms: int) -> Together:
-    return whole.series(db, grant.tenant, until_ms=now_ms)
+    operator = TokenScope.ADMIN in grant.scopes
+    return every_series.series(db, grant.tenant, until_ms=now_ms, operator=operator)
 
 
 def _result(found: Result, expression: Expression, at_ms: int) -> object:
@@ -221,12 +248,12 @@ def _result(found: Result, expression: Expression, at_ms: int) -> object:
     rows = [
         {"metric": dict(row.labels), "value": [at_ms / 1_000, _number(row.value)]}
         for row in found
-        if isinstance(row, Point)
+        if isinstance(row, InstantPoint)
     ]
     return {"resultType": "vector", "result": rows}
 
 
-def _lines(found: Matrix | Sequence[Point]) -> Iterator[Series]:
+def _lines(found: Matrix | Sequence[InstantPoint]) -> Iterator[Series]:
     return (row for row in found if isinstance(row, Series))
 
 
@@ -246,7 +273,7 @@ def _number(value: float) -> str:
 
 def _grant(request: Request) -> Grant:
     grant = grant_of(request)
-    grant.require(Scope.SUBSCRIBE)
+    grant.require(TokenScope.SUBSCRIBE)
     return grant
 
 
@@ -254,7 +281,7 @@ async def _parameters(request: Request) -> dict[str, list[str]]:
     """Return what is in the URL and, with POST, in the form."""
     asked = {name: request.query_params.getlist(name) for name in request.query_params}
     if request.method == "POST":
-        body = await read_body(request, bytes_max=FORM_BYTES_MAX, seconds_max=FORM_SECONDS_MAX)
+        body = await read_body(request, FORM)
         for name, values in parse_qs(body.decode("utf-8", "replace"), max_num_fields=100).items():
             asked.setdefault(name, []).extend(values)
     return asked
@@ -298,8 +325,8 @@ def _seconds(text: str) -> float:
     return found
 
 
-def _told(data: object, *, known: str = "") -> Response:
-    body = {"status": "success", "data": data}
+def _told(data: object, *, known: str = "", warnings: Sequence[str] = ()) -> Response:
+    body = {"status": "success", "data": data} | ({"warnings": warnings} if warnings else {})
     return answers.respond(body, answers.Table({}), answers.Format.JSON, name="query", known=known)
 
 
@@ -311,7 +338,6 @@ def _failed(status: int, kind: str, error: MainstemError) -> Response:
     )
 
 
-_TYPES: Final = {Sort.COUNTER: "counter", Sort.GAUGE: "gauge", Sort.SKETCH: "histogram"}
 _DIGITS_MAX: Final = 9
 _SECONDS_MAX: Final = 1e12
 _WHOLE_MAX: Final = 1e15
@@ -327,4 +353,6 @@ _ASKED: Final = (
         "/label/{name}/values", _values, "List the values of a label", promised.LISTED,
         {"name": "The label; __name__ for the names of series."},
     ),
+    _Asked("/metadata", _metadata, "Describe the metrics", promised.METADATA),
+    _Asked("/rules", _rules, "List the rules of alerts with their alerts", promised.RULES),
 )  # fmt: skip

@@ -17,14 +17,31 @@ _SELECTORS: Final = {
     "end": _TIME,
     MATCH: "Selectors of series; may be given several times.",
 }
-QUERY: Final = {"query": "The expression, in PromQL.", "time": _TIME}
+_LIMIT: Final = {"limit": "How many at most, with a warning where there are more; 0 is all."}
+QUERY: Final = {"query": "The expression, in PromQL.", "time": _TIME, **_LIMIT}
 RANGE: Final = {
     "query": QUERY["query"],
     "start": "Unix seconds or RFC 3339.",
     "end": "Unix seconds or RFC 3339.",
     "step": "Seconds, or a number with a unit such as 5m.",
+    **_LIMIT,
 }
-LISTED: Final[Mapping[str, str]] = _SELECTORS
+LISTED: Final[Mapping[str, str]] = {**_SELECTORS, **_LIMIT}
+METADATA: Final = {
+    "metric": "Only of this metric.",
+    "limit": "How many metrics at most; 0 is all.",
+    "limit_per_metric": "How many descriptions of each at most; 0 is all.",
+}
+RULES: Final = {
+    "type": "Only rules of one kind: alert or record.",
+    "rule_name[]": "Only rules of these names.",
+    "rule_group[]": "Only groups of these names.",
+    "file[]": "Only groups of these files.",
+    MATCH: "Only rules with labels that any of these selectors match.",
+    "exclude_alerts": "true leaves the alerts of rules out.",
+    "group_limit": "How many groups at most; 0 is all.",
+    "group_next_token": "Where the page before said that the next one begins.",
+}
 _NEEDED: Final = ({"query"}, {"query", "start", "end", "step"})
 
 
@@ -88,7 +105,7 @@ def _parameter(name: str, about: str, *, where: str, is_needed: bool) -> dict[st
 
 def _schema(name: str) -> dict[str, Any]:
     text = {"type": "string"}
-    return {"type": "array", "items": text} if name == MATCH else text
+    return {"type": "array", "items": text} if name.endswith("[]") else text
 
 
 _FAILED: Final = (

@@ -6,13 +6,14 @@ here knows of HTTP or of the store.
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from streams.store.queries import span
-from streams.store.queries.grouped import DIMENSIONS, VALUES_MAX, BadQuestion, Wanted
-from streams.store.queries.sessions import FACETS, SORTS, Filter
-from streams.store.queries.span import Span
+from streams.queries import calendar, span
+from streams.queries.grouped import DIMENSIONS, VALUES_MAX, BadQuestion, GroupedQuery
+from streams.queries.sessions import FACETS, SORTS, Filter
+from streams.queries.span import Span
 
 AUTO: Final = "auto"
 RAW: Final = "raw"
@@ -28,8 +29,8 @@ _BACK: Final = re.compile(r"-(\d{1,9})([smhdw])")
 Parameters = Mapping[str, Sequence[str]]
 
 
-def instant(text: str, *, now_ms: int) -> int:
-    """Return a time in epoch ms; raise `BadQuestion` if it is none."""
+def instant(text: str, *, now_ms: int, zone: tzinfo = UTC) -> int:
+    """Return a time in epoch ms, read in `zone` if it names none; raise `BadQuestion`."""
     if text == "now":
         return now_ms
     back = _BACK.fullmatch(text)
@@ -43,35 +44,45 @@ def instant(text: str, *, now_ms: int) -> int:
         raise BadQuestion(
             f"{text[:40]!r} is no time; give epoch milliseconds, RFC 3339 or a distance like -24h"
         ) from error
-    zoned = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    zoned = found if found.tzinfo is not None else found.replace(tzinfo=zone)
     return int(zoned.timestamp() * 1_000)
 
 
-def range_of(asked: Parameters, *, now_ms: int) -> tuple[int, int]:
+def range_of(asked: Parameters, *, now_ms: int, zone: tzinfo = UTC) -> tuple[int, int]:
     """Return from when until when; a day up to now where nothing is said."""
-    from_ms = instant(one(asked, "from", "-24h"), now_ms=now_ms)
-    until_ms = instant(one(asked, "until", "now"), now_ms=now_ms)
+    from_ms = instant(one(asked, "from", "-24h"), now_ms=now_ms, zone=zone)
+    until_ms = instant(one(asked, "until", "now"), now_ms=now_ms, zone=zone)
     if not 0 <= from_ms < until_ms:
         raise BadQuestion(f"the range from {from_ms} until {until_ms} is empty")
     return from_ms, until_ms
 
 
+def zone_of(asked: Parameters) -> ZoneInfo | None:
+    """Return the time zone whose days are asked for; None for UTC."""
+    name = one(asked, "tz", "")
+    return calendar.zone_of(name) if name not in {"", "UTC"} else None
+
+
 def span_of(asked: Parameters, *, now_ms: int, since: Mapping[str, int]) -> Span:
     """Return the range cut into steps of the aggregation that is asked for."""
-    from_ms, until_ms = range_of(asked, now_ms=now_ms)
+    zone = zone_of(asked)
+    from_ms, until_ms = range_of(asked, now_ms=now_ms, zone=zone or UTC)
     aggregation = one(asked, "aggregation", AUTO)
     if aggregation == AUTO:
-        return span.over(from_ms, until_ms, now_ms=now_ms, since=since)
-    if aggregation == RAW:
-        return span.narrowest(from_ms, until_ms, now_ms=now_ms, since=since)
-    if aggregation not in STEPS:
+        found = span.over(from_ms, until_ms, now_ms=now_ms, since=since, zone=zone)
+    elif aggregation == RAW:
+        found = span.narrowest(from_ms, until_ms, now_ms=now_ms, since=since, zone=zone)
+    elif aggregation in STEPS:
+        step_ms = STEPS[aggregation]
+        found = span.stepped(from_ms, until_ms, step_ms, now_ms=now_ms, since=since, zone=zone)
+    else:
         raise BadQuestion(f"no aggregation {aggregation!r}; there are {', '.join(AGGREGATIONS)}")
-    return span.stepped(from_ms, until_ms, STEPS[aggregation], now_ms=now_ms, since=since)
+    return span.within(found, from_ms, until_ms, now_ms=now_ms, since=since)
 
 
-def wanted_of(asked: Parameters, over: Span) -> Wanted:
+def wanted_of(asked: Parameters, over: Span) -> GroupedQuery:
     """Return which measures are asked for, by what and of what."""
-    return Wanted(
+    return GroupedQuery(
         span=over,
         measures=tuple(_listed(asked, "measures")) or ("events",),
         group_by=tuple(_listed(asked, "group_by")),
@@ -85,16 +96,15 @@ def only_of(asked: Parameters) -> dict[str, tuple[str, ...]]:
     return {name: _values(asked, name) for name in DIMENSIONS if name in asked}
 
 
-def filter_of(asked: Parameters, *, now_ms: int) -> Filter:
-    """Return which sessions are asked for."""
-    from_ms, until_ms = range_of(asked, now_ms=now_ms)
+def filter_of(asked: Parameters, *, from_ms: int, until_ms: int) -> Filter:
+    """Return which sessions of a range are asked for."""
     facets = {name: one(asked, name, "") for name in FACETS}
     return Filter(from_ms=from_ms, until_ms=until_ms, search=one(asked, "search", ""), **facets)
 
 
-def sort_of(asked: Parameters) -> str:
+def sort_of(asked: Parameters, default: str = "recent") -> str:
     """Return by what sessions are sorted."""
-    sort = one(asked, "sort", "recent")
+    sort = one(asked, "sort", default)
     if sort not in SORTS:
         raise BadQuestion(f"no order {sort!r}; there are {', '.join(SORTS)}")
     return sort

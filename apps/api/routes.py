@@ -11,20 +11,19 @@ from msgspec import structs
 from starlette.responses import Response
 
 from analytics.measures.rows import Grain
-from apps.api import questions
-from apps.api.answers import Column, Table
+from apps.api import cursors, questions
+from apps.api.answers import AnswerColumn, ColumnKind, Table
+from apps.api.cursors import Cursor
 from apps.api.parts import FORMAT, LIMIT, ONLY, RANGE, Asking, asked_of, described, respond
 from apps.api.questions import Parameters
-from streams.store.queries import catalogue, cover, grouped, measured, sessions
-from streams.store.queries.catalogue import FIRST, Known
-from streams.store.queries.grouped import BadQuestion, Grouped, Wanted
-from streams.store.queries.sessions import Session
+from streams.queries import catalogue, cover, grouped, measures, sessions
+from streams.queries.catalogue import FIRST, CatalogueEntry
+from streams.queries.grouped import BadQuestion, Grouped, GroupedQuery
+from streams.queries.sessions import Session
 
 METRICS: Final = "/v1/metrics/query"
 SERIES: Final = "/v1/series"
 SESSIONS: Final = "/v1/sessions"
-SKIPPED_MAX: Final = 1_000_000
-"""Sessions that a page may lie behind."""
 
 
 def router(asking: Asking) -> APIRouter:
@@ -38,8 +37,7 @@ def router(asking: Asking) -> APIRouter:
             whole = cover.since(db, grant.tenant)
             span = questions.span_of(asked, now_ms=asking.wall_ms(), since=whole)
             wanted = questions.wanted_of(asked, span)
-            second = measured.second_book(db, grant.tenant, from_ms=span.from_ms)
-            found = grouped.query(db, grant.tenant, wanted, second=second)
+            found = grouped.query(db, grant.tenant, wanted)
         return respond(request, asked, _told(wanted, found), _table(wanted, found), name="metrics")
 
     @routes.get(SERIES, summary="Which series there are", **described(_SERIES))
@@ -65,27 +63,45 @@ def router(asking: Asking) -> APIRouter:
     def listed(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
         limit = questions.number(asked, "limit", 100, least=1, most=sessions.PAGE_MAX)
-        offset = questions.number(asked, "after", 0, least=0, most=SKIPPED_MAX)
-        wanted = questions.filter_of(asked, now_ms=asking.wall_ms())
-        sort = questions.sort_of(asked)
+        after = cursors.read(asked)
+        sort = questions.sort_of(asked, sessions.ARRIVED)
+        if after is not None and sort != sessions.ARRIVED:
+            raise BadQuestion(
+                f"pages go by the order in which sessions came: ask for 'after' without 'sort'; "
+                f"{sort!r} changes while sessions work, and answers with the first `limit`"
+            )
+        from_ms, until_ms = _range(asked, after, asking.wall_ms())
+        wanted = questions.filter_of(asked, from_ms=from_ms, until_ms=until_ms)
+        before = sessions.NUMBER_MAX if after is None else after.number
         with asking.reader.connection() as db:
-            found = sessions.listed(db, grant.tenant, wanted, sort=sort, offset=offset, limit=limit)
+            found = sessions.listed(db, grant.tenant, wanted, sort=sort, before=before, limit=limit)
+        more = len(found) == limit
+        following = None
+        if more and sort == sessions.ARRIVED:
+            following = cursors.written(Cursor(from_ms, until_ms, found[-1].number))
         told = {
-            "sessions": [structs.asdict(one) for one in found],
-            "next": str(offset + limit) if len(found) == limit else None,
-        }
-        return respond(request, asked, told, _sessions_table(found), name="sessions")
+            "sessions": [structs.asdict(one) for one in found], "next": following, "more": more,
+        }  # fmt: skip
+        return respond(request, asked, told, Table.of(found, Session), name="sessions")
 
     return routes
 
 
-def _told(wanted: Wanted, found: Grouped) -> dict[str, object]:
+def _range(asked: Parameters, after: Cursor | None, now_ms: int) -> tuple[int, int]:
+    """Return the range of the first page."""
+    if after is not None:
+        return after.from_ms, after.until_ms
+    return questions.range_of(asked, now_ms=now_ms)
+
+
+def _told(wanted: GroupedQuery, found: Grouped) -> dict[str, object]:
     span = wanted.span
     return {
         "from_ms": span.from_ms,
         "until_ms": span.until_ms,
         "step_ms": span.step_ms,
         "window_ms": span.width_ms,
+        "tz": span.zone or "UTC",
         "measures": wanted.measures,
         "group_by": wanted.group_by,
         "groups": [{"labels": one.labels, "points": one.points} for one in found.groups],
@@ -93,27 +109,24 @@ def _told(wanted: Wanted, found: Grouped) -> dict[str, object]:
     }
 
 
-def _table(wanted: Wanted, found: Grouped) -> Table:
+def _table(wanted: GroupedQuery, found: Grouped) -> Table:
     rows = [(one.labels, point) for one in found.groups for point in one.points]
-    columns: dict[str, Column] = {"at_ms": [point[0] for _, point in rows]}
-    columns |= {name: [labels[name] for labels, _ in rows] for name in wanted.group_by}
+    columns = {"at_ms": AnswerColumn(ColumnKind.MOMENT, [point[0] for _, point in rows])}
     columns |= {
-        name: [point[place] for _, point in rows]
+        name: AnswerColumn(ColumnKind.TEXT, [labels[name] for labels, _ in rows])
+        for name in wanted.group_by
+    }
+    columns |= {
+        name: AnswerColumn(ColumnKind.INTEGER, [point[place] for _, point in rows])
         for place, name in enumerate(wanted.measures, start=1)
     }
     return Table(columns)
 
 
-def _series_table(found: tuple[Known, ...]) -> Table:
-    return Table(
-        {"id": [str(one.series_id) for one in found]}
-        | {name: [one.labels.get(name, "") for one in found] for name in grouped.DIMENSIONS}
-    )
-
-
-def _sessions_table(found: tuple[Session, ...]) -> Table:
-    names = Session.__struct_fields__
-    return Table({name: [getattr(one, name) for one in found] for name in names})
+def _series_table(found: tuple[CatalogueEntry, ...]) -> Table:
+    texts = {"id": [str(one.series_id) for one in found]}
+    texts |= {name: [one.labels.get(name, "") for one in found] for name in grouped.DIMENSIONS}
+    return Table({name: AnswerColumn(ColumnKind.TEXT, values) for name, values in texts.items()})
 
 
 def _grain(asked: Parameters) -> Grain:
@@ -136,9 +149,10 @@ _DIGITS_MAX: Final = 19
 
 _METRICS: Final = {
     **RANGE,
-    "measures": f"With commas between: {', '.join(measured.FIRST_BOOK)}.",
+    "measures": f"With commas between: {', '.join(measures.EVENT_MEASURES)}.",
     "group_by": f"With commas between: {', '.join(grouped.DIMENSIONS)}.",
     "aggregation": f"The step: {', '.join(questions.AGGREGATIONS)}.",
+    "tz": "IANA name of the time zone whose days the steps follow, and of times without one; UTC.",
     **ONLY,
     **LIMIT,
     **FORMAT,
@@ -154,8 +168,8 @@ _SESSIONS: Final = {
     **RANGE,
     **{name: f"Only sessions of this {name}." for name in sessions.FACETS},
     "search": "Text in the id, first prompt, project or user.",
-    "sort": f"By what: {', '.join(sessions.SORTS)}.",
-    "after": "The `next` of the page before.",
+    "sort": f"By what: {', '.join(sessions.SORTS)}; pages go by {sessions.ARRIVED} alone.",
+    "after": "The `next` of the page before; the range is that of the first page.",
     **LIMIT,
     **FORMAT,
 }

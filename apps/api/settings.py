@@ -7,7 +7,7 @@ serves both. The store is MAINSTEM_API_STORE_URL, else the worker's, else DATABA
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from apps.loading import loaded
+from apps.runtime.settings import loaded
 
 PREFIX = "MAINSTEM_API_"
 
@@ -24,7 +24,8 @@ class ApiSettings(BaseSettings):
         validation_alias=AliasChoices(
             f"{PREFIX}STORE_URL", "MAINSTEM_STREAMS_STORE_URL", "DATABASE_URL"
         ),
-        description="URL of the store (PostgreSQL or TimescaleDB); a role that only reads will do.",
+        description="URL of the store (PostgreSQL or TimescaleDB); a role that only reads will "
+        "do, and then files of alerts cannot be changed over HTTP.",
     )
     connections_max: int = Field(
         8, ge=1, le=64, description="Connections to the store held at most."
@@ -33,7 +34,10 @@ class ApiSettings(BaseSettings):
         3.0, gt=0, le=60, description="Seconds to wait for the store before saying it is away."
     )
     query_ms_max: int = Field(
-        5_000, ge=100, le=600_000, description="Milliseconds one query may take in the store."
+        5_000,
+        ge=100,
+        le=600_000,
+        description="Milliseconds a query may take in the store, and an evaluation altogether.",
     )
 
 

@@ -7,18 +7,25 @@ ETag, and pages by what comes after the last entry.
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from fastapi import APIRouter, Request
-from msgspec import Struct, structs
+from msgspec import structs
 from starlette.responses import Response
 
-from apps.api import questions
-from apps.api.answers import Column, Table, Value
+from apps.api import cursors, questions
+from apps.api.answers import AnswerColumn, ColumnKind, Table
+from apps.api.cursors import Cursor, written
 from apps.api.parts import FORMAT, LIMIT, RANGE, Asking, asked_of, described, respond
 from apps.api.questions import Parameters
-from streams.store.queries import watching
-from streams.store.queries.grouped import BadQuestion
-from streams.store.queries.watching import Alert, AlertChange, Anomaly, Budget, Forecast, Which
+from streams.queries import monitoring
+from streams.queries.grouped import BadQuestion
+from streams.queries.monitoring import (
+    Alert,
+    AlertChange,
+    AnomalyFilter,
+    AnomalyRow,
+    BudgetStatus,
+    Forecast,
+)
 
 ANOMALIES: Final = "/v1/anomalies"
 FORECASTS: Final = "/v1/forecasts"
@@ -35,16 +42,19 @@ def router(asking: Asking) -> APIRouter:
     @routes.get(ANOMALIES, summary="What was unlike anything before", **described(_ANOMALIES))
     def anomalies(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
-        limit = questions.number(asked, "limit", 100, least=1, most=watching.PAGE_MAX)
-        which = _which(asked, asking.wall_ms())
+        limit = questions.number(asked, "limit", 100, least=1, most=monitoring.PAGE_MAX)
+        after = cursors.read(asked)
+        from_ms, until_ms = _range(asked, after, asking.wall_ms())
+        which = _which(asked, from_ms, until_ms)
+        place = None if after is None else (after.number, after.name)
         with asking.reader.connection() as db:
-            found = watching.anomalies(db, grant.tenant, which, limit=limit, after=_after(asked))
-        last = found[-1] if len(found) == limit else None
-        told = {
-            "anomalies": [structs.asdict(one) for one in found],
-            "next": None if last is None else f"{last.at_ms}.{last.anomaly_id}",
-        }
-        return respond(request, asked, told, _table(found, Anomaly), name="anomalies")
+            found = monitoring.anomalies(db, grant.tenant, which, limit=limit, after=place)
+        following = None
+        if len(found) == limit:
+            last = found[-1]
+            following = written(Cursor(from_ms, until_ms, last.at_ms, last.anomaly_id))
+        told = {"anomalies": [structs.asdict(one) for one in found], "next": following}
+        return respond(request, asked, told, Table.of(found, AnomalyRow), name="anomalies")
 
     @routes.get(FORECASTS, summary="What series are expected to do", **described(_FORECASTS))
     def forecasts(request: Request) -> Response:
@@ -52,9 +62,9 @@ def router(asking: Asking) -> APIRouter:
         horizon = questions.one(asked, "horizon", "")
         if horizon and horizon not in HORIZONS:
             raise BadQuestion(f"no horizon {horizon[:40]!r}; there are {', '.join(HORIZONS)}")
-        limit = questions.number(asked, "limit", 100, least=1, most=watching.PAGE_MAX)
+        limit = questions.number(asked, "limit", 100, least=1, most=monitoring.PAGE_MAX)
         with asking.reader.connection() as db:
-            found = watching.forecasts(
+            found = monitoring.forecasts(
                 db, grant.tenant, measure=questions.one(asked, "measure", ""), horizon=horizon,
                 limit=limit,
             )  # fmt: skip
@@ -65,9 +75,9 @@ def router(asking: Asking) -> APIRouter:
     def budgets(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
         with asking.reader.connection() as db:
-            found = watching.budgets(db, grant.tenant)
+            found = monitoring.budgets(db, grant.tenant)
         told = {"budgets": [structs.asdict(one) for one in found]}
-        return respond(request, asked, told, _table(found, Budget), name="budgets")
+        return respond(request, asked, told, Table.of(found, BudgetStatus), name="budgets")
 
     _add_alerts(routes, asking)
     return routes
@@ -78,40 +88,49 @@ def _add_alerts(routes: APIRouter, asking: Asking) -> None:
     def alerts(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
         states = _states(asked)
-        limit = questions.number(asked, "limit", 100, least=1, most=watching.PAGE_MAX)
+        limit = questions.number(asked, "limit", 100, least=1, most=monitoring.PAGE_MAX)
         with asking.reader.connection() as db:
-            found = watching.alerts(db, grant.tenant, states=states, limit=limit)
-            silences = watching.silences(db, grant.tenant, now_ms=asking.wall_ms())
+            found = monitoring.alerts(db, grant.tenant, states=states, limit=limit)
+            silences = monitoring.silences(db, grant.tenant, now_ms=asking.wall_ms())
         told = {
             "alerts": [structs.asdict(one) for one in found],
             "silences": [structs.asdict(one) for one in silences],
             "more": len(found) == limit,
         }
-        return respond(request, asked, told, _table(found, Alert), name="alerts")
+        return respond(
+            request, asked, told, Table.of(found, Alert, moments=("active_ms",)), name="alerts"
+        )
 
     @routes.get(HISTORY, summary="How alerts changed", **described(_HISTORY))
     def history(request: Request) -> Response:
         grant, asked = asked_of(request, KNOWN)
-        limit = questions.number(asked, "limit", 100, least=1, most=watching.PAGE_MAX)
-        from_ms, until_ms = questions.range_of(asked, now_ms=asking.wall_ms())
-        after = questions.number(asked, "after", LAST, least=0, most=LAST)
+        limit = questions.number(asked, "limit", 100, least=1, most=monitoring.PAGE_MAX)
+        after = cursors.read(asked)
+        from_ms, until_ms = _range(asked, after, asking.wall_ms())
+        before = monitoring.LAST if after is None else after.number
         with asking.reader.connection() as db:
-            found = watching.alert_changes(
-                db, grant.tenant, from_ms=from_ms, until_ms=until_ms, limit=limit, after=after
+            found = monitoring.alert_changes(
+                db, grant.tenant, from_ms=from_ms, until_ms=until_ms, limit=limit, after=before
             )
-        told = {
-            "changes": [structs.asdict(one) for one in found],
-            "next": str(found[-1].number) if len(found) == limit else None,
-        }
-        return respond(request, asked, told, _table(found, AlertChange), name="alert-history")
+        following = None
+        if len(found) == limit:
+            following = written(Cursor(from_ms, until_ms, found[-1].number))
+        told = {"changes": [structs.asdict(one) for one in found], "next": following}
+        return respond(request, asked, told, Table.of(found, AlertChange), name="alert-history")
 
 
-def _which(asked: Parameters, now_ms: int) -> Which:
-    from_ms, until_ms = questions.range_of(asked, now_ms=now_ms)
+def _range(asked: Parameters, after: Cursor | None, now_ms: int) -> tuple[int, int]:
+    """Return the range of the first page."""
+    if after is not None:
+        return after.from_ms, after.until_ms
+    return questions.range_of(asked, now_ms=now_ms)
+
+
+def _which(asked: Parameters, from_ms: int, until_ms: int) -> AnomalyFilter:
     feedback = questions.one(asked, "feedback", "")
-    if feedback not in {"", *watching.FEEDBACK}:
-        raise BadQuestion(f"'feedback' is {' or '.join(watching.FEEDBACK)}")
-    return Which(
+    if feedback not in {"", *monitoring.FEEDBACK}:
+        raise BadQuestion(f"'feedback' is {' or '.join(monitoring.FEEDBACK)}")
+    return AnomalyFilter(
         from_ms=from_ms,
         until_ms=until_ms,
         measure=questions.one(asked, "measure", ""),
@@ -121,50 +140,35 @@ def _which(asked: Parameters, now_ms: int) -> Which:
     )
 
 
-def _after(asked: Parameters) -> tuple[int, str] | None:
-    text = questions.one(asked, "after", "")
-    if not text:
-        return None
-    digits, dot, anomaly_id = text.partition(".")
-    if not (dot and digits.isdecimal() and len(digits) <= _DIGITS_MAX):
-        raise BadQuestion(f"'after' is the `next` of the page before, not {text[:40]!r}")
-    return int(digits), anomaly_id
-
-
 def _states(asked: Parameters) -> tuple[str, ...]:
-    states = tuple(asked.get("state", ())) or watching.STATES
+    states = tuple(asked.get("state", ())) or monitoring.STATES
     for state in states:
-        if state not in watching.STATES:
-            raise BadQuestion(f"no state {state[:40]!r}; there are {', '.join(watching.STATES)}")
+        if state not in monitoring.STATES:
+            raise BadQuestion(f"no state {state[:40]!r}; there are {', '.join(monitoring.STATES)}")
     return states
-
-
-def _table(found: Sequence[Struct], kind: type[Struct]) -> Table:
-    names = kind.__struct_fields__
-    return Table({name: [_cell(getattr(one, name)) for one in found] for name in names})
-
-
-def _cell(value: Value | dict[str, object] | list[object]) -> Value:
-    """Return a value as a column holds it: what is nested is JSON."""
-    return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
 def _points(found: Sequence[Forecast]) -> Table:
     rows = [(one, point) for one in found for point in one.points]
-    columns: dict[str, Column] = {
-        name: [getattr(one, name) for one, _ in rows]
-        for name in ("measure", "dimension", "part", "horizon", "made_ms")
+    kinds = {
+        "measure": ColumnKind.TEXT,
+        "dimension": ColumnKind.TEXT,
+        "part": ColumnKind.TEXT,
+        "horizon": ColumnKind.TEXT,
+        "made_ms": ColumnKind.MOMENT,
     }
+    columns = {
+        name: AnswerColumn(kind, [getattr(one, name) for one, _ in rows])
+        for name, kind in kinds.items()
+    }
+    columns["at_ms"] = AnswerColumn(ColumnKind.MOMENT, [point["at_ms"] for _, point in rows])
     columns |= {
-        name: [point[name] for _, point in rows]
-        for name in ("at_ms", "mean", "low80", "high80", "low95", "high95")
+        name: AnswerColumn(ColumnKind.NUMBER, [point[name] for _, point in rows])
+        for name in ("mean", "low80", "high80", "low95", "high95")
     }
     return Table(columns)
 
 
-_DIGITS_MAX: Final = 15
-LAST: Final = 10**_DIGITS_MAX - 1
-"""The place behind all changes that a page may begin at."""
 _ANOMALIES: Final = {
     **RANGE,
     "measure": "Only of this measure, such as cost_usd.",
@@ -183,7 +187,7 @@ _FORECASTS: Final = {
 }
 _BUDGETS: Final = FORMAT
 _ALERTS: Final = {
-    "state": f"Only in this state; may be given several times: {', '.join(watching.STATES)}.",
+    "state": f"Only in this state; may be given several times: {', '.join(monitoring.STATES)}.",
     **LIMIT,
     **FORMAT,
 }

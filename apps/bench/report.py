@@ -55,7 +55,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     python: str
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class BenchReport(Struct, frozen=True, kw_only=True):
     """All figures of one run of one benchmark."""
 
     benchmark: str
@@ -71,9 +71,9 @@ class Report(Struct, frozen=True, kw_only=True):
         return all(figure.held is not False for figure in self.figures)
 
 
-def report(benchmark: str, about: str, *, figures: tuple[Figure, ...]) -> Report:
+def report(benchmark: str, about: str, *, figures: tuple[Figure, ...]) -> BenchReport:
     """Return the report of a run on this machine, now."""
-    return Report(
+    return BenchReport(
         benchmark=benchmark,
         about=about,
         figures=figures,
@@ -88,7 +88,7 @@ def report(benchmark: str, about: str, *, figures: tuple[Figure, ...]) -> Report
     )
 
 
-def write(found: Report, folder: Path) -> Path:
+def write(found: BenchReport, folder: Path) -> Path:
     """Write the report as JSON below `folder`; return where it is."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"bench-{found.benchmark}.json"
@@ -96,7 +96,7 @@ def write(found: Report, folder: Path) -> Path:
     return path
 
 
-def table(found: Report) -> Table:
+def table(found: BenchReport) -> Table:
     """Return the report as a table for people."""
     machine = found.machine
     shown = Table(

@@ -24,7 +24,7 @@ class Settings(Struct, frozen=True):
     cut: Callable[[str, Replaced], str]
 
 
-class Agent(Struct, frozen=True):
+class ConnectableAgent(Struct, frozen=True):
     """A coding agent by the name that `connect` takes."""
 
     name: str
@@ -36,19 +36,19 @@ class Agent(Struct, frozen=True):
 NAMES: Final = ("claude-code", "codex", "gemini")
 
 
-def agent(name: str, environment: Mapping[str, str] = os.environ) -> Agent:
+def agent(name: str, environment: Mapping[str, str] = os.environ) -> ConnectableAgent:
     """Return the agent of this name; raise `BadSetting` where there is none."""
     if name == "claude-code":
         folder = _folder(environment, "CLAUDE_CONFIG_DIR", ".claude")
         files = (Settings(folder / "settings.json", claude.put, claude.cut),)
-        return Agent(name, "Claude Code", files, "sessions started from now on are seen")
+        return ConnectableAgent(name, "Claude Code", files, "sessions started from now on are seen")
     if name == "codex":
         folder = _folder(environment, "CODEX_HOME", ".codex")
         files = (Settings(folder / "config.toml", codex.put, codex.cut),)
-        return Agent(name, "Codex", files, "sessions started from now on are seen")
+        return ConnectableAgent(name, "Codex", files, "sessions started from now on are seen")
     if name == "gemini":
         folder = Path.home() / ".gemini"
-        return Agent(
+        return ConnectableAgent(
             name,
             "Gemini CLI",
             (

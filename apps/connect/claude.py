@@ -9,7 +9,7 @@ import shlex
 from typing import Final
 
 from apps.connect import jsonc
-from apps.connect.jsonc import Json, Node, Path
+from apps.connect.jsonc import Json, JsonNode, Path
 from apps.connect.telemetry import Change, Replaced, Telemetry
 
 HOOK_PATH: Final = "/hooks/claude"
@@ -108,7 +108,7 @@ def _put_hook(text: str, event: str, handler: Json) -> str:
     return jsonc.put(text, (*path, ours[0] if ours else len(elements)), handler)
 
 
-def _elements(text: str, path: Path) -> list[Node]:
+def _elements(text: str, path: Path) -> list[JsonNode]:
     found = jsonc.find(jsonc.parse(text), path)
     return [] if found is None else found.elements or []
 

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from analytics.contracts.errors import Refused
-from apps.connect.agents import Agent, Settings
+from apps.connect.agents import ConnectableAgent, Settings
 from apps.connect.telemetry import Change, Replaced, Telemetry
 from apps.local.home import PRIVATE_FILE, PRIVATE_FOLDER, Home, Unusable, make
 from apps.local.state import write_private
@@ -40,7 +40,7 @@ class Kept(Struct, frozen=True, kw_only=True):
     """Folders that were made for it, innermost first."""
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class FileChange(Struct, frozen=True, kw_only=True):
     """What is to be done, or was done, to one file; `after` is None where it is removed."""
 
     path: Path
@@ -58,20 +58,20 @@ class Step(Struct, frozen=True, kw_only=True):
         return self.before != self.after
 
 
-def plan_connect(home: Home, agent: Agent, telemetry: Telemetry) -> list[Step]:
+def plan_connect(home: Home, agent: ConnectableAgent, telemetry: Telemetry) -> list[FileChange]:
     """Return what connecting would do; raise where a file cannot be read, understood or written."""
     known = _load(home, agent.name)
     return [_connect(one, telemetry, known.get(str(one.path))) for one in agent.settings]
 
 
-def plan_disconnect(home: Home, agent: Agent) -> list[Step]:
+def plan_disconnect(home: Home, agent: ConnectableAgent) -> list[FileChange]:
     """Return what disconnecting would do; empty where the agent is not connected."""
     known = _load(home, agent.name)
     by_path = {str(one.path): one for one in agent.settings}
     return [_disconnect(kept, by_path.get(path)) for path, kept in known.items()]
 
 
-def carry_out(home: Home, agent: Agent, steps: list[Step]) -> None:
+def carry_out(home: Home, agent: ConnectableAgent, steps: list[FileChange]) -> None:
     """Write the files, and what is needed to put them back; all are checked before the first."""
     for step in steps:
         _check_writable(step.path)
@@ -85,7 +85,7 @@ def carry_out(home: Home, agent: Agent, steps: list[Step]) -> None:
         _forget(home, agent.name)
 
 
-def difference(step: Step, *, secret: str) -> str:
+def difference(step: FileChange, *, secret: str) -> str:
     """Return the change as a unified diff that does not show the token."""
     before = _text(step.path, step.before or b"").splitlines(keepends=True)
     after = _text(step.path, step.after or b"").splitlines(keepends=True)
@@ -95,7 +95,7 @@ def difference(step: Step, *, secret: str) -> str:
     return shown.replace(secret, SECRET) if secret else shown
 
 
-def _connect(one: Settings, telemetry: Telemetry, kept: Kept | None) -> Step:
+def _connect(one: Settings, telemetry: Telemetry, kept: Kept | None) -> FileChange:
     now = _read(one.path)
     before, original, folders = now, now, _missing_folders(one.path)
     mode = _mode(one.path)
@@ -107,7 +107,7 @@ def _connect(one: Settings, telemetry: Telemetry, kept: Kept | None) -> Step:
             original = None if now is None else edited.encode()
     change = _put(one, telemetry, original)
     written = change.text.encode()
-    return Step(
+    return FileChange(
         path=one.path,
         before=before,
         after=written,
@@ -122,18 +122,22 @@ def _connect(one: Settings, telemetry: Telemetry, kept: Kept | None) -> Step:
     )
 
 
-def _disconnect(kept: Kept, one: Settings | None) -> Step:
+def _disconnect(kept: Kept, one: Settings | None) -> FileChange:
     path = Path(kept.path)
     now = _read(path)
     if now is None:
-        return Step(path=path, before=None, after=None, note="it is gone already")
+        return FileChange(path=path, before=None, after=None, note="it is gone already")
     if now == kept.written or one is None:
-        return Step(path=path, before=now, after=kept.before, mode=kept.mode, folders=kept.folders)
+        return FileChange(
+            path=path, before=now, after=kept.before, mode=kept.mode, folders=kept.folders
+        )
     left: bytes | None = one.cut(_text(path, now), kept.replaced).encode()
     if kept.before is None and left is not None and left.strip() in {b"", b"{}"}:
         left = None
     note = "it was edited since; only our part was taken out"
-    return Step(path=path, before=now, after=left, mode=kept.mode, note=note, folders=kept.folders)
+    return FileChange(
+        path=path, before=now, after=left, mode=kept.mode, note=note, folders=kept.folders
+    )
 
 
 def _put(one: Settings, telemetry: Telemetry, original: bytes | None) -> Change:
@@ -159,7 +163,7 @@ def _is_writable(path: Path) -> bool:
     return bool(path.stat().st_mode & 0o222) and os.access(path, os.W_OK)
 
 
-def _write(step: Step) -> None:
+def _write(step: FileChange) -> None:
     target = step.path.resolve()
     if step.after is None:
         target.unlink(missing_ok=True)

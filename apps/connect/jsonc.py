@@ -30,23 +30,23 @@ class NotJson(Refused):
     code = "not-json"
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class JsonNode(Struct, frozen=True, kw_only=True):
     """One value and where it stands, `text[start:end]`; of a member also where its key starts."""
 
     start: int
     end: int
     key_start: int
     value: Json
-    members: dict[str, "Node"] | None = None
-    elements: list["Node"] | None = None
+    members: dict[str, "JsonNode"] | None = None
+    elements: list["JsonNode"] | None = None
 
     @property
-    def children(self) -> list["Node"]:
+    def children(self) -> list["JsonNode"]:
         """What the object or list holds, in the order of the text."""
         return list((self.members or {}).values()) + (self.elements or [])
 
 
-def parse(text: str) -> Node:
+def parse(text: str) -> JsonNode:
     """Return the one value in `text`; raise `NotJson` where it has none or more."""
     start = _skip(text, 0)
     node = _value(text, start, start, 0)
@@ -55,7 +55,7 @@ def parse(text: str) -> Node:
     return node
 
 
-def find(node: Node, path: Path) -> Node | None:
+def find(node: JsonNode, path: Path) -> JsonNode | None:
     """Return what stands at `path`, or None."""
     for step in path:
         if isinstance(step, str):
@@ -113,7 +113,7 @@ def cut(text: str, path: Path) -> str:
     return before + rest.lstrip(" \t\r\n")
 
 
-def _add(text: str, parent: Node, step: str | int, value: Json) -> str:
+def _add(text: str, parent: JsonNode, step: str | int, value: Json) -> str:
     if (parent.members is None) == isinstance(step, str):
         at = _line(text, parent.start)
         raise NotJson(f"line {at} holds another kind of value than an agent's settings have there")
@@ -144,7 +144,7 @@ def _add(text: str, parent: Node, step: str | int, value: Json) -> str:
     return text[:place] + "," + text[place:after] + made + text[after:]
 
 
-def _render(text: str, value: Json, *, indent: str, near: Node | None = None) -> str:
+def _render(text: str, value: Json, *, indent: str, near: JsonNode | None = None) -> str:
     if near is not None and "\n" not in text[near.key_start : near.end] and _is_flat(text):
         return json.dumps(value, ensure_ascii=False)
     step = _indent_step(text)
@@ -169,7 +169,7 @@ def _indent_at(text: str, at: int) -> str:
     return found[0] if found else ""
 
 
-def _inner_indent(text: str, parent: Node, outer: str) -> str:
+def _inner_indent(text: str, parent: JsonNode, outer: str) -> str:
     siblings = parent.children
     if siblings and "\n" in text[parent.start : siblings[-1].key_start]:
         return _indent_at(text, siblings[-1].key_start)
@@ -185,7 +185,7 @@ def _skip(text: str, at: int) -> int:
     return found.end() if found is not None else at
 
 
-def _value(text: str, key_start: int, start: int, depth: int) -> Node:
+def _value(text: str, key_start: int, start: int, depth: int) -> JsonNode:
     if depth > DEPTH_MAX:
         raise NotJson(f"line {_line(text, start)} is nested more than {DEPTH_MAX} deep")
     opening = text[start : start + 1]
@@ -196,11 +196,11 @@ def _value(text: str, key_start: int, start: int, depth: int) -> Node:
     found = _SCALAR.match(text, start)
     if found is None:
         raise _wrong(text, start)
-    return Node(start=start, end=found.end(), key_start=key_start, value=_scalar(text, found))
+    return JsonNode(start=start, end=found.end(), key_start=key_start, value=_scalar(text, found))
 
 
-def _members(text: str, key_start: int, start: int, depth: int) -> Node:
-    members: dict[str, Node] = {}
+def _members(text: str, key_start: int, start: int, depth: int) -> JsonNode:
+    members: dict[str, JsonNode] = {}
     at = _skip(text, start + 1)
     while text[at : at + 1] != "}":
         key = _SCALAR.match(text, at)
@@ -213,17 +213,17 @@ def _members(text: str, key_start: int, start: int, depth: int) -> Node:
         members[str(_scalar(text, key))] = member
         at = _next(text, member.end, "}")
     value = {name: member.value for name, member in members.items()}
-    return Node(start=start, end=at + 1, key_start=key_start, value=value, members=members)
+    return JsonNode(start=start, end=at + 1, key_start=key_start, value=value, members=members)
 
 
-def _elements(text: str, key_start: int, start: int, depth: int) -> Node:
-    elements: list[Node] = []
+def _elements(text: str, key_start: int, start: int, depth: int) -> JsonNode:
+    elements: list[JsonNode] = []
     at = _skip(text, start + 1)
     while text[at : at + 1] != "]":
         elements.append(_value(text, at, at, depth + 1))
         at = _next(text, elements[-1].end, "]")
     value = [element.value for element in elements]
-    return Node(start=start, end=at + 1, key_start=key_start, value=value, elements=elements)
+    return JsonNode(start=start, end=at + 1, key_start=key_start, value=value, elements=elements)
 
 
 def _next(text: str, at: int, closing: str) -> int:

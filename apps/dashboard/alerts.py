@@ -1,4 +1,4 @@
-"""Alerts: what fires and why, what is silenced, the rules, and what was told to whom.
+"""Alerts: what fires and why, what is silenced, rules, receivers, and what was told to whom.
 
 The address holds the part that is shown and the alert that is open; a link with `silence=` opens
 the form of a silence, filled in.
@@ -11,30 +11,43 @@ import streamlit as st
 from msgspec import structs
 
 from analytics.alerts import labels as label_sets
-from analytics.alerts import links, silences
-from analytics.alerts.states import Alert as Told
-from analytics.alerts.states import State
+from analytics.alerts.notify import links
+from analytics.alerts.rules.states import Alert as Told
+from analytics.alerts.rules.states import AlertState
+from analytics.alerts.silence import silences
 from analytics.contracts.ids import TenantId
-from apps.dashboard import controlling, markup, rule_editor, silencing, text, viewing
-from apps.dashboard.markup import Column, Tile
-from apps.dashboard.source import Answer
+from apps.dashboard import (
+    controlling,
+    markup,
+    receiving,
+    rule_editor,
+    silencing,
+    text,
+    viewer,
+    viewing,
+)
+from apps.dashboard.markup import Heading, Tile
+from apps.dashboard.source import CachedAnswer
 from apps.dashboard.state import Address, link
 from apps.dashboard.text import Html, escaped, join
+from streams.queries import monitoring as asked
+from streams.queries import notices
+from streams.queries.measures import Db
+from streams.queries.monitoring import Alert
+from streams.queries.notices import NoticeFilter
 from streams.store import controls
-from streams.store.queries import watching as asked
-from streams.store.queries.measured import Db
-from streams.store.queries.watching import Alert
 
 T = TypeVar("T")
 
 PARTS: Final = {
-    "now": "Now", "silences": "Silences", "rules": "Rules", "history": "History",
+    "now": "Now", "silences": "Silences", "rules": "Rules", "receivers": "Receivers",
+    "history": "History",
 }  # fmt: skip
 HISTORY_MS: Final = 7 * 86_400_000
 LISTED_MAX: Final = 200
 _COLUMNS: Final = (
-    Column("Alert", "wide"), Column("State", "tight"), Column("Since", "number"),
-    Column("Value", "number", optional=True), Column("Do", "tight"),
+    Heading("Alert", "wide"), Heading("State", "tight"), Heading("Since", "number"),
+    Heading("Value", "number", optional=True), Heading("Do", "tight"),
 )  # fmt: skip
 _STATES: Final = {
     "firing": '<span class="ms-bad">✗ firing</span>',
@@ -62,6 +75,8 @@ def page() -> None:
         silencing.expire()
     elif part == "rules":
         rule_editor.editor(found)
+    elif part == "receivers":
+        receiving.editor()
     elif part == "history":
         viewing.live(_history, on=True)
     else:
@@ -73,7 +88,7 @@ def _picked() -> None:
     viewing.push(part="" if part == "now" else part, silence="")
 
 
-def _ask(name: str, query: Callable[[Db, TenantId], T]) -> Answer[T]:
+def _ask(name: str, query: Callable[[Db, TenantId], T]) -> CachedAnswer[T]:
     return viewing.ask(
         (name, controlling.version()), lambda db, tenant: query(db, TenantId(tenant))
     )
@@ -177,7 +192,7 @@ def view_of(one: Alert) -> str:
         labels=one.labels,
         source=label_sets.frozen(one.labels),
         annotations=one.annotations,
-        state=State.RESOLVED if one.state == "resolved" else State.FIRING,
+        state=AlertState.RESOLVED if one.state == "resolved" else AlertState.FIRING,
         active_at_ms=one.active_ms,
         starts_at_ms=one.starts_ms or one.active_ms,
         ends_at_ms=one.ends_ms,
@@ -207,11 +222,11 @@ def _detail(one: Alert, now_ms: int) -> None:
             join(Html(f"<p>{_state(one)}, its condition holds since {escaped(since)}.</p>"), *says),
             kind="alarm",
         ),
-        markup.table("Labels", (Column("Label", "tight"), Column("Value", "wide")), rows),
+        markup.table("Labels", (Heading("Label", "tight"), Heading("Value", "wide")), rows),
     )
     st.button(
         "Acknowledge", key="alerts_acknowledge", on_click=_acknowledge, args=(one.fingerprint,),
-        disabled=one.state != "firing" or bool(one.acknowledged_by),
+        disabled=one.state != "firing" or bool(one.acknowledged_by) or not viewer.may_change(),
         help="Say that you take it on; who is told next waits.",
     )  # fmt: skip
 
@@ -219,7 +234,7 @@ def _detail(one: Alert, now_ms: int) -> None:
 def _acknowledge(fingerprint: str) -> None:
     controlling.change(
         lambda db, tenant: controls.acknowledge(
-            db, tenant, fingerprint, by=controlling.WHO, now_ms=viewing.now_ms()
+            db, tenant, fingerprint, by=viewer.who(), now_ms=viewing.now_ms()
         ),
         done="The alert is acknowledged; it is shown at the worker's next minute.",
     )
@@ -233,16 +248,19 @@ def _history() -> None:
             db, tenant, from_ms=now_ms - HISTORY_MS, until_ms=now_ms
         ),
     )
-    sent = _ask("notices", lambda db, tenant: asked.notices(db, tenant, until_ms=now_ms))
+    which = NoticeFilter(from_ms=now_ms - HISTORY_MS, until_ms=now_ms)
+    sent = _ask("notices", lambda db, tenant: notices.notices(db, tenant, which))
     viewing.freshness(changes, sent)
     viewing.show(markup.heading(2, "How alerts changed in 7 days"))
     if not changes.value:
         viewing.show(markup.note("No alert changed its state."))
     else:
         heads = (
-            Column("When", "tight"), Column("Alert", "wide"), Column("Was", "tight", optional=True),
-            Column("Became", "tight"),
-        )  # fmt: skip
+            Heading("When", "tight"),
+            Heading("Alert", "wide"),
+            Heading("Was", "tight", optional=True),
+            Heading("Became", "tight"),
+        )
         rows = (
             (
                 escaped(text.clock(one.at_ms, zone, now_ms=now_ms)),
@@ -256,21 +274,8 @@ def _history() -> None:
             for one in changes.value
         )  # fmt: skip
         viewing.show(markup.table("The newest changes", heads, rows))
-    viewing.show(markup.heading(2, "Who was told"))
+    viewing.show(markup.heading(2, "Who was told in 7 days"))
     if not sent.value:
         viewing.show(markup.note("Nobody was told of anything."))
         return
-    heads = (
-        Column("When", "tight"), Column("Receiver", "wide"), Column("Why", "wide", optional=True),
-        Column("Became", "wide"),
-    )  # fmt: skip
-    told = (
-        (
-            escaped(text.clock(one.at_ms, zone, now_ms=now_ms)),
-            escaped(f"{one.receiver}, {one.integration}", most=80),
-            escaped(one.why, most=120),
-            escaped(one.state + (f": {one.error}" if one.error else ""), most=200),
-        )
-        for one in sent.value
-    )
-    viewing.show(markup.table("The newest notifications", heads, told))
+    viewing.show(receiving.notices("The newest notifications", sent.value))

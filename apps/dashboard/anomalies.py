@@ -11,25 +11,26 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from analytics.contracts.ids import TenantId
-from analytics.watching.catalogue import BY_NAME, STEP_MS
-from apps.dashboard import bands, controlling, markup, readings, text, viewing, watching
+from analytics.monitoring.catalogue import BY_NAME, STEP_MS
+from apps.dashboard import bands, controlling, markup, readings, text, viewer, viewing, watching
 from apps.dashboard.bands import Band
-from apps.dashboard.markup import Column
+from apps.dashboard.markup import Heading
 from apps.dashboard.state import Address, Range, link
 from apps.dashboard.text import Html, escaped
+from apps.local import invocation
+from streams.queries import monitoring as asked
+from streams.queries.measures import Db
+from streams.queries.monitoring import AnomalyFilter, AnomalyRow, SeriesReading
 from streams.store import controls
-from streams.store.queries import watching as asked
-from streams.store.queries.measured import Db
-from streams.store.queries.watching import Anomaly, Reading, Which
 
 LISTED_MAX: Final = 50
 BUCKETS_MAX: Final = 600
 """Points that are drawn; of more, the oddest of each stretch."""
 WORDS: Final = {"": "Any word", "useful": "Called useful", "noise": "Called noise"}
 _COLUMNS: Final = (
-    Column("When", "tight"), Column("Series", "wide"), Column("Observed", "number"),
-    Column("Expected", "number", optional=True), Column("Why", "wide", optional=True),
-    Column("Word", "tight", optional=True),
+    Heading("When", "tight"), Heading("Series", "wide"), Heading("Observed", "number"),
+    Heading("Expected", "number", optional=True), Heading("Why", "wide", optional=True),
+    Heading("Word", "tight", optional=True),
 )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def _picks(found: Address, measure: str, word: str) -> int:
     return int(series) if series in named else 0
 
 
-def _watched(db: Db, tenant: str) -> tuple[asked.Watched, ...]:
+def _watched(db: Db, tenant: str) -> tuple[asked.WatchedSeries, ...]:
     return asked.watched(db, TenantId(tenant))
 
 
@@ -87,7 +88,7 @@ def _picked(name: str) -> None:
 
 def _body(chosen: Range, measure: str, word: str, *, watch_id: int, opened: str) -> None:
     start, end = chosen.bounds(viewing.now_ms())
-    which = Which(from_ms=start, until_ms=end, measure=measure, feedback=word)
+    which = AnomalyFilter(from_ms=start, until_ms=end, measure=measure, feedback=word)
     answer = viewing.ask(
         ("anomalies", chosen, measure, word, controlling.version()),
         lambda db, tenant: asked.anomalies(db, TenantId(tenant), which, limit=LISTED_MAX),
@@ -100,7 +101,7 @@ def _body(chosen: Range, measure: str, word: str, *, watch_id: int, opened: str)
             markup.heading(2, "Nothing is watched yet"),
             markup.lede("A worker watches each series from its first minute on. Start one with:"),
         )
-        st.code("mainstem up", language=None)
+        st.code(invocation.command("up"), language=None, wrap_lines=True)
         return
     one = next((one for one in listed if one.anomaly_id == opened), None)
     if opened and one is None:
@@ -113,7 +114,7 @@ def _body(chosen: Range, measure: str, word: str, *, watch_id: int, opened: str)
     viewing.show(_table(listed, chosen))
 
 
-def _table(listed: tuple[Anomaly, ...], chosen: Range) -> Html:
+def _table(listed: tuple[AnomalyRow, ...], chosen: Range) -> Html:
     if not listed:
         return markup.panel(
             Html('<p><strong class="ms-good">Nothing unusual</strong> in this range, '
@@ -144,18 +145,18 @@ def _counted(number: int) -> str:
     return text.plural(number, "anomaly", "anomalies")
 
 
-def _expected(one: Anomaly) -> str:
+def _expected(one: AnomalyRow) -> str:
     low = watching.amount(one.measure, one.expected_low)
     return f"{low} to {watching.amount(one.measure, one.expected_high)}"
 
 
-def _word(one: Anomaly) -> Html:
+def _word(one: AnomalyRow) -> Html:
     if not one.feedback:
         return escaped(text.NONE)
     return markup.tag(one.feedback, "good" if one.feedback == "useful" else "muted")
 
 
-def _detail(one: Anomaly) -> None:
+def _detail(one: AnomalyRow) -> None:
     at = text.clock(one.at_ms, viewing.zone(), now_ms=viewing.now_ms())
     said = Html(
         f"<p><strong>{escaped(watching.named(one), most=120)}, {escaped(at)}</strong></p>"
@@ -170,12 +171,12 @@ def _detail(one: Anomaly) -> None:
         for word, label in (("useful", "Useful"), ("noise", "Noise"), ("", "Take back")):
             st.button(
                 label, key=f"anomalies_say_{word}", on_click=_say, args=(one.anomaly_id, word),
-                disabled=one.feedback == word,
+                disabled=one.feedback == word or not viewer.may_change(),
             )  # fmt: skip
 
 
-def _blames(one: Anomaly) -> Html:
-    heads = (Column("What", "wide"), Column("Change", "number"), Column("Share", "number"))
+def _blames(one: AnomalyRow) -> Html:
+    heads = (Heading("What", "wide"), Heading("Change", "number"), Heading("Share", "number"))
     rows = (
         (
             escaped(f"{blame.get('dimension', '')} {blame.get('part', '') or 'none'}", most=90),
@@ -191,13 +192,13 @@ def _say(anomaly_id: str, word: str) -> None:
     done = f"This anomaly is called {word}." if word else "The word on this anomaly is taken back."
     controlling.change(
         lambda db, tenant: controls.set_feedback(
-            db, tenant, anomaly_id, word, by=controlling.WHO
+            db, tenant, anomaly_id, word, by=viewer.who()
         ),
         done=done,
     )  # fmt: skip
 
 
-def _timeline(chosen: Range, series: asked.Watched, listed: tuple[Anomaly, ...]) -> None:
+def _timeline(chosen: Range, series: asked.WatchedSeries, listed: tuple[AnomalyRow, ...]) -> None:
     start, end = chosen.bounds(viewing.now_ms())
     seen = viewing.ask(
         ("timeline", chosen, series.watch_id),
@@ -228,7 +229,7 @@ def _timeline(chosen: Range, series: asked.Watched, listed: tuple[Anomaly, ...])
 
 
 def thinned(
-    seen: tuple[Reading, ...], odd: set[int], *, is_count: bool
+    seen: tuple[SeriesReading, ...], odd: set[int], *, is_count: bool
 ) -> tuple[NDArray[Any], ...]:
     """Return times, values, bands and marks, few enough to draw; a quiet minute of a count is 0."""
     at_ms = np.array([one.at_ms for one in seen], dtype=np.int64)

@@ -12,12 +12,15 @@ from apps.dashboard import (
     sessions,
     system,
     theme,
+    viewer,
+    viewing,
 )
 
 st.set_page_config(page_title="Mainstem", page_icon=str(theme.ICON), layout="wide")
 st.logo(str(theme.ICON), size="large")
 st.html(theme.STYLES)
-st.navigation(
+viewer.admit()
+chosen = st.navigation(
     [
         st.Page(home.page, title="Overview", url_path="overview", default=True),
         st.Page(sessions.page, title="Sessions", url_path="sessions"),
@@ -29,4 +32,6 @@ st.navigation(
         st.Page(system.page, title="System", url_path="system"),
     ],
     position="top",
-).run()
+)
+viewing.tenant_picker()
+chosen.run()

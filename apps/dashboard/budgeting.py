@@ -11,13 +11,13 @@ import streamlit as st
 
 from analytics.contracts.errors import MainstemError
 from analytics.contracts.ids import TenantId
-from apps.dashboard import markup, text, viewing
-from apps.dashboard.markup import Column, Tile
+from apps.dashboard import markup, text, viewer, viewing
+from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.text import Html, escaped, join
+from streams.queries import monitoring
+from streams.queries.measures import Db
+from streams.queries.monitoring import BudgetStatus
 from streams.store import controls
-from streams.store.queries import watching
-from streams.store.queries.measured import Db
-from streams.store.queries.watching import Budget
 
 PERIODS: Final = {"5h": "5 hours", "day": "Day", "week": "Week"}
 BY: Final = "dashboard"
@@ -34,7 +34,7 @@ NO_NAMES: Final[tuple[str, ...]] = ()
 _NANO: Final = 1e9
 
 
-def show(budgets: Sequence[Budget]) -> None:
+def show(budgets: Sequence[BudgetStatus]) -> None:
     """Put onto the page how long budgets last."""
     viewing.show(markup.heading(2, "Budgets"))
     if not budgets:
@@ -61,7 +61,7 @@ def forms(projects: Sequence[str]) -> None:
                             step=5.0, format="%.2f", width=190)  # fmt: skip
             st.selectbox("Spent by", ["", *projects], key="budget_project", width=220,
                          format_func=_whose)  # fmt: skip
-        st.form_submit_button("Set budget", on_click=_put)
+        st.form_submit_button("Set budget", on_click=_put, disabled=not viewer.may_change())
     viewing.show(markup.note(_ABOUT))
     _told()
     names = viewing.attempt(("budget names", changed()), _names, otherwise=NO_NAMES)
@@ -69,7 +69,7 @@ def forms(projects: Sequence[str]) -> None:
         viewing.show(markup.heading(3, "Remove a budget"))
         with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
             st.selectbox("Budget", names, key="budget_gone", width=300)
-            st.button("Remove budget", on_click=_remove)
+            st.button("Remove budget", on_click=_remove, disabled=not viewer.may_change())
 
 
 def _whose(project: str) -> str:
@@ -77,7 +77,7 @@ def _whose(project: str) -> str:
 
 
 def _names(db: Db, tenant: str) -> tuple[str, ...]:
-    return tuple(one.name for one in watching.budgets(db, TenantId(tenant)))
+    return tuple(one.name for one in monitoring.budgets(db, TenantId(tenant)))
 
 
 def changed() -> int:
@@ -88,12 +88,12 @@ def changed() -> int:
 
 def _put() -> None:
     given = st.session_state
-    budget = controls.Budget(
+    budget = controls.BudgetLimit(
         name=str(given["budget_name"]).strip(), period=str(given["budget_period"]),
         limit_usd=float(given["budget_limit"] or 0), project=str(given["budget_project"]),
     )  # fmt: skip
     _write(
-        lambda db, tenant: controls.put_budget(db, tenant, budget, by=BY),
+        lambda db, tenant: controls.put_budget(db, tenant, budget, by=viewer.name() or BY),
         f"Budget “{budget.name}” is set; a worker says within five minutes how long it lasts.",
     )
 
@@ -108,9 +108,12 @@ def _remove() -> None:
 def _write(change: Callable[[controls.Db, str], None], done: str) -> None:
     """Change something in the store, and remember what to say of it."""
     settings = viewing.settings()
+    if not viewer.may_change():
+        st.session_state[_TOLD] = (False, viewer.READ_ONLY)
+        return
     try:
         with controls.opened(settings.store_url.get_secret_value()) as db:
-            change(db, settings.tenant)
+            change(db, viewing.chosen_tenant())
     except MainstemError as error:
         st.session_state[_TOLD] = (False, str(error))
         return
@@ -133,7 +136,7 @@ def _told() -> None:
     viewing.show(markup.panel(join(heading, words, Html("</p>")), kind="alarm"))
 
 
-def _tile(budget: Budget, now_ms: int) -> Tile:
+def _tile(budget: BudgetStatus, now_ms: int) -> Tile:
     name = budget.name if len(budget.name) <= LABEL_MAX else budget.name[: LABEL_MAX - 1] + "…"
     if budget.at_ms is None or budget.spent_usd is None:
         return Tile(name, text.NONE, escaped("not looked at yet"))
@@ -145,7 +148,7 @@ def _tile(budget: Budget, now_ms: int) -> Tile:
     return Tile(name, f"{left} left", escaped(_chance(budget)))
 
 
-def words(budget: Budget, now_ms: int) -> str:
+def words(budget: BudgetStatus, now_ms: int) -> str:
     """Say when a budget runs out."""
     zone = viewing.zone()
     if budget.at_ms is None or budget.spent_usd is None or budget.resets_ms is None:
@@ -163,7 +166,7 @@ def words(budget: Budget, now_ms: int) -> str:
     return f"In {left}, at {at}, {early} before it is reset at {reset}."
 
 
-def _chance(budget: Budget) -> str:
+def _chance(budget: BudgetStatus) -> str:
     if budget.probability is None:
         return "no forecast to judge by"
     return f"{_percent(budget.probability)} likely to run out before its reset"
@@ -177,7 +180,7 @@ def _percent(probability: float) -> str:
     return f"{probability:.0%}".replace("%", " %")
 
 
-def _row(budget: Budget) -> tuple[Html, ...]:
+def _row(budget: BudgetStatus) -> tuple[Html, ...]:
     what = f"Each {PERIODS[budget.period].lower()}" if budget.period != "5h" else "Every 5 hours"
     whose = _whose(budget.project)
     spent = budget.spent_usd or 0.0
@@ -201,6 +204,6 @@ def _money(usd: float) -> str:
 
 
 _HEADS: Final = (
-    Column("Budget", "wide"), Column("Spent"), Column("Runs out", "wide"),
-    Column("Likely before reset", "number", optional=True),
+    Heading("Budget", "wide"), Heading("Spent"), Heading("Runs out", "wide"),
+    Heading("Likely before reset", "number", optional=True),
 )  # fmt: skip

@@ -10,13 +10,11 @@ from typing import Final
 import streamlit as st
 
 from analytics.contracts.errors import Refused, StoreAway
-from apps.dashboard import markup, viewing
+from apps.dashboard import markup, viewer, viewing
 from apps.dashboard.text import Html, escaped
 from streams.store import controls
 from streams.store.controls import Db
 
-WHO: Final = "dashboard"
-"""Who is said to have changed something where nobody gave a name."""
 _TOLD: Final = "controls_told"
 _VERSION: Final = "controls_version"
 
@@ -24,9 +22,12 @@ _VERSION: Final = "controls_version"
 def change(work: Callable[[Db, str], object], *, done: str) -> bool:
     """Do `work` for the tenant, remember what to say of it, and say whether it was done."""
     chosen = viewing.settings()
+    if not viewer.may_change():
+        refuse(viewer.READ_ONLY)
+        return False
     try:
         with controls.opened(chosen.store_url.get_secret_value()) as db:
-            work(db, chosen.tenant)
+            work(db, viewing.chosen_tenant())
     except (Refused, StoreAway) as error:
         st.session_state[_TOLD] = (False, str(error))
         return False

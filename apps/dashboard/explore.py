@@ -23,17 +23,17 @@ from apps.dashboard.inquiry import (
     MEASURES,
     MODES,
     PROMQL,
-    Found,
+    ChartPanel,
+    Findings,
     Line,
-    Panel,
     Question,
 )
-from apps.dashboard.markup import Column
-from apps.dashboard.source import Answer
+from apps.dashboard.markup import Heading
+from apps.dashboard.source import CachedAnswer
 from apps.dashboard.state import CUSTOM, Range, link, of_range
 from apps.dashboard.text import Html, escaped, join
-from streams.store.queries import sessions
-from streams.store.queries.measured import Db
+from streams.queries import sessions
+from streams.queries.measures import Db
 
 ROWS_MAX: Final = 100
 """Rows of a table; a file has all."""
@@ -73,9 +73,7 @@ NO_OPTIONS: Final[dict[str, tuple[str, ...]]] = {}
 def page() -> None:
     """Show the question and what it comes to."""
     found = viewing.address()
-    viewing.title(
-        "Explore", Html("Ask for any measure by anything that is kept apart, or in PromQL.")
-    )
+    viewing.title("Explore", Html("Ask for any measure by any dimension, or in PromQL."))
     chosen = viewing.range_picker(found)
     asked = inquiry.of(found)
     wants_numbers = found.choice("numbers", ("0", "1"), "0") == "1"
@@ -87,9 +85,7 @@ def page() -> None:
         _filters(asked)
     viewing.problems(found)
     if asked.mode == PROMQL and not asked.expression.strip():
-        viewing.show(
-            markup.note("Write an expression above, or start from one of the views below.")
-        )
+        viewing.show(markup.note("Write an expression above, or start from a view below."))
     elif _is_readable(asked):
         viewing.live(
             lambda: _body(asked, chosen, numbers=wants_numbers),
@@ -203,15 +199,18 @@ def _refused(heading: str, reason: str) -> None:
     viewing.show(markup.panel(Html(f'<div role="status">{words}</div>'), kind="alarm"))
 
 
-def _ask(asked: Question, chosen: Range) -> Answer[tuple[Found, int | None]]:
+def _ask(asked: Question, chosen: Range) -> CachedAnswer[tuple[Findings, int | None]]:
     now_ms = viewing.now_ms()
     start, end = chosen.bounds(now_ms)
+    zone = viewing.place()
 
-    def query(db: Db, tenant: str) -> tuple[Found, int | None]:
-        found = inquiry.answered(db, tenant, asked, from_ms=start, until_ms=end, now_ms=now_ms)
+    def query(db: Db, tenant: str) -> tuple[Findings, int | None]:
+        found = inquiry.answered(
+            db, tenant, asked, from_ms=start, until_ms=end, now_ms=now_ms, zone=zone
+        )
         return found, sessions.newest_ms(db, tenant)
 
-    return viewing.ask(("explore", asked, chosen), query)
+    return viewing.ask(("explore", asked, chosen, zone), query)
 
 
 def _body(asked: Question, chosen: Range, *, numbers: bool) -> None:
@@ -232,6 +231,7 @@ def _body(asked: Question, chosen: Range, *, numbers: bool) -> None:
         )
         return
     _tools(asked, chosen, numbers=numbers)
+    viewing.days_of(found.zone, found.step_ms)
     for panel in found.panels:
         _panel(asked, found, panel, numbers=numbers)
     viewing.show(_table(asked, found))
@@ -251,7 +251,7 @@ def _tools(asked: Question, chosen: Range, *, numbers: bool) -> None:
             )  # fmt: skip
 
 
-def _exported(write: Callable[[Found], bytes], asked: Question, chosen: Range) -> bytes:
+def _exported(write: Callable[[Findings], bytes], asked: Question, chosen: Range) -> bytes:
     return write(_ask(asked, chosen).value[0])
 
 
@@ -259,7 +259,7 @@ def _toggled() -> None:
     viewing.push(numbers="1" if st.session_state["explore_numbers"] else "")
 
 
-def _panel(asked: Question, found: Found, panel: Panel, *, numbers: bool) -> None:
+def _panel(asked: Question, found: Findings, panel: ChartPanel, *, numbers: bool) -> None:
     if not panel.lines:
         viewing.show(markup.heading(2, panel.title), markup.note("Nothing in this range."))
         return
@@ -300,7 +300,7 @@ def _finite(values: NDArray[Any]) -> NDArray[Any]:
     return np.where(np.isfinite(values), values, np.nan)
 
 
-def _said(asked: Question, found: Found, panel: Panel) -> str:
+def _said(asked: Question, found: Findings, panel: ChartPanel) -> str:
     """Say in one sentence what the chart shows."""
     now_ms, zone = viewing.now_ms(), viewing.zone()
     if asked.mode == BUILDER:
@@ -325,7 +325,7 @@ def _amount(value: float, unit: str) -> str:
     return text.money(value * 1e9) if unit == "US dollars" else text.figure(value)
 
 
-def _table(asked: Question, found: Found) -> Html:
+def _table(asked: Question, found: Findings) -> Html:
     if asked.mode == PROMQL:
         return _series(found.panels[0])
     totals: dict[tuple[str, ...], list[str]] = {}
@@ -334,8 +334,8 @@ def _table(asked: Question, found: Found) -> Html:
             row = totals.setdefault(tuple(line.labels.values()), ["0"] * len(found.panels))
             row[place] = _amount(float(line.values.sum()), panel.unit)
     heads = (
-        *(Column(BY[name], "wide" if place == 0 else "") for place, name in enumerate(asked.by)),
-        *(Column(panel.title, "number") for panel in found.panels),
+        *(Heading(BY[name], "wide" if place == 0 else "") for place, name in enumerate(asked.by)),
+        *(Heading(panel.title, "number") for panel in found.panels),
     )
     rows = (
         (*_labels(asked.by, key), *(escaped(cell) for cell in cells))
@@ -355,10 +355,10 @@ def _labels(by: tuple[str, ...], values: tuple[str, ...]) -> tuple[Html, ...]:
     )
 
 
-def _series(panel: Panel) -> Html:
+def _series(panel: ChartPanel) -> Html:
     heads = (
-        Column("Series", "wide"), Column("Newest", "number"),
-        Column("Least", "number", optional=True), Column("Most", "number", optional=True),
+        Heading("Series", "wide"), Heading("Newest", "number"),
+        Heading("Least", "number", optional=True), Heading("Most", "number", optional=True),
     )  # fmt: skip
     rows = (_row(line) for line in panel.lines[:ROWS_MAX])
     of = f"The largest {ROWS_MAX} of " if len(panel.lines) > ROWS_MAX else ""

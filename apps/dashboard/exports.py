@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apps.dashboard.inquiry import Found
+from apps.dashboard.inquiry import Findings
 from apps.dashboard.sessions import harmless
 from apps.dashboard.state import moment
 
 Columns = dict[str, Sequence[object]]
 
 
-def columns(found: Found) -> Columns:
+def columns(found: Findings) -> Columns:
     """Return the rows by column: when, the labels, a value a panel; missing points are left out."""
     lines: dict[tuple[tuple[str, str], ...], dict[str, np.ndarray]] = {}
     for panel in found.panels:
@@ -36,7 +36,7 @@ def columns(found: Found) -> Columns:
     return dict(table)
 
 
-def as_csv(found: Found) -> bytes:
+def as_csv(found: Findings) -> bytes:
     """Return the rows as CSV that a spreadsheet takes for no formulas."""
     table = columns(found)
     out = io.StringIO()
@@ -46,11 +46,17 @@ def as_csv(found: Found) -> bytes:
     return out.getvalue().encode("utf-8-sig")
 
 
-def as_parquet(found: Found) -> bytes:
+def as_parquet(found: Findings) -> bytes:
     """Return the rows as Parquet."""
     import pyarrow as pa
     from pyarrow import parquet
 
+    kinds = {"at_ms": pa.int64()} | {panel.name: pa.float64() for panel in found.panels}
+    given = {
+        name: pa.array(list(one), kinds.get(name, pa.string()))
+        for name, one in columns(found).items()
+    }
+    given["at"] = given["at_ms"].cast(pa.timestamp("ms", tz="UTC"))
     sink = io.BytesIO()
-    parquet.write_table(pa.table({name: list(one) for name, one in columns(found).items()}), sink)
+    parquet.write_table(pa.table(given), sink)
     return sink.getvalue()

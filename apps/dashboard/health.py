@@ -13,6 +13,7 @@ import streamlit as st
 from msgspec import Struct
 
 from apps.dashboard.settings import DashboardSettings
+from apps.local import invocation
 
 WAIT_S: Final = 0.5
 KEPT_S: Final = 4.0
@@ -26,7 +27,7 @@ _LAG: Final = re.compile(
 )
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class ProcessHealth(Struct, frozen=True, kw_only=True):
     """One process: whether it answers, and what it says."""
 
     name: str
@@ -36,7 +37,7 @@ class Part(Struct, frozen=True, kw_only=True):
     lags: Lags | None = None
 
 
-def parts(settings: DashboardSettings) -> tuple[Part, ...]:
+def parts(settings: DashboardSettings) -> tuple[ProcessHealth, ...]:
     """Return how the processes beside the store are."""
     return _asked(settings.gateway_url, settings.worker_metrics_url)
 
@@ -50,31 +51,35 @@ def lags_of(metrics: str) -> Lags:
 
 
 @st.cache_data(ttl=KEPT_S, max_entries=4, show_spinner=False)
-def _asked(gateway_url: str, worker_url: str) -> tuple[Part, ...]:
+def _asked(gateway_url: str, worker_url: str) -> tuple[ProcessHealth, ...]:
     return _gateway(gateway_url), _worker(worker_url)
 
 
-def _gateway(url: str) -> Part:
+def _gateway(url: str) -> ProcessHealth:
     if not url:
-        return Part(name="Gateway", well=False, known=False, says="no address is set for it")
+        return ProcessHealth(
+            name="Gateway", well=False, known=False, says="no address is set for it"
+        )
     said = _get(url.rstrip("/") + "/health/ready")
     if said is None:
-        hint = f"{url} does not answer that it is ready; `mainstem doctor` says why"
-        return Part(name="Gateway", well=False, known=True, says=hint)
-    return Part(name="Gateway", well=True, known=True, says=f"ready at {url}")
+        hint = invocation.told(
+            f"{url} does not answer that it is ready; `mainstem doctor` says why"
+        )
+        return ProcessHealth(name="Gateway", well=False, known=True, says=hint)
+    return ProcessHealth(name="Gateway", well=True, known=True, says=f"ready at {url}")
 
 
-def _worker(url: str) -> Part:
+def _worker(url: str) -> ProcessHealth:
     if not url:
-        return Part(
+        return ProcessHealth(
             name="Worker", well=False, known=False, says="no address is set for its metrics"
         )
     said = _get(url)
     if said is None:
-        hint = f"{url} does not answer; start it with `mainstem worker`"
-        return Part(name="Worker", well=False, known=True, says=hint)
+        hint = invocation.told(f"{url} does not answer; start it with `mainstem worker`")
+        return ProcessHealth(name="Worker", well=False, known=True, says=hint)
     lags = lags_of(said)
-    return Part(
+    return ProcessHealth(
         name="Worker", well=True, known=True, lags=lags, says=f"reads {len(lags)} partitions"
     )
 

@@ -6,21 +6,23 @@ question to the store answers the whole page, shared by all who look at the same
 
 from collections.abc import Callable
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 from msgspec import Struct
 
 from apps.dashboard import charts, markup, readings, sentences, text, viewing
-from apps.dashboard.markup import Column, Tile
+from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.source import Key
 from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
 from apps.dashboard.text import Html, escaped, join, money, short
-from streams.store.queries import cover, measured, rankings, sessions, span, trends
-from streams.store.queries.measured import Db
-from streams.store.queries.rankings import Ranked
-from streams.store.queries.sessions import Session
-from streams.store.queries.span import Span
-from streams.store.queries.trends import Latency, Trend
+from apps.local import invocation
+from streams.queries import cover, rankings, sessions, span, trends
+from streams.queries.measures import Db
+from streams.queries.rankings import Ranked
+from streams.queries.sessions import Session
+from streams.queries.span import Span
+from streams.queries.trends import Latency, Trend
 
 ATTENTION_MAX: Final = 6
 ATTENTION_SINCE_MS: Final = 86_400_000
@@ -51,7 +53,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     top: dict[str, tuple[Ranked, ...]]
     states: dict[str, int]
     attention: tuple[Session, ...]
-    second_book: int
+    metrics_only: int
+    """Model calls whose cost is not known, and the tokens that they took."""
     newest_ms: int | None
 
 
@@ -102,24 +105,30 @@ def _drawings(chosen: Range) -> None:
 
 
 def _asked(chosen: Range, now_ms: int) -> tuple[Key, Callable[[Db, str], Overview]]:
-    return ("overview", chosen), lambda db, tenant: _overview(db, tenant, chosen, now_ms)
+    zone = viewing.place()
+    return ("overview", chosen, zone), lambda db, tenant: _overview(
+        db, tenant, chosen, now_ms, zone=zone
+    )
 
 
-def _overview(db: Db, tenant: str, chosen: Range, now_ms: int) -> Overview:
+def _overview(
+    db: Db, tenant: str, chosen: Range, now_ms: int, *, zone: ZoneInfo | None
+) -> Overview:
     start, end = chosen.bounds(now_ms)
-    over = span.over(start, end, now_ms=now_ms, since=cover.since(db, tenant))
-    second = measured.second_book(db, tenant, from_ms=over.from_ms)
+    since = cover.since(db, tenant)
+    whole = span.near(start, end, now_ms=now_ms, since=since, zone=zone)
+    over = span.within(whole, start, end, now_ms=now_ms, since=since)
     wanted = sessions.Filter(from_ms=over.from_ms, until_ms=over.until_ms)
     return Overview(
         span=over,
-        trend=trends.measures(db, tenant, over, second=second),
+        trend=trends.measures(db, tenant, over),
         latency=trends.latency(db, tenant, over, wanted=tuple(QUANTILES.values())),
-        top=rankings.top(db, tenant, over, second=second),
+        top=rankings.top(db, tenant, over),
         states=sessions.states(db, tenant, wanted),
         attention=sessions.needing_attention(
             db, tenant, since_ms=now_ms - ATTENTION_SINCE_MS, limit=ATTENTION_MAX
         ),
-        second_book=len(second),
+        metrics_only=sessions.count_by_metrics(db, tenant, wanted),
         newest_ms=sessions.newest_ms(db, tenant),
     )
 
@@ -177,7 +186,7 @@ def _quiet(seen: Overview, chosen: Range, now_ms: int) -> None:
             "or find out where events stay:</p>"
         ),
     )
-    st.code("mainstem doctor", language=None)
+    st.code(invocation.command("doctor"), language=None, wrap_lines=True)
 
 
 def _length(name: str) -> int:
@@ -203,7 +212,8 @@ def _tiles(seen: Overview) -> Html:
     return markup.tiles((
         Tile("Sessions", text.whole(sum(seen.states.values())),
              escaped(text.plural(trend.total("prompts"), "prompt"))),
-        Tile("Cost", money(trend.total("cost_nanousd")), _how_counted(seen)),
+        Tile("Cost", text.cost(trend.total("cost_nanousd"), trend.total("unpriced_tokens")),
+             _how_counted(seen)),
         Tile("Tokens", short(total),
              escaped(f"{text.share(trend.total('cache_read_tokens'), total)} read from cache")),
         Tile("Model calls", text.whole(calls),
@@ -218,20 +228,27 @@ def _tiles(seen: Overview) -> Html:
 
 def _how_counted(seen: Overview) -> Html:
     total, guessed = seen.trend.total("cost_nanousd"), seen.trend.total("cost_estimated_nanousd")
-    if not guessed:
+    calls, tokens = (seen.trend.total(f"unpriced_{name}") for name in ("calls", "tokens"))
+    if tokens and not total:
+        said = "no model here has a price"
+    elif not guessed:
         said = "as agents report it"
     elif guessed >= total:
         said = "estimate, from list prices"
     else:
         said = f"{money(guessed)} of it is an estimate"
-    if seen.second_book:
-        said += f"; {text.plural(seen.second_book, 'session')} by metrics only"
+    if tokens:
+        of = sum(seen.trend.total(name) for name in TOKENS.values())
+        said += f"; {text.plural(calls, 'call')} not priced ({text.share(tokens, of)} of tokens)"
+    if seen.metrics_only:
+        said += f"; {text.plural(seen.metrics_only, 'session')} by metrics only"
     return escaped(said)
 
 
 def _charts(seen: Overview, now_ms: int, *, numbers: bool) -> None:
     zone, trend, step_ms = viewing.zone(), seen.trend, seen.span.step_ms
     viewing.show(markup.heading(2, "Over time"))
+    viewing.days_of(seen.span.zone, step_ms)
     st.session_state["numbers"] = numbers
     st.toggle("Show the numbers of each chart", key="numbers", on_change=_toggled)
     left, right = st.columns(2, gap="large")
@@ -284,9 +301,9 @@ def _top(dimension: str, rows: tuple[Ranked, ...], chosen: Range) -> Html:
     by_cost = dimension != "tool"
     of = max((row.cost_nanousd if by_cost else row.tool_calls) for row in rows)
     heads = (
-        (Column("Name", "wide"), Column("Tokens", "number"), Column("Cost", "number"))
+        (Heading("Name", "wide"), Heading("Tokens", "number"), Heading("Cost", "number"))
         if by_cost
-        else (Column("Name", "wide"), Column("Failed", "number"), Column("Calls", "number"))
+        else (Heading("Name", "wide"), Heading("Failed", "number"), Heading("Calls", "number"))
     )
     return markup.table(
         _TOPS[dimension], heads, (_ranked(dimension, row, of, chosen) for row in rows)
@@ -301,7 +318,7 @@ def _ranked(dimension: str, row: Ranked, of: int, chosen: Range) -> tuple[Html, 
     if dimension == "tool":
         drawn = join(name, markup.bar(row.tool_calls, of))
         return drawn, escaped(text.whole(row.tool_errors)), escaped(text.whole(row.tool_calls))
-    cost = escaped(money(row.cost_nanousd))
+    cost = escaped(text.cost(row.cost_nanousd, row.unpriced_tokens))
     if row.cost_estimated_nanousd:
         guess = "estimate" if row.cost_estimated_nanousd >= row.cost_nanousd else "partly estimate"
         cost = join(cost, Html(f'<br><span class="ms-aside">{guess}</span>'))

@@ -7,21 +7,24 @@ nothing is 0 where it is a sum of the store's, and missing where an expression h
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.measures.rows import Grain
 from analytics.promql import Series, parse, ranged
 from analytics.promql.series import NAME
 from apps.api.questions import AGGREGATIONS, AUTO, RAW, STEPS
 from apps.dashboard.state import Address
-from streams.store.queries import catalogue, cover, grouped, measured, span
-from streams.store.queries.everything import EverySeries
-from streams.store.queries.grouped import DIMENSIONS, Wanted
-from streams.store.queries.measured import Db
-from streams.store.queries.span import Span
+from streams.monitoring import evaluation
+from streams.queries import catalogue, cover, grouped, span
+from streams.queries.grouped import DIMENSIONS, GroupedQuery
+from streams.queries.measures import Db
+from streams.queries.span import Span
+from streams.queries.store_series import EverySeries
 
 BUILDER: Final = "builder"
 PROMQL: Final = "promql"
@@ -30,6 +33,8 @@ MEASURES_MAX: Final = 4
 BY_MAX: Final = 3
 GROUPS: Final = ("5", "10", "25", "100")
 """How many groups can be asked for; an export has as many."""
+EVALUATED_MS_MAX: Final = 5_000
+"""Milliseconds that an expression may take."""
 EXPRESSION_LENGTH_MAX: Final = 2_000
 LINES_MAX: Final = 1_000
 """Lines of an expression that are kept, the largest."""
@@ -46,6 +51,8 @@ class Measure(Struct, frozen=True):
 MEASURES: Final = {
     "cost_nanousd": Measure("Cost", "US dollars", 1e-9),
     "cost_estimated_nanousd": Measure("Estimated cost", "US dollars", 1e-9),
+    "unpriced_calls": Measure("Model calls not priced", "Calls"),
+    "unpriced_tokens": Measure("Tokens not priced", "Tokens"),
     "input_tokens": Measure("Input tokens", "Tokens"),
     "output_tokens": Measure("Output tokens", "Tokens"),
     "cache_read_tokens": Measure("Tokens read from cache", "Tokens"),
@@ -94,7 +101,7 @@ class Line(Struct, frozen=True, eq=False):
     values: NDArray[Any]
 
 
-class Panel(Struct, frozen=True, eq=False):
+class ChartPanel(Struct, frozen=True, eq=False):
     """What one chart shows."""
 
     name: str
@@ -104,14 +111,16 @@ class Panel(Struct, frozen=True, eq=False):
     lines: tuple[Line, ...]
 
 
-class Found(Struct, frozen=True, eq=False, kw_only=True):
+class Findings(Struct, frozen=True, eq=False, kw_only=True):
     """What a question comes to."""
 
     at_ms: NDArray[Any]
     step_ms: int
-    panels: tuple[Panel, ...]
+    panels: tuple[ChartPanel, ...]
     more: bool
     """Whether there are groups beyond those asked for."""
+    zone: str = ""
+    """The time zone whose days and hours the points are of; empty for UTC."""
 
     @property
     def is_empty(self) -> bool:
@@ -134,27 +143,41 @@ def of(found: Address) -> Question:
 
 
 def answered(
-    db: Db, tenant: str, asked: Question, *, from_ms: int, until_ms: int, now_ms: int
-) -> Found:
-    """Return what a question comes to over a range; raise `Refused` if it has no answer."""
-    over = _span(db, tenant, asked.step, from_ms=from_ms, until_ms=until_ms, now_ms=now_ms)
+    db: Db,
+    tenant: str,
+    asked: Question,
+    *,
+    from_ms: int,
+    until_ms: int,
+    now_ms: int,
+    zone: ZoneInfo | None = None,
+) -> Findings:
+    """Return what a question comes to over a range; raise `Refused` if it has no answer.
+
+    Days are those of `zone`; where the step is chosen for the viewer, of UTC beyond what is kept.
+    """
+    since = cover.since(db, tenant)
     if asked.mode == PROMQL:
+        over = _span(asked.step, from_ms, until_ms, now_ms=now_ms, since=since, zone=None)
         return _of_expression(db, tenant, asked.expression, over, now_ms=now_ms)
-    wanted = Wanted(
+    whole = _span(asked.step, from_ms, until_ms, now_ms=now_ms, since=since, zone=zone)
+    over = span.within(whole, from_ms, until_ms, now_ms=now_ms, since=since)
+    wanted = GroupedQuery(
         span=over,
         measures=asked.measures,
         group_by=asked.by,
         only={name: (value,) for name, value in asked.only},
         limit=asked.groups,
     )
-    second = measured.second_book(db, tenant, from_ms=over.from_ms)
-    answer = grouped.query(db, tenant, wanted, second=second)
-    at_ms = np.arange(over.from_ms, over.until_ms, over.step_ms, dtype=np.int64)
+    answer = grouped.query(db, tenant, wanted)
+    at_ms = np.array(over.points_ms, dtype=np.int64)
     panels = tuple(
-        _panel(name, place, answer.groups, at_ms, step_ms=over.step_ms)
+        _panel(name, place, answer.groups, at_ms)
         for place, name in enumerate(asked.measures, start=1)
     )
-    return Found(at_ms=at_ms, step_ms=over.step_ms, panels=panels, more=answer.more)
+    return Findings(
+        at_ms=at_ms, step_ms=over.step_ms, panels=panels, more=answer.more, zone=over.zone
+    )
 
 
 def options(db: Db, tenant: str) -> dict[str, tuple[str, ...]]:
@@ -170,41 +193,49 @@ def options(db: Db, tenant: str) -> dict[str, tuple[str, ...]]:
 
 
 def _span(
-    db: Db, tenant: str, step: str, *, from_ms: int, until_ms: int, now_ms: int
-) -> Span:  # fmt: skip
-    whole = cover.since(db, tenant)
+    step: str,
+    from_ms: int,
+    until_ms: int,
+    *,
+    now_ms: int,
+    since: Mapping[str, int],
+    zone: ZoneInfo | None,
+) -> Span:
     if step == AUTO:
-        return span.over(from_ms, until_ms, now_ms=now_ms, since=whole)
+        return span.near(from_ms, until_ms, now_ms=now_ms, since=since, zone=zone)
     if step == RAW:
-        return span.narrowest(from_ms, until_ms, now_ms=now_ms, since=whole)
-    return span.stepped(from_ms, until_ms, STEPS[step], now_ms=now_ms, since=whole)
+        return span.narrowest(from_ms, until_ms, now_ms=now_ms, since=since)
+    return span.stepped(from_ms, until_ms, STEPS[step], now_ms=now_ms, since=since, zone=zone)
 
 
 def _panel(
-    name: str, place: int, groups: Iterable[grouped.Group], at_ms: NDArray[Any], *, step_ms: int
-) -> Panel:
+    name: str, place: int, groups: Iterable[grouped.Group], at_ms: NDArray[Any]
+) -> ChartPanel:
     measure = MEASURES[name]
     lines = []
     for group in groups:
         values = np.zeros(len(at_ms))
         points = np.array(group.points, dtype=np.int64)
-        values[(points[:, 0] - at_ms[0]) // step_ms] = points[:, place] * measure.scale
+        values[np.searchsorted(at_ms, points[:, 0])] = points[:, place] * measure.scale
         if values.any():
             lines.append(Line(group.labels, values))
     shown = tuple(sorted(lines, key=lambda line: -float(line.values.sum())))
-    return Panel(name, measure.label, measure.unit, shown)
+    return ChartPanel(name, measure.label, measure.unit, shown)
 
 
-def _of_expression(db: Db, tenant: str, text: str, over: Span, *, now_ms: int) -> Found:
+def _of_expression(db: Db, tenant: str, text: str, over: Span, *, now_ms: int) -> Findings:
     until_ms = max(over.from_ms, min(over.until_ms, now_ms // over.step_ms * over.step_ms))
-    storage = EverySeries(db, tenant, until_ms=now_ms)
-    found = ranged(parse(text), storage, over.from_ms, until_ms, step_ms=over.step_ms)
+    storage = EverySeries(db, tenant, until_ms=now_ms, operator=tenant == DEFAULT_TENANT)
+    budget = evaluation.within(EVALUATED_MS_MAX)
+    found = ranged(
+        parse(text), storage, over.from_ms, until_ms, step_ms=over.step_ms, budget=budget
+    )
     at_ms = np.arange(over.from_ms, until_ms + 1, over.step_ms, dtype=np.int64)
     lines = sorted(
         (_line(one, at_ms, over.step_ms) for one in found), key=_size, reverse=True
     )  # fmt: skip
-    panel = Panel("value", "Value", "Value", tuple(lines[:LINES_MAX]))
-    return Found(
+    panel = ChartPanel("value", "Value", "Value", tuple(lines[:LINES_MAX]))
+    return Findings(
         at_ms=at_ms, step_ms=over.step_ms, panels=(panel,), more=len(lines) > LINES_MAX
     )  # fmt: skip
 

@@ -30,7 +30,7 @@ class Tile(Struct, frozen=True):
     aside: Html = Html("")
 
 
-class Column(Struct, frozen=True):
+class Heading(Struct, frozen=True):
     """One column of a table."""
 
     title: str
@@ -90,7 +90,7 @@ def tiles(shown: Iterable[Tile]) -> Html:
     return Html(f'<dl class="ms-tiles">{"".join(cells)}</dl>')
 
 
-def table(title: str, columns: Sequence[Column], rows: Iterable[Sequence[Html]]) -> Html:
+def table(title: str, columns: Sequence[Heading], rows: Iterable[Sequence[Html]]) -> Html:
     """Return a table whose caption is its title."""
     head = "".join(
         f'<th scope="col" class="{_classes(column)}">{escaped(column.title)}</th>'
@@ -136,6 +136,6 @@ def errors(number: int) -> Html:
     return Html(f'<span class="ms-bad">{escaped(plural(number, "error"))}</span>')
 
 
-def _classes(column: Column) -> str:
+def _classes(column: Heading) -> str:
     kind = f"ms-{column.kind}" if column.kind else ""
     return f"{kind} ms-optional".strip() if column.optional else kind

@@ -4,6 +4,7 @@ What was and what is expected are of the same steps, so that the one goes on whe
 One question to the store answers the page; budgets are set and removed by a click alone.
 """
 
+import math
 from typing import Any, Final
 
 import msgspec
@@ -13,14 +14,15 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from analytics.contracts.ids import TenantId
-from analytics.watching.catalogue import Key, watch_id
+from analytics.monitoring.catalogue import Key, watch_id
 from apps.dashboard import budgeting, fan, markup, text, viewing
 from apps.dashboard.fan import Point
-from apps.dashboard.markup import Column
+from apps.dashboard.markup import Heading
 from apps.dashboard.text import Html, escaped
-from streams.store.queries import sessions, watching
-from streams.store.queries.measured import Db
-from streams.store.queries.watching import Budget, Forecast
+from apps.local import invocation
+from streams.queries import monitoring, sessions
+from streams.queries.measures import Db
+from streams.queries.monitoring import BudgetStatus, Forecast
 
 HOUR_MS: Final = 3_600_000
 HORIZONS: Final = {"hour": "Next hour", "day": "Next day", "week": "Next week"}
@@ -53,7 +55,7 @@ class Seen(Struct, frozen=True, kw_only=True, eq=False):
     points: tuple[Point, ...]
     past_ms: NDArray[Any]
     past: NDArray[Any]
-    budgets: tuple[Budget, ...]
+    budgets: tuple[BudgetStatus, ...]
     newest_ms: int | None
 
 
@@ -79,7 +81,7 @@ def _projects(measure: str) -> tuple[str, ...]:
     """Return the projects of which a measure is forecast."""
 
     def query(db: Db, tenant: str) -> tuple[str, ...]:
-        known = watching.forecasts(
+        known = monitoring.forecasts(
             db, TenantId(tenant), measure=measure, horizon="day", limit=PARTS_MAX
         )
         return tuple(one.part for one in known if one.dimension == "project")
@@ -136,7 +138,7 @@ def _body(asked: Asked) -> None:
 
 
 def _seen(db: Db, tenant: str, asked: Asked) -> Seen:
-    known = watching.forecasts(
+    known = monitoring.forecasts(
         db, TenantId(tenant), measure=asked.measure, horizon=asked.horizon, limit=PARTS_MAX
     )
     which = ("project" if asked.project else "", asked.project)
@@ -149,7 +151,7 @@ def _seen(db: Db, tenant: str, asked: Asked) -> Seen:
         points=() if forecast is None else msgspec.convert(forecast.points, tuple[Point, ...]),
         past_ms=past_ms,
         past=past,
-        budgets=watching.budgets(db, TenantId(tenant)),
+        budgets=monitoring.budgets(db, TenantId(tenant)),
         newest_ms=sessions.newest_ms(db, tenant),
     )
 
@@ -158,7 +160,7 @@ def _past(db: Db, tenant: str, forecast: Forecast) -> tuple[NDArray[Any], NDArra
     """Return what was, in the forecast's own steps, from the first reading on."""
     step_ms, until_ms = forecast.step_ms, forecast.made_ms
     key = Key(forecast.measure, forecast.dimension, forecast.part)
-    readings = watching.timeline(
+    readings = monitoring.timeline(
         db, TenantId(tenant), watch_id(tenant, key),
         from_ms=until_ms - BACK_MS[forecast.horizon], until_ms=until_ms,
     )  # fmt: skip
@@ -179,7 +181,7 @@ def _none_yet(asked: Asked) -> None:
             "events; see whether it runs with:</p>"
         ),
     )
-    st.code("mainstem doctor", language=None)
+    st.code(invocation.command("doctor"), language=None, wrap_lines=True)
 
 
 def _forecast(asked: Asked, seen: Seen, forecast: Forecast) -> None:
@@ -202,7 +204,7 @@ def _forecast(asked: Asked, seen: Seen, forecast: Forecast) -> None:
 def _said(points: tuple[Point, ...], unit: str, step_ms: int) -> str:
     """Say in a sentence what is expected."""
     most = max(points, key=lambda one: one.mean)
-    total = _amount(sum(one.mean for one in points), unit)
+    total = _amount(math.fsum(one.mean for one in points), unit)
     counted = "" if unit == "US dollars" else f" {unit.lower()}"
     at = text.clock(most.at_ms, viewing.zone(), now_ms=viewing.now_ms())
     sure = f"95 % sure between {_amount(most.low95, unit)} and {_amount(most.high95, unit)}"
@@ -221,8 +223,8 @@ def _amount(value: float, unit: str) -> str:
 def _table(points: tuple[Point, ...], unit: str, step_ms: int) -> Html:
     every = -(-len(points) // ROWS_MAX)
     heads = (
-        Column(f"{text.duration(step_ms)} until", "tight"), Column("Expected", "number"),
-        Column("80 % within", "number"), Column("95 % within", "number"),
+        Heading(f"{text.duration(step_ms)} until", "tight"), Heading("Expected", "number"),
+        Heading("80 % within", "number"), Heading("95 % within", "number"),
     )  # fmt: skip
     now_ms, zone = viewing.now_ms(), viewing.zone()
     rows = (

@@ -4,20 +4,20 @@ from datetime import tzinfo
 from typing import Final
 
 from apps.dashboard import markup, text
-from apps.dashboard.markup import Column
+from apps.dashboard.markup import Heading
 from apps.dashboard.state import link
 from apps.dashboard.text import Html, escaped, join
-from streams.store.queries.happenings import Prompt, Stretch
-from streams.store.queries.sessions import Session
+from streams.queries.session_events import Prompt, Stretch
+from streams.queries.sessions import Session
 
 SHOWN_MAX: Final = 12
 """Prompts in the table: the most costly ones where there are more, in the order of time."""
 
 _COLUMNS: Final = (
-    Column("Prompt", "wide"), Column("At", "tight", optional=True),
-    Column("Took", "number", optional=True), Column("Calls", "number", optional=True),
-    Column("Tools", "number", optional=True), Column("Failed", "number", optional=True),
-    Column("Cost", "number"),
+    Heading("Prompt", "wide"), Heading("At", "tight", optional=True),
+    Heading("Took", "number", optional=True), Heading("Calls", "number", optional=True),
+    Heading("Tools", "number", optional=True), Heading("Failed", "number", optional=True),
+    Heading("Cost", "number"),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from apps.dashboard import markup, text, viewing
 from apps.dashboard.charts import Columns, Times
-from apps.dashboard.markup import Column
+from apps.dashboard.markup import Heading
 from apps.dashboard.text import escaped
 
 ROWS_MAX: Final = 60
@@ -14,7 +14,7 @@ ROWS_MAX: Final = 60
 def show(title: str, at_ms: Times, columns: Columns) -> None:
     """Put the newest numbers of a chart onto the page."""
     now_ms, zone = viewing.now_ms(), viewing.zone()
-    heads = (Column("Time", "tight"), *(Column(name, "number") for name in columns))
+    heads = (Heading("Time", "tight"), *(Heading(name, "number") for name in columns))
     rows = (
         (
             escaped(text.clock(at_ms[n], zone, now_ms=now_ms, seconds=True)),

@@ -10,17 +10,21 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from analytics.alerts.rules import AlertRule, RuleFile
+from analytics.alerts.rules.rules import AlertRule, RuleFile
 from analytics.contracts.errors import Refused
+from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.promql import parse, ranged
-from streams.store.queries.everything import EverySeries
-from streams.store.queries.measured import Db
+from streams.monitoring import evaluation
+from streams.queries.measures import Db
+from streams.queries.store_series import EverySeries
 
 STEP_MS: Final = 60_000
 HOURS: Final = 6
 RULES_MAX: Final = 20
 """Rules of one file that are tried."""
 EPISODES_MAX: Final = 100
+REHEARSED_MS_MAX: Final = 10_000
+"""Milliseconds that trying all rules of a file may take."""
 
 
 class Episode(Struct, frozen=True):
@@ -46,15 +50,18 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
 def rehearsed(db: Db, tenant: str, file: RuleFile, *, now_ms: int) -> Rehearsed:
     """Return when the alerts of a file would have fired in the last hours."""
     until_ms = now_ms // STEP_MS * STEP_MS
-    storage = EverySeries(db, tenant, until_ms=now_ms)
+    storage = EverySeries(db, tenant, until_ms=now_ms, operator=tenant == DEFAULT_TENANT)
     rules = [one for group in file.groups for one in group.rules if isinstance(one, AlertRule)]
     found: list[Episode] = []
     refused: list[str] = []
     pending = 0
+    budget = evaluation.within(REHEARSED_MS_MAX)
     for rule in rules[:RULES_MAX]:
         start_ms = until_ms - HOURS * 3_600_000
         try:
-            series = ranged(parse(rule.expr), storage, start_ms, until_ms, step_ms=STEP_MS)
+            series = ranged(
+                parse(rule.expr), storage, start_ms, until_ms, step_ms=STEP_MS, budget=budget
+            )
         except Refused as error:
             refused.append(f"{rule.name}: {error}")
             continue

@@ -7,19 +7,21 @@ from typing import Final
 
 import streamlit as st
 
-from analytics.alerts import presets, rule_files
+from analytics.alerts import presets
 from analytics.alerts.documents import BadFile
-from analytics.alerts.rules import RuleFile
+from analytics.alerts.kinds import FileKind
+from analytics.alerts.rules import files
+from analytics.alerts.rules.rules import RuleFile
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import TenantId
-from apps.dashboard import controlling, markup, rehearsal, text, viewing
-from apps.dashboard.markup import Column
+from apps.dashboard import controlling, markup, rehearsal, text, viewer, viewing
+from apps.dashboard.markup import Heading
 from apps.dashboard.rehearsal import HOURS, Episode, Rehearsed
 from apps.dashboard.state import Address
 from apps.dashboard.text import Html, escaped
-from streams.store import controls
-from streams.store.queries import watching as asked
-from streams.store.queries.measured import Db
+from streams.queries import monitoring as asked
+from streams.queries.measures import Db
+from streams.store import alert_files
 
 BODY_LENGTH_MAX: Final = 200_000
 AROUND: Final = 2
@@ -67,17 +69,22 @@ def editor(found: Address) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom"):
         st.text_input("Keep as", key="rules_name", max_chars=200, width=240)
         st.button("Check", key="rules_check")
-        st.button("Keep the file", key="rules_keep", on_click=_keep, disabled=file is None)
+        st.button(
+            "Keep the file",
+            key="rules_keep",
+            on_click=_keep,
+            disabled=file is None or not viewer.may_change(),
+        )
         st.button(
             "Remove the file", key="rules_remove", on_click=_remove, args=(chosen,),
-            disabled=not chosen or chosen.startswith(PRESET),
+            disabled=not chosen or chosen.startswith(PRESET) or not viewer.may_change(),
         )  # fmt: skip
     if file is not None:
         _rehearse(file, body)
 
 
-def _files(db: Db, tenant: str) -> tuple[asked.AlertFile, ...]:
-    return asked.files(db, TenantId(tenant), kind=controls.RULES)
+def _files(db: Db, tenant: str) -> tuple[asked.AlertFileRow, ...]:
+    return asked.files(db, TenantId(tenant), kind=FileKind.RULES)
 
 
 def _picked() -> None:
@@ -87,20 +94,20 @@ def _picked() -> None:
 def _check(body: str) -> RuleFile | None:
     """Say what is wrong with the file, with its line, or that nothing is."""
     try:
-        file = rule_files.load("rules", body)
+        file = files.load("rules", body)
     except BadFile as error:
         place = f"Line {error.place.line}, column {error.place.column}: the file cannot be read."
-        _say(place, error.reason)
+        say(place, error.reason)
         st.code(around(body, error.place.line, error.place.column), language=None)
         return None
     except Refused as error:
-        _say("The file cannot be read.", str(error))
+        say("The file cannot be read.", str(error))
         return None
     rules = sum(len(group.rules) for group in file.groups)
     said = f"{text.plural(rules, 'rule')} in {text.plural(len(file.groups), 'group')}."
     viewing.show(Html(f'<p role="status"><strong class="ms-good">✓ Valid.</strong> {said}</p>'))
     for caution in (*file.cautions, *file.beyond):
-        _say(f"Line {caution.place.line}:", caution.reason)
+        say(f"Line {caution.place.line}:", caution.reason)
     return file
 
 
@@ -116,7 +123,8 @@ def around(body: str, line: int, column: int) -> str:
     return "\n".join(shown)
 
 
-def _say(heading: str, reason: str) -> None:
+def say(heading: str, reason: str) -> None:
+    """Show what is wrong, or odd."""
     words = Html(f"<p><strong>{escaped(heading)}</strong> {escaped(reason, most=600)}</p>")
     viewing.show(markup.panel(Html(f'<div role="status">{words}</div>'), kind="alarm"))
 
@@ -133,7 +141,7 @@ def _rehearse(file: RuleFile, body: str) -> None:
         viewing.show(markup.note("The store does not answer, so the rules were not tried."))
         return
     for words in found.refused:
-        _say("Not evaluated:", words)
+        say("Not evaluated:", words)
     viewing.show(_rehearsed(found))
 
 
@@ -144,9 +152,11 @@ def _rehearsed(found: Rehearsed) -> Html:
         return markup.note(f"Never, of {text.plural(tried, 'rule')} that were tried. {brief}")
     now_ms, zone = viewing.now_ms(), viewing.zone()
     heads = (
-        Column("Alert", "wide"), Column("From", "tight"), Column("Until", "tight", optional=True),
-        Column("For", "number"),
-    )  # fmt: skip
+        Heading("Alert", "wide"),
+        Heading("From", "tight"),
+        Heading("Until", "tight", optional=True),
+        Heading("For", "number"),
+    )
 
     def row(one: Episode) -> tuple[Html, ...]:
         labels = ", ".join(f"{name}={value}" for name, value in sorted(one.labels.items()))
@@ -165,11 +175,9 @@ def _rehearsed(found: Rehearsed) -> Html:
 
 def _keep() -> None:
     name = str(st.session_state["rules_name"]).strip()
-    file = controls.AlertFile(
-        kind=controls.RULES, name=name, body=str(st.session_state["rules_body"])
-    )
+    file = alert_files.UploadedFile(name=name, body=str(st.session_state["rules_body"]))
     if controlling.change(
-        lambda db, tenant: controls.put_file(db, tenant, file, by=controlling.WHO),
+        lambda db, tenant: alert_files.put(db, tenant, file, by=viewer.who()),
         done=f"“{name}” is kept; the worker evaluates it from its next minute on.",
     ):
         st.session_state["rules_loaded"] = name
@@ -178,7 +186,7 @@ def _keep() -> None:
 
 def _remove(name: str) -> None:
     if controlling.change(
-        lambda db, tenant: controls.remove_file(db, tenant, controls.RULES, name),
+        lambda db, tenant: alert_files.remove(db, tenant, name, by=viewer.who()),
         done=f"“{name}” is removed.",
     ):
         viewing.push(file="")

@@ -5,7 +5,7 @@ from datetime import tzinfo
 import numpy as np
 
 from apps.dashboard import text
-from streams.store.queries.trends import Latency, Trend
+from streams.queries.trends import Latency, Trend
 
 _DAY_MS = 86_400_000
 

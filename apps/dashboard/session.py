@@ -10,14 +10,22 @@ import streamlit as st
 from msgspec import Struct
 
 from apps.dashboard import markup, prompting, text, timeline, viewing
-from apps.dashboard.markup import Column, Tile
+from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.state import Address
 from apps.dashboard.text import Html, escaped, join
-from streams.store.queries import happenings
-from streams.store.queries import sessions as asked
-from streams.store.queries.happenings import Failure, Happening, Lane, Mark, Prompt, Stretch
-from streams.store.queries.measured import Db
-from streams.store.queries.sessions import Session
+from apps.local import invocation
+from streams.queries import session_events
+from streams.queries import sessions as asked
+from streams.queries.measures import Db
+from streams.queries.session_events import (
+    AgentTimeline,
+    Happening,
+    Mark,
+    Prompt,
+    SessionFailure,
+    Stretch,
+)
+from streams.queries.sessions import Session
 
 SLOTS: Final = 160
 EVENTS_PAGE: Final = 50
@@ -29,9 +37,9 @@ _KINDS: Final = {
     "error": "Errors", "agent": "Subagents", "session": "Session",
 }  # fmt: skip
 _COLUMNS: Final = (
-    Column("Time", "tight"), Column("Event", "tight"), Column("What", "wide"),
-    Column("Agent", "", optional=True), Column("Took", "number", optional=True),
-    Column("Cost", "number", optional=True),
+    Heading("Time", "tight"), Heading("Event", "tight"), Heading("What", "wide"),
+    Heading("Agent", "", optional=True), Heading("Took", "number", optional=True),
+    Heading("Cost", "number", optional=True),
 )  # fmt: skip
 
 
@@ -54,12 +62,13 @@ class Story(Struct, frozen=True, kw_only=True):
     session: Session
     whole: Stretch
     window: Stretch
-    lanes: tuple[Lane, ...]
+    lanes: tuple[AgentTimeline, ...]
     marks: tuple[Mark, ...]
     prompts: tuple[Prompt, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[SessionFailure, ...]
     waits: int
     waited_ms: int
+    """Model calls whose cost is not known, and the tokens that they took."""
 
 
 def page() -> None:
@@ -129,15 +138,15 @@ def _story(db: Db, tenant: str, session_id: str, *, start: int, end: int) -> Sto
         until_ms=max(session.last_ms, session.started_ms + WINDOW_MIN_MS) + 1,
     )  # fmt: skip
     window = _window(whole, start, end)
-    waits, waited_ms = happenings.waited_ms(db, tenant, whole)
+    waits, waited_ms = session_events.waited_ms(db, tenant, whole)
     return Story(
         session=session,
         whole=whole,
         window=window,
-        lanes=happenings.lanes(db, tenant, whole),
-        marks=happenings.marks(db, tenant, window, slots=SLOTS),
-        prompts=happenings.prompts(db, tenant, whole),
-        failures=happenings.failures(db, tenant, whole),
+        lanes=session_events.lanes(db, tenant, whole),
+        marks=session_events.marks(db, tenant, window, slots=SLOTS),
+        prompts=session_events.prompts(db, tenant, whole),
+        failures=session_events.failures(db, tenant, whole),
         waits=waits,
         waited_ms=waited_ms,
     )
@@ -159,7 +168,7 @@ def _unknown() -> None:
         markup.lede("Nothing was received under this id, or it is past retention. "
                     "Transcripts on this machine can be brought in with:"),
     )  # fmt: skip
-    st.code("mainstem import", language=None)
+    st.code(invocation.command("import"), language=None, wrap_lines=True)
 
 
 def _about(session: Session, now_ms: int) -> Html:
@@ -210,7 +219,8 @@ def _tiles(story: Story) -> Html:
     return join(
         markup.heading(2, "In figures"),
         markup.tiles((
-            Tile("Cost", text.money(session.cost_nanousd), _counted(session)),
+            Tile("Cost", text.cost(session.cost_nanousd, session.unpriced_tokens),
+                 _counted(session)),
             Tile("Tokens", text.short(session.tokens),
                  escaped(f"{cached} read from cache")),
             Tile("Model calls", text.whole(session.calls),
@@ -226,13 +236,23 @@ def _tiles(story: Story) -> Html:
 
 
 def _counted(session: Session) -> Html:
-    if session.second_book:
-        return escaped("from the agent's own metrics")
+    said = _how_counted(session)
+    if session.unpriced_tokens:
+        share = text.share(session.unpriced_tokens, session.tokens)
+        said += f"; {text.plural(session.unpriced_calls, 'call')} not priced ({share} of tokens)"
+    return escaped(said)
+
+
+def _how_counted(session: Session) -> str:
+    if session.unpriced_tokens and not session.cost_nanousd:
+        return "its models have no price"
+    if session.metrics_only:
+        return "from the agent's own metrics"
     if not session.cost_estimated_nanousd:
-        return escaped("as the agent reports it")
+        return "as the agent reports it"
     if session.cost_estimated_nanousd >= session.cost_nanousd:
-        return escaped("estimate, from list prices")
-    return escaped(f"{text.money(session.cost_estimated_nanousd)} of it is an estimate")
+        return "estimate, from list prices"
+    return f"{text.money(session.cost_estimated_nanousd)} of it is an estimate"
 
 
 def _window_controls(story: Story) -> None:
@@ -281,9 +301,9 @@ def _events(story: Story, kind: str, place: int, agent: str) -> None:
     window = story.window
 
     def query(db: Db, tenant: str) -> tuple[tuple[Happening, ...], int]:
-        number = happenings.count(db, tenant, window, kind=kind, agent_id=lane)
+        number = session_events.count(db, tenant, window, kind=kind, agent_id=lane)
         offset = (min(place, _pages(number)) - 1) * EVENTS_PAGE
-        return happenings.page(
+        return session_events.page(
             db, tenant, window, kind=kind, agent_id=lane, offset=offset, limit=EVENTS_PAGE
         ), number
 

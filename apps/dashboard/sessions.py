@@ -7,12 +7,12 @@ from typing import Final
 import streamlit as st
 
 from apps.dashboard import markup, text, viewing
-from apps.dashboard.markup import Column
+from apps.dashboard.markup import Heading
 from apps.dashboard.state import Address, Range, link
 from apps.dashboard.text import Html, escaped, join
-from streams.store.queries import sessions as asked
-from streams.store.queries.measured import Db
-from streams.store.queries.sessions import FACETS, Filter, Session
+from streams.queries import sessions as asked
+from streams.queries.measures import Db
+from streams.queries.sessions import FACETS, Filter, Session
 
 PAGE_ROWS: Final = 25
 PAGES_MAX: Final = 4_000
@@ -28,17 +28,22 @@ _LABELS: Final = {
     "state": "State", "agent": "Agent", "project": "Project", "model": "Model", "user": "User",
 }  # fmt: skip
 _COLUMNS: Final = (
-    Column("Session", "wide"), Column("State", "tight"), Column("Agent, model", "", optional=True),
-    Column("Project, user", "", optional=True), Column("Prompts", "number", optional=True),
-    Column("Tokens", "number", optional=True), Column("Errors", "number", optional=True),
-    Column("Cost", "number"), Column("Last event", "number", optional=True),
-)  # fmt: skip
+    Heading("Session", "wide"),
+    Heading("State", "tight"),
+    Heading("Agent, model", "", optional=True),
+    Heading("Project, user", "", optional=True),
+    Heading("Prompts", "number", optional=True),
+    Heading("Tokens", "number", optional=True),
+    Heading("Errors", "number", optional=True),
+    Heading("Cost", "number"),
+    Heading("Last event", "number", optional=True),
+)
 _EXPORTED: Final = (
     "session_id", "state", "attention", "agent", "version", "model", "project", "user_name", "team",
     "started_ms", "last_ms", "ended_ms", "prompts", "calls", "call_errors", "rate_limits",
     "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_nanousd",
     "cost_estimated_nanousd", "tool_calls", "tool_errors", "tool_refusals", "lines_added",
-    "lines_removed", "active_ms", "events", "second_book", "first_prompt",
+    "lines_removed", "active_ms", "events", "metrics_only", "first_prompt",
 )  # fmt: skip
 
 
@@ -181,8 +186,8 @@ def _row(session: Session, now_ms: int) -> tuple[Html, ...]:
 
 def cost(session: Session) -> Html:
     """Return what a session cost, marked where it is an estimate or from the sender's metrics."""
-    shown = escaped(text.money(session.cost_nanousd))
-    if session.second_book:
+    shown = escaped(text.cost(session.cost_nanousd, session.unpriced_tokens))
+    if session.metrics_only:
         return join(shown, Html('<br><span class="ms-aside">by metrics</span>'))
     if session.cost_estimated_nanousd:
         return join(shown, Html('<br><span class="ms-aside">estimate</span>'))

@@ -4,11 +4,13 @@ The store is MAINSTEM_DASHBOARD_STORE_URL, else the worker's MAINSTEM_STREAMS_ST
 DATABASE_URL, so that one variable serves all parts. A wrong value stops the dashboard at start.
 """
 
-from pydantic import AliasChoices, Field, SecretStr
+from ipaddress import ip_network
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from analytics.contracts.ids import DEFAULT_TENANT, ID_LENGTH_MAX
-from apps.loading import loaded
+from apps.runtime.settings import loaded
 
 PREFIX = "MAINSTEM_DASHBOARD_"
 
@@ -36,6 +38,28 @@ class DashboardSettings(BaseSettings):
         max_length=ID_LENGTH_MAX,
         description="The tenant whose data is shown.",
     )
+    tenants: str = Field(
+        "",
+        description="Tenants that a viewer may choose from, with commas between; empty shows one.",
+    )
+    reader_header: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]*$",
+        description="Header by which a trusted proxy says who reads, such as X-Forwarded-User; "
+        "without it the dashboard listens on loopback alone.",
+    )
+    proxies: tuple[str, ...] = Field(
+        ("127.0.0.0/8", "::1/128"),
+        description="Networks of proxies whose header is believed, as JSON list.",
+    )
+    published_on_loopback: bool = Field(
+        default=False,
+        description="Whether the port is published on the machine's loopback alone, as compose "
+        "does: only then may a container listen on every address without a proxy.",
+    )
+    read_only: bool = Field(
+        default=False, description="Whether the dashboard only shows, and changes nothing."
+    )
     refresh_s: float = Field(
         1.0, ge=0.5, le=60, description="Seconds between two looks at the store while live."
     )
@@ -61,6 +85,19 @@ class DashboardSettings(BaseSettings):
         pattern=r"^(https?://\S+)?$",
         description="Where the worker's metrics are read; empty does not ask.",
     )
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for one in proxies:
+            ip_network(one)
+        return proxies
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The tenants that may be shown, the one of the setting first."""
+        named = (name.strip() for name in self.tenants.split(","))
+        return tuple(dict.fromkeys((self.tenant, *(name for name in named if name))))
 
 
 def load(**given: object) -> DashboardSettings:

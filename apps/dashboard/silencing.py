@@ -7,23 +7,24 @@ from typing import Final
 
 import streamlit as st
 
-from analytics.alerts import matchers, silences
-from analytics.alerts.silences import BadSilence, Silence
+from analytics.alerts import matchers
+from analytics.alerts.silence import silences
+from analytics.alerts.silence.silences import BadSilence, Silence
 from analytics.contracts.ids import TenantId
-from apps.dashboard import controlling, markup, text, viewing
-from apps.dashboard.markup import Column
+from apps.dashboard import controlling, markup, text, viewer, viewing
+from apps.dashboard.markup import Heading
 from apps.dashboard.text import Html, escaped
+from streams.queries import monitoring as asked
+from streams.queries.measures import Db
 from streams.store import controls
-from streams.store.controls import Shown
-from streams.store.queries import watching as asked
-from streams.store.queries.measured import Db
+from streams.store.controls import MutedAlert
 
 LINK_LENGTH_MAX: Final = 8_000
 HOURS: Final = {1: "1 hour", 4: "4 hours", 24: "1 day", 168: "7 days"}
 PREVIEWED_MAX: Final = 20
 _COLUMNS: Final = (
-    Column("Matchers", "wide"), Column("Until", "number"), Column("By", "tight", optional=True),
-    Column("Why", "wide", optional=True),
+    Heading("Matchers", "wide"), Heading("Until", "number"), Heading("By", "tight", optional=True),
+    Heading("Why", "wide", optional=True),
 )  # fmt: skip
 
 
@@ -46,7 +47,7 @@ def form(filled: str) -> None:
         st.text_input("Your name", key="silence_by", max_chars=200, width=200)
         st.text_input("Why", key="silence_comment", max_chars=4_000, width=300)
     _preview(str(st.session_state.get("silence_matchers", "")))
-    st.button("Create the silence", on_click=_create)
+    st.button("Create the silence", on_click=_create, disabled=not viewer.may_change())
 
 
 def _preview(written: str) -> None:
@@ -72,7 +73,7 @@ def _preview(written: str) -> None:
         viewing.show(_previewed(found))
 
 
-def _previewed(found: tuple[Shown, ...]) -> Html:
+def _previewed(found: tuple[MutedAlert, ...]) -> Html:
     rows = (
         (
             escaped(one.labels.get("alertname", one.fingerprint), most=90),
@@ -81,7 +82,7 @@ def _previewed(found: tuple[Shown, ...]) -> Html:
         )
         for one in found[:PREVIEWED_MAX]
     )
-    heads = (Column("Alert", "wide"), Column("State", "tight"), Column("Labels", "wide"))
+    heads = (Heading("Alert", "wide"), Heading("State", "tight"), Heading("Labels", "wide"))
     return markup.table("What it would mute", heads, rows)
 
 
@@ -145,7 +146,7 @@ def expire() -> None:
             "Silence to end", list(named), key="silence_ended", width=420,
             format_func=lambda one: named.get(one, one),
         )  # fmt: skip
-        st.button("End it now", on_click=_end)
+        st.button("End it now", on_click=_end, disabled=not viewer.may_change())
 
 
 def _end() -> None:

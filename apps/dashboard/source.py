@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Generic, TypeVar
 
 from analytics.contracts.errors import StoreAway
-from streams.store.queries.measured import Db
+from streams.queries.measures import Db
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ PAUSE_S: Final = 2.0
 """How long the store is left alone after it did not answer."""
 
 
-class Answer(Generic[T]):
+class CachedAnswer(Generic[T]):
     """What the store said, when, and why it is not newer."""
 
     __slots__ = ("asked_s", "problem", "value")
@@ -42,7 +42,7 @@ class Answer(Generic[T]):
 class _Entry:
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.answer: Answer[object] | None = None
+        self.answer: CachedAnswer[object] | None = None
         self.good_until_s = 0.0
 
 
@@ -61,7 +61,7 @@ class Answers:
         self._away_until_s = 0.0
         self._away = ""
 
-    def ask(self, tenant: str, asked: Key, query: Callable[[Db], T]) -> Answer[T]:
+    def ask(self, tenant: str, asked: Key, query: Callable[[Db], T]) -> CachedAnswer[T]:
         """Return the answer to `asked` for `tenant`; raise `StoreAway` if there never was one.
 
         Everything that `query` depends on but time must be part of `asked`.
@@ -94,12 +94,12 @@ class Answers:
             self._fall_back(entry, self._away)
             return
         ended_s = self._clock()
-        entry.answer = Answer(value, begun_s)
+        entry.answer = CachedAnswer(value, begun_s)
         entry.good_until_s = ended_s + max(self._keep_s, SLOW_FACTOR * (ended_s - begun_s))
 
     def _fall_back(self, entry: _Entry, problem: str) -> None:
         """Give the last good answer again, or say that the store is away."""
         if entry.answer is None:
             raise StoreAway(problem)
-        entry.answer = Answer(entry.answer.value, entry.answer.asked_s, problem)
+        entry.answer = CachedAnswer(entry.answer.value, entry.answer.asked_s, problem)
         entry.good_until_s = self._away_until_s

@@ -5,6 +5,7 @@ gives way to the default and leaves a sentence in `problems`. Writing changes on
 from the address, and what is at its default is left out of it.
 """
 
+import re
 from collections.abc import Collection, Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Final
@@ -12,7 +13,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct, structs
 
-from streams.store.queries.span import SPAN_MAX_MS
+from streams.queries.span import SPAN_MAX_MS
 
 _MINUTE_MS: Final = 60_000
 RANGES: Final = {
@@ -41,6 +42,8 @@ VALUE_LENGTH_MAX: Final = 200
 """Characters of a value in the address that are read."""
 
 _SHOWN_MAX: Final = 40
+_OWN_LINK: Final = re.compile(r'(<a\b[^>]*? href=")([^":#][^":#]*)(")')
+"""A link that names no other place than a page of this dashboard."""
 
 
 class Range(Struct, frozen=True, kw_only=True):
@@ -159,6 +162,19 @@ def of_range(chosen: Range) -> dict[str, str]:
         "from": moment(chosen.from_ms) if fixed else "",
         "to": moment(chosen.until_ms) if fixed else "",
     }
+
+
+def carried(markup: str, tenant: str) -> str:
+    """Return markup whose links to pages of ours say the tenant too; empty text says none."""
+    if not tenant:
+        return markup
+    words = urlencode({"tenant": tenant})
+
+    def told(found: re.Match[str]) -> str:
+        joint = "&amp;" if "?" in found[2] else "?"
+        return f"{found[1]}{found[2]}{joint}{words}{found[3]}"
+
+    return _OWN_LINK.sub(told, markup)
 
 
 def write(address: MutableMapping[str, str], changes: Mapping[str, str]) -> bool:

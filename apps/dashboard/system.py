@@ -5,13 +5,14 @@ from typing import Final
 from msgspec import Struct
 
 from apps.dashboard import health, markup, text, upkeep, viewing
-from apps.dashboard.health import Part
-from apps.dashboard.markup import Column, Tile
+from apps.dashboard.health import ProcessHealth
+from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.text import Html, escaped, join, told
-from streams.store.facts import StoreFacts, facts
-from streams.store.queries import system as asked
-from streams.store.queries.measured import Db
-from streams.store.queries.system import Grave, Progress, Reason, Windows
+from apps.local import invocation
+from streams.maintenance.facts import StoreFacts, facts
+from streams.queries import system as asked
+from streams.queries.measures import Db
+from streams.queries.system import DeadLetterRow, LimitMet, PartitionProgress, Reason, Windows
 
 LOOK_BACK_MS: Final = 86_400_000
 WINDOWS_MS: Final = 3_600_000
@@ -21,10 +22,11 @@ PARTITIONS_SHOWN: Final = 24
 class Condition(Struct, frozen=True, kw_only=True):
     """What the store tells of the stream, of one moment."""
 
-    progress: tuple[Progress, ...]
+    progress: tuple[PartitionProgress, ...]
     windows: tuple[Windows, ...]
     reasons: tuple[Reason, ...]
-    graves: tuple[Grave, ...]
+    dead_letters: tuple[DeadLetterRow, ...]
+    limited: tuple[LimitMet, ...]
 
 
 def page() -> None:
@@ -45,7 +47,8 @@ def _body() -> None:
     lags = next((part.lags for part in parts if part.lags is not None), None)
     viewing.show(_tiles(found, lags, now_ms), upkeep.wrong(store), _parts(parts, store))
     viewing.show(markup.heading(2, "Stream"), _progress(found.progress, lags, now_ms))
-    viewing.show(markup.heading(2, "Graveyard"), _graveyard(found, now_ms))
+    viewing.show(markup.heading(2, "Limits"), _limited(found.limited, now_ms))
+    viewing.show(markup.heading(2, "Dead letters"), _dead_letters(found, now_ms))
     viewing.show(
         markup.heading(2, "Store"),
         upkeep.tiles(store),
@@ -60,14 +63,15 @@ def _condition(db: Db, tenant: str, now_ms: int) -> Condition:
         progress=asked.progress(db),
         windows=asked.windows(db, tenant, since_ms=now_ms - WINDOWS_MS),
         reasons=asked.reasons(db, tenant, since_ms=since_ms),
-        graves=asked.graves(db, tenant, since_ms=since_ms, limit=8),
+        dead_letters=asked.dead_letters(db, tenant, since_ms=since_ms, limit=8),
+        limited=asked.limited(db, tenant, since_ms=since_ms),
     )
 
 
 def _tiles(found: Condition, lags: health.Lags | None, now_ms: int) -> Html:
     newest = max((one.updated_ms for one in found.progress), default=0)
     mark = max((one.watermark_ms for one in found.progress), default=0)
-    buried = sum(reason.number for reason in found.reasons)
+    dead_letters = sum(reason.number for reason in found.reasons)
     lagging = "records not in the store" if lags is not None else "the worker does not say"
     return markup.tiles((
         Tile("Lag", text.whole(sum(lags.values())) if lags is not None else "not known",
@@ -80,12 +84,12 @@ def _tiles(found: Condition, lags: health.Lags | None, now_ms: int) -> Html:
              escaped("kept, counted apart")),
         Tile("Duplicates", text.whole(sum(one.duplicate_count for one in found.progress)),
              escaped("counted once")),
-        Tile("Graveyard", text.whole(buried), escaped("unreadable in 24 h")),
+        Tile("Dead letters", text.whole(dead_letters), escaped("unreadable in 24 h")),
     ))  # fmt: skip
 
 
-def _parts(parts: tuple[Part, ...], store: StoreFacts) -> Html:
-    heads = (Column("Part", "tight"), Column("Health", "tight"), Column("Says", "wide"))
+def _parts(parts: tuple[ProcessHealth, ...], store: StoreFacts) -> Html:
+    heads = (Heading("Part", "tight"), Heading("Health", "tight"), Heading("Says", "wide"))
     rows = [
         (
             escaped(part.name),
@@ -108,15 +112,22 @@ def _verdict(*, well: bool, known: bool) -> Html:
     return Html('<span class="ms-bad">✗ does not answer</span>')
 
 
-def _progress(found: tuple[Progress, ...], lags: health.Lags | None, now_ms: int) -> Html:
+def _progress(found: tuple[PartitionProgress, ...], lags: health.Lags | None, now_ms: int) -> Html:
     if not found:
-        return markup.note("No partition has been read yet: start a worker with `mainstem up`.")
+        return markup.note(
+            invocation.told("No partition has been read yet: start a worker with `mainstem up`.")
+        )
     heads = (
-        Column("Topic", "wide"), Column("Partition", "number"), Column("Lag", "number"),
-        Column("Watermark", "number"), Column("Committed", "number", optional=True),
-        Column("Events", "number", optional=True), Column("Late", "number", optional=True),
-        Column("Duplicates", "number", optional=True), Column("Imported", "number", optional=True),
-    )  # fmt: skip
+        Heading("Topic", "wide"),
+        Heading("Partition", "number"),
+        Heading("Lag", "number"),
+        Heading("Watermark", "number"),
+        Heading("Committed", "number", optional=True),
+        Heading("Events", "number", optional=True),
+        Heading("Late", "number", optional=True),
+        Heading("Duplicates", "number", optional=True),
+        Heading("Imported", "number", optional=True),
+    )
     rows = (
         (
             escaped(one.topic),
@@ -144,8 +155,8 @@ def _ago(at_ms: int | None, now_ms: int) -> Html:
 def _windows(found: tuple[Windows, ...]) -> Html:
     names = {"window_10s": "10 seconds", "window_1m": "1 minute", "window_1h": "1 hour"}
     heads = (
-        Column("Width"), Column("Cells", "number"), Column("Still open", "number"),
-        Column("From late or imported events", "number"),
+        Heading("Width"), Heading("Cells", "number"), Heading("Still open", "number"),
+        Heading("From late or imported events", "number"),
     )  # fmt: skip
     rows = (
         tuple(
@@ -160,12 +171,42 @@ def _windows(found: tuple[Windows, ...]) -> Html:
     return markup.table("Windows of the last hour", heads, rows)
 
 
-def _graveyard(found: Condition, now_ms: int) -> Html:
+def _limited(found: tuple[LimitMet, ...], now_ms: int) -> Html:
+    """Say what there was more of than is told apart; all of it is in the totals."""
+    if not found:
+        return markup.note("Every label, series and session was told apart in the last 24 hours.")
+    return markup.table(
+        "Counted as “other”, since there were more than are told apart",
+        (
+            Heading("Dimension", "wide"),
+            Heading("Events, ever", "number"),
+            Heading("Last", "number"),
+        ),
+        (
+            (
+                escaped(_DIMENSIONS.get(one.dimension, one.dimension)),
+                escaped(text.whole(one.events)),
+                _ago(one.last_ms, now_ms),
+            )
+            for one in found
+        ),
+    )
+
+
+_DIMENSIONS: Final = {
+    "query_source": "query source",
+    "session": "session (windows only; each session keeps its totals)",
+    "series": "series, over all sessions",
+    "session_series": "series, by session",
+}
+
+
+def _dead_letters(found: Condition, now_ms: int) -> Html:
     if not found.reasons:
         return markup.note("Everything could be read in the last 24 hours.")
     by_reason = markup.table(
         "Why, in the last 24 hours",
-        (Column("Reason", "wide"), Column("Times", "number"), Column("Last", "number")),
+        (Heading("Reason", "wide"), Heading("Times", "number"), Heading("Last", "number")),
         (
             (
                 escaped(one.reason, most=160),
@@ -177,16 +218,20 @@ def _graveyard(found: Condition, now_ms: int) -> Html:
     )
     newest = markup.table(
         "Newest, as they came",
-        (Column("When", "tight"), Column("From", "tight", optional=True), Column("Begins", "wide")),
+        (
+            Heading("When", "tight"),
+            Heading("From", "tight", optional=True),
+            Heading("Begins", "wide"),
+        ),
         (
             (
                 _ago(one.at_ms, now_ms),
                 escaped(one.origin or one.topic, most=40),
                 _as_it_came(one.payload),
             )
-            for one in found.graves
+            for one in found.dead_letters
         ),
-    )  # fmt: skip
+    )
     return markup.side_by_side(by_reason, newest)
 
 

@@ -78,12 +78,21 @@ def short(number: float) -> str:
     return whole(number)
 
 
+NOT_PRICED: Final = "not priced"
+"""What is shown for the cost of tokens of models without a price."""
+
+
 def money(nanousd: float) -> str:
     """Return an amount in dollars: $3.10; below a cent as far as it says something."""
     dollars = nanousd / _NANO
     if dollars and abs(dollars) < 0.01:
         return f"${dollars:.4f}"
     return f"${dollars:,.2f}"
+
+
+def cost(nanousd: float, unpriced_tokens: float) -> str:
+    """Return what was spent in dollars, or that it is not known, as tokens have no price."""
+    return NOT_PRICED if unpriced_tokens and not nanousd else money(nanousd)
 
 
 def duration(ms: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from apps.dashboard import text
 from apps.dashboard.text import Html, escaped, join
-from streams.store.queries.happenings import Lane, Mark
+from streams.queries.session_events import AgentTimeline, Mark
 
 TICKS: Final = 5
 KINDS: Final = {
@@ -21,17 +21,17 @@ KINDS: Final = {
 """The kinds of mark, by what the legend calls them."""
 
 
-def ordered(lanes: Sequence[Lane]) -> list[tuple[int, Lane]]:
+def ordered(lanes: Sequence[AgentTimeline]) -> list[tuple[int, AgentTimeline]]:
     """Return the lanes as a tree, depth first: how deep each is, and the lane."""
     known = {lane.agent_id for lane in lanes}
-    below: dict[str, list[Lane]] = {}
+    below: dict[str, list[AgentTimeline]] = {}
     for lane in lanes:
         parent = lane.parent_agent_id
         if lane.agent_id:
             below.setdefault(
                 parent if parent in known and parent != lane.agent_id else "", []
             ).append(lane)
-    found: list[tuple[int, Lane]] = [(0, lane) for lane in lanes if not lane.agent_id]
+    found: list[tuple[int, AgentTimeline]] = [(0, lane) for lane in lanes if not lane.agent_id]
     waiting = [(1, lane) for lane in reversed(below.pop("", []))]
     while waiting:
         depth, lane = waiting.pop()
@@ -41,7 +41,7 @@ def ordered(lanes: Sequence[Lane]) -> list[tuple[int, Lane]]:
     return found + [(1, lane) for rest in below.values() for lane in rest]
 
 
-def name(lane: Lane) -> str:
+def name(lane: AgentTimeline) -> str:
     """Return what a lane is called."""
     if not lane.agent_id:
         return "Main agent"
@@ -49,8 +49,8 @@ def name(lane: Lane) -> str:
 
 
 def drawn(
-    lanes: Sequence[Lane], marks: Sequence[Mark], *, slots: int, from_ms: int, until_ms: int,
-    zone: tzinfo,
+    lanes: Sequence[AgentTimeline], marks: Sequence[Mark], *, slots: int, from_ms: int,
+    until_ms: int, zone: tzinfo,
 ) -> Html:  # fmt: skip
     """Return the picture: legend, lanes and the axis of time."""
     by_agent: dict[str, list[Mark]] = {}
@@ -70,7 +70,9 @@ def drawn(
     )
 
 
-def _lane(depth: int, lane: Lane, marks: Sequence[Mark], *, slots: int, span_ms: int) -> str:
+def _lane(
+    depth: int, lane: AgentTimeline, marks: Sequence[Mark], *, slots: int, span_ms: int
+) -> str:
     order = list(KINDS)
     drawn_marks = "".join(
         _mark(mark, slots, span_ms)

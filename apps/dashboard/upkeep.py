@@ -3,11 +3,12 @@
 from typing import Final
 
 from apps.dashboard import markup, text
-from apps.dashboard.markup import Column, Tile
+from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.text import Html, escaped, join, told
-from streams.store import complaints
-from streams.store.facts import COUNTED_MAX, JobFacts, StoreFacts
-from streams.store.sizes import TableFacts
+from apps.local import invocation
+from streams.maintenance import complaints
+from streams.maintenance.facts import COUNTED_MAX, JobFacts, StoreFacts
+from streams.maintenance.sizes import TableFacts
 
 SIZES_SHOWN: Final = 10
 RUNNERS: Final = {"worker": "a worker", "timescaledb": "TimescaleDB"}
@@ -30,7 +31,9 @@ def wrong(found: StoreFacts) -> Html:
     said = complaints.of(found)
     if not said:
         return Html("")
-    items = join(*(Html(f"<p>{told(words[:1].upper() + words[1:])}.</p>") for words in said))
+    items = join(
+        *(Html(f"<p>{told(invocation.told(words[:1].upper() + words[1:]))}.</p>") for words in said)
+    )
     heading = Html("<p><strong>The store needs a look.</strong></p>")
     return markup.panel(Html(f'<div role="status">{heading}{items}</div>'), kind="alarm")
 
@@ -61,8 +64,8 @@ def sizes(found: StoreFacts) -> Html:
     most = max((table.size_bytes for table in found.tables), default=1)
     shown, others = found.tables[:SIZES_SHOWN], found.tables[SIZES_SHOWN:]
     heads = (
-        Column("Table", "wide"), Column("Rows, about", "number", optional=True),
-        Column("Parts", "number", optional=True), Column("Size", "number"),
+        Heading("Table", "wide"), Heading("Rows, about", "number", optional=True),
+        Heading("Parts", "number", optional=True), Heading("Size", "number"),
     )  # fmt: skip
     rows = [_size(table, most) for table in shown]
     if others:
@@ -75,11 +78,13 @@ def sizes(found: StoreFacts) -> Html:
 def jobs(found: StoreFacts) -> Html:
     """Return every job: how it went, when it ran, how often it failed and when it is due."""
     if not found.jobs:
-        return markup.note("No job has run yet; a worker runs them: `mainstem worker`.")
+        return markup.note(
+            invocation.told("No job has run yet; a worker runs them: `mainstem worker`.")
+        )
     heads = (
-        Column("Job", "tight"), Column("Went", "wide"), Column("Run by", "tight", optional=True),
-        Column("Last run", "number"), Column("Failed", "number", optional=True),
-        Column("Next", "number"),
+        Heading("Job", "tight"), Heading("Went", "wide"), Heading("Run by", "tight", optional=True),
+        Heading("Last run", "number"), Heading("Failed", "number", optional=True),
+        Heading("Next", "number"),
     )  # fmt: skip
     rows = (
         (

@@ -9,23 +9,28 @@ import time
 from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from analytics.contracts.errors import StoreAway
 from apps.dashboard import markup, state, text, theme
 from apps.dashboard.settings import DashboardSettings, load
-from apps.dashboard.source import Answer, Answers, Key
+from apps.dashboard.source import Answers, CachedAnswer, Key
 from apps.dashboard.state import CUSTOM, RANGE_NAMES, Address, Range
 from apps.dashboard.text import Html, escaped, join, told
-from streams.store.queries import sessions
-from streams.store.queries.measured import Db
-from streams.store.reader import Reader
+from apps.local import invocation
+from streams.clients.reader import Reader
+from streams.queries import sessions
+from streams.queries.calendar import DAY_MS
+from streams.queries.measures import Db
 
 T = TypeVar("T")
 U = TypeVar("U")
 
 DEMO_SINCE_MS = 30 * 86_400_000
+_TENANT = "tenant_chosen"
+_PICKED = "tenant_picked"
 
 
 @st.cache_resource
@@ -61,9 +66,36 @@ def colours() -> theme.Palette:
     return theme.palette(st.context.theme.type)
 
 
-def ask(asked: Key, query: Callable[[Db, str], T]) -> Answer[T]:
+def chosen_tenant() -> str:
+    """Return the tenant that is looked at: the address's, else what was chosen before."""
+    allowed = settings().choices
+    named = st.query_params.get("tenant") or st.session_state.get(_TENANT, "")
+    chosen = named if named in allowed else settings().tenant
+    st.session_state[_TENANT] = chosen
+    return chosen
+
+
+def tenant_picker() -> None:
+    """Let the viewer choose among tenants that have something to show, where there are several."""
+    allowed = settings().choices
+    if len(allowed) == 1:
+        return
+    chosen = chosen_tenant()
+    push(tenant="" if chosen == settings().tenant else chosen)
+    known = attempt(
+        ("tenants",), lambda db, _: sessions.tenants(db, allowed), otherwise=frozenset[str]()
+    )
+    st.session_state[_PICKED] = chosen
+    st.selectbox(
+        "Tenant",
+        [name for name in allowed if name in known or name in (chosen, settings().tenant)],
+        key=_PICKED, on_change=_changed_tenant, width=180,
+    )  # fmt: skip
+
+
+def ask(asked: Key, query: Callable[[Db, str], T]) -> CachedAnswer[T]:
     """Return the tenant's answer to `asked`; raise `StoreAway` if there never was one."""
-    tenant = settings().tenant
+    tenant = chosen_tenant()
     store = _answers(settings().store_url.get_secret_value())
     return store.ask(tenant, asked, lambda db: query(db, tenant))
 
@@ -78,7 +110,9 @@ def attempt(asked: Key, query: Callable[[Db, str], T], *, otherwise: U) -> T | U
 
 def show(*parts: Html) -> None:
     """Put markup onto the page."""
-    st.html(markup.block(*parts))
+    tenant = chosen_tenant()
+    told = "" if tenant == settings().tenant else tenant
+    st.html(state.carried(markup.block(*parts), told))
 
 
 def address() -> Address:
@@ -111,7 +145,7 @@ def live(body: Callable[[], None], *, on: bool, every_s: float | None = None) ->
     _again()
 
 
-def freshness(*answers: Answer[Any]) -> None:
+def freshness(*answers: CachedAnswer[Any]) -> None:
     """Say how old what is shown is, if the store did not answer just now."""
     old = [answer for answer in answers if answer.problem]
     if not old:
@@ -163,6 +197,19 @@ def zone_name() -> str:
     return str(st.context.timezone or "UTC")
 
 
+def place() -> ZoneInfo | None:
+    """Return the viewer's time zone if it is another than UTC."""
+    viewers = zone()
+    return viewers if isinstance(viewers, ZoneInfo) and viewers.key != "UTC" else None
+
+
+def days_of(zone: str, step_ms: int) -> None:
+    """Say so where steps of a day or more are not those of the viewer's clocks."""
+    viewers = place()
+    if step_ms >= DAY_MS and not zone and viewers is not None:
+        show(markup.note(f"Days are of UTC here, not of {viewers.key}."))
+
+
 def remembered(found: Range) -> dict[str, str]:
     """Return the parameters that carry the range over to another page."""
     return state.of_range(found)
@@ -181,12 +228,12 @@ def nothing_yet() -> None:
     )
     for words, command in (
         ("Connect the agent on this machine; new sessions appear within two seconds.",
-         "mainstem connect claude-code"),
-        ("Import the transcripts that are already on this machine.", "mainstem import"),
-        ("Watch a bundled fleet at work, without an agent.", "mainstem up --demo"),
+         "connect claude-code"),
+        ("Import the transcripts that are already on this machine.", "import"),
+        ("Watch a bundled fleet at work, without an agent.", "up --demo"),
     ):  # fmt: skip
         show(markup.note(words))
-        st.code(command, language=None)
+        st.code(invocation.command(command), language=None, wrap_lines=True)
 
 
 def _is_demo() -> bool:
@@ -209,12 +256,19 @@ def _away(error: StoreAway) -> None:
             kind="alarm",
         )
     )  # fmt: skip
-    st.code("mainstem doctor", language=None)
+    st.code(invocation.command("doctor"), language=None, wrap_lines=True)
 
 
 def _sentence(words: str) -> str:
     whole = words[:1].upper() + words[1:]
     return whole if whole.endswith((".", "!", "?")) else f"{whole}."
+
+
+def _changed_tenant() -> None:
+    chosen = str(st.session_state[_PICKED])
+    st.session_state[_TENANT] = chosen
+    st.query_params.clear()
+    push(tenant="" if chosen == settings().tenant else chosen)
 
 
 def _picked(before: Range) -> None:

@@ -52,7 +52,7 @@ def document() -> Node:
         "operations": dict(_operation(topic, action) for topic, action in _actions()),
         "components": {
             "messages": {name: _message(name, kind) for name, kind in sorted(events.TYPES.items())}
-            | {"buried": _buried(), "parcel": _parcel()},
+            | {"dead_letters": _dead_letters(), "parcel": _parcel()},
             "messageTraits": {"cloudevent": {"headers": _headers()}},
         },
     }
@@ -73,7 +73,7 @@ def _operation(topic: Topic, action: str) -> tuple[str, Node]:
 
 
 def _channel(topic: Topic) -> Node:
-    plain = "parcel" if topic is topics.PARTIALS else "buried"
+    plain = "parcel" if topic is topics.PARTIALS else "dead_letters"
     names = [str(kind.__struct_config__.tag) for kind in topic.carries] or [plain]
     return {
         "address": topic.address,
@@ -108,11 +108,11 @@ def _message(name: str, kind: type[Fact]) -> Node:
     }
 
 
-def _buried() -> Node:
+def _dead_letters() -> Node:
     return {
-        "name": "buried",
+        "name": "dead_letters",
         "title": "What could not be read",
-        "summary": topics.GRAVEYARD.about,
+        "summary": topics.DEAD_LETTERS.about,
         "payload": {"description": "The bytes as they came."},
     }
 

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from analytics.alerts import exposed
+from analytics.alerts.rules import exposed
 from apps.docs import (
     asyncapi,
     events_page,
@@ -20,18 +20,18 @@ from apps.docs import (
 )
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
-SCHEMAS: Final = "schemas"
+SCHEMAS: Final = "reference/schemas"
 
 
 def documents() -> dict[str, str]:
     """Return every generated document by its path below `docs/`."""
     made = {
-        "EVENTS.md": events_page.page(),
-        "SETTINGS.md": settings_page.page(),
-        "METRICS.md": metrics_page.page(),
-        "SERIES.md": exposed.page(),
-        "POOL.md": pool_page.page(),
-        "asyncapi.yaml": asyncapi.page(),
+        "reference/events.md": events_page.page(),
+        "reference/settings.md": settings_page.page(),
+        "reference/metrics.md": metrics_page.page(),
+        "reference/series.md": exposed.page(),
+        "reference/pool.md": pool_page.page(),
+        "reference/asyncapi.yaml": asyncapi.page(),
         "grafana/gateway.json": grafana.page(),
     }
     for name, schema in schemas.all_schemas():
@@ -48,7 +48,7 @@ def write(folder: Path) -> None:
         if f"{SCHEMAS}/{old.name}" not in made:
             old.unlink()
     for path, text in made.items():
-        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
 
 

@@ -15,7 +15,7 @@ HEIGHT: Final = 8
 SOURCE: Final = {"type": "prometheus", "uid": "${source}"}
 
 
-class Panel(Struct, frozen=True):
+class GrafanaPanel(Struct, frozen=True):
     """A graph: its title, unit, and what it draws by legend."""
 
     title: str
@@ -41,49 +41,90 @@ def _quantiles(metric: str) -> dict[str, str]:
 
 
 PANELS: Final = (
-    Panel("Sockets", "short", {"{{instance}}": _now("gateway_connections")}),
-    Panel("Sockets closed, by code", "ops", {"{{code}}": _rate("gateway_closes_total", "code")}),
-    Panel("Frames and calls", "ops", {
-        "frames": _rate("gateway_frames_total"),
-        "{{outcome}}": _rate("gateway_calls_total", "outcome"),
-    }),
-    Panel("Events, by verdict", "ops", {"{{status}}": _rate("gateway_events_total", "status")}),
-    Panel("Events, by road", "ops", {"{{road}}": _rate("gateway_events_total", "road")}),
-    Panel("Acknowledgement", "s", _quantiles("gateway_publish_seconds")),
-    Panel("Waiting for the broker", "short", {
-        "{{instance}}": _now("gateway_inflight_records"),
-    }),
-    Panel("Waiting for sockets", "bytes", {"{{instance}}": _now("gateway_outbound_bytes")}),
-    Panel("Event loop", "s", {"{{instance}}": _now("gateway_loop_lag_seconds")}),
-    Panel("Subscriptions", "short", {"{{instance}}": _now("gateway_channel_subscriptions")}),
-    Panel("Publications delivered", "ops", {
-        "{{instance}}": _rate("gateway_channel_deliveries_total", "instance"),
-    }),
-    Panel("Recoveries, by outcome", "ops", {
-        "{{outcome}}": _rate("gateway_channel_joins_total", "outcome"),
-        "gaps": _rate("gateway_channel_gaps_total"),
-    }),
-    Panel("Limits hit", "ops", {
-        "{{limit}}": _rate("gateway_limits_hit_total", "limit"),
-        "rate of {{limit}}": _rate("gateway_rate_limited_total", "limit"),
-    }),
-    Panel("Requests, by status", "reqps", {
-        "{{status}}": _rate("gateway_requests_total", "status"),
-    }),
-    Panel("Answers", "s", _quantiles("gateway_request_seconds")),
-    Panel("Agents in pools, by state", "short", {
-        "{{state}}": _now("gateway_pool_members", "state"),
-    }),
-    Panel("Leases", "short", {
-        "held": _now("gateway_pool_leases"), "waiting": _now("gateway_pool_waiting"),
-        "{{outcome}} a second": _rate("gateway_pool_ended_total", "outcome"),
-    }),
-    Panel("Time to a lease", "s", _quantiles("gateway_pool_acquire_seconds")),
-    Panel("Breakers, by state", "short", {
-        "{{state}}": _now("gateway_pool_breakers", "state"),
-        "ejected": _now("gateway_pool_ejected"),
-    }),
-)  # fmt: skip
+    GrafanaPanel("Sockets", "short", {"{{instance}}": _now("gateway_connections")}),
+    GrafanaPanel(
+        "Sockets closed, by code", "ops", {"{{code}}": _rate("gateway_closes_total", "code")}
+    ),
+    GrafanaPanel(
+        "Frames and calls",
+        "ops",
+        {
+            "frames": _rate("gateway_frames_total"),
+            "{{outcome}}": _rate("gateway_calls_total", "outcome"),
+        },
+    ),
+    GrafanaPanel(
+        "Events, by verdict", "ops", {"{{status}}": _rate("gateway_events_total", "status")}
+    ),
+    GrafanaPanel("Events, by road", "ops", {"{{road}}": _rate("gateway_events_total", "road")}),
+    GrafanaPanel("Acknowledgement", "s", _quantiles("gateway_publish_seconds")),
+    GrafanaPanel(
+        "Waiting for the broker",
+        "short",
+        {
+            "{{instance}}": _now("gateway_inflight_records"),
+        },
+    ),
+    GrafanaPanel("Waiting for sockets", "bytes", {"{{instance}}": _now("gateway_outbound_bytes")}),
+    GrafanaPanel("Event loop", "s", {"{{instance}}": _now("gateway_loop_lag_seconds")}),
+    GrafanaPanel("Subscriptions", "short", {"{{instance}}": _now("gateway_channel_subscriptions")}),
+    GrafanaPanel(
+        "Publications delivered",
+        "ops",
+        {
+            "{{instance}}": _rate("gateway_channel_deliveries_total", "instance"),
+        },
+    ),
+    GrafanaPanel(
+        "Recoveries, by outcome",
+        "ops",
+        {
+            "{{outcome}}": _rate("gateway_channel_joins_total", "outcome"),
+            "gaps": _rate("gateway_channel_gaps_total"),
+        },
+    ),
+    GrafanaPanel(
+        "Limits hit",
+        "ops",
+        {
+            "{{limit}}": _rate("gateway_limits_hit_total", "limit"),
+            "rate of {{limit}}": _rate("gateway_rate_limited_total", "limit"),
+        },
+    ),
+    GrafanaPanel(
+        "Requests, by status",
+        "reqps",
+        {
+            "{{status}}": _rate("gateway_requests_total", "status"),
+        },
+    ),
+    GrafanaPanel("Answers", "s", _quantiles("gateway_request_seconds")),
+    GrafanaPanel(
+        "Agents in pools, by state",
+        "short",
+        {
+            "{{state}}": _now("gateway_pool_members", "state"),
+        },
+    ),
+    GrafanaPanel(
+        "Leases",
+        "short",
+        {
+            "held": _now("gateway_pool_leases"),
+            "waiting": _now("gateway_pool_waiting"),
+            "{{outcome}} a second": _rate("gateway_pool_ended_total", "outcome"),
+        },
+    ),
+    GrafanaPanel("Time to a lease", "s", _quantiles("gateway_pool_acquire_seconds")),
+    GrafanaPanel(
+        "Breakers, by state",
+        "short",
+        {
+            "{{state}}": _now("gateway_pool_breakers", "state"),
+            "ejected": _now("gateway_pool_ejected"),
+        },
+    ),
+)
 
 
 def page() -> str:

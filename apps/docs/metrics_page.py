@@ -1,4 +1,4 @@
-"""METRICS.md: every metric that a process of ours exposes on its /metrics."""
+"""reference/metrics.md: every metric that a process of ours exposes on its /metrics."""
 
 import importlib
 from collections.abc import Iterator

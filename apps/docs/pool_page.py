@@ -1,4 +1,4 @@
-"""POOL.md: the life of an agent in the pool, the calls and messages on a socket, the codes."""
+"""reference/pool.md: the life of an agent in the pool, calls and messages on a socket, codes."""
 
 from collections.abc import Iterator
 from inspect import cleandoc
@@ -8,10 +8,10 @@ import msgspec
 from msgspec import Struct
 
 from analytics.pool.balance import Algorithm
-from analytics.pool.leases import Outcome
+from analytics.pool.leases import LeaseOutcome
 from analytics.pool.lifecycle import SIGNALS, STATES, TRANSITIONS
 from gateway.pool import values
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 
 HEAD: Final = """# The pool
 
@@ -22,7 +22,7 @@ An agent says its skills in the shape of an A2A AgentCard and how much it takes 
 may share one socket. Everything is a method called by RPC on `/connection/websocket`, with the
 scope `work`; what nobody asked for comes as a message. Operators look at `GET /v1/pool`,
 `/v1/pool/health`, `GET|DELETE /v1/connections/{id}` and change rules with `PATCH /v1/pool/config`;
-the settings are in [SETTINGS.md](SETTINGS.md), under `MAINSTEM_GATEWAY_POOL_*`.
+the settings are in [settings](settings.md), under `MAINSTEM_GATEWAY_POOL_*`.
 
 A lease ends once: with the agent's answer, when it is given back, at its time, or with its agent.
 An agent whose socket broke has `suspend_ms` to come back to what it held; at another gateway it
@@ -40,7 +40,7 @@ METHODS: Final[dict[str, tuple[type[Struct], type[Struct] | None]]] = {
     "acquire": (values.Acquire, values.Acquired),
     "renew": (values.Renew, values.Renewed),
     "release": (values.Release, None),
-    "result": (values.Result, None),
+    "result": (values.WorkResult, None),
     "drain": (values.Named, values.Standing),
     "leave": (values.Named, values.Standing),
 }
@@ -80,12 +80,12 @@ def _messages() -> Iterator[str]:
     for kind in MESSAGES:
         about = cleandoc(kind.__doc__ or "").split("\n")[0]
         yield f"| `{kind.__struct_config__.tag}` | {_fields(kind)} | {about} |"
-    outcomes = ", ".join(f"`{one}`" for one in Outcome)
+    outcomes = ", ".join(f"`{one}`" for one in LeaseOutcome)
     yield f"\nAn `outcome` is one of {outcomes}.\n"
 
 
 def _codes() -> Iterator[str]:
-    faults = [one for one in vars(values).values() if isinstance(one, Fault)]
+    faults = [one for one in vars(values).values() if isinstance(one, ErrorReply)]
     yield "## Error codes\n"
     yield "| code | message | again later |"
     yield "|---|---|---|"

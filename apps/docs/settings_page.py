@@ -1,4 +1,4 @@
-"""SETTINGS.md: every setting of every process, its variable, default, bounds and meaning."""
+"""reference/settings.md: every setting of every process: variable, default, bounds, meaning."""
 
 import importlib
 from collections.abc import Iterator
@@ -17,7 +17,8 @@ CLASSES: Final = (
     ("streams.settings", "StreamsSettings", "The worker: `mainstem worker`"),
     ("apps.dashboard.settings", "DashboardSettings", "The dashboard: `mainstem dashboard`"),
     ("apps.api.settings", "ApiSettings", "The query API: `mainstem api`"),
-    ("apps.tracing", "TracingSettings", "Traces of gateway and worker"),
+    ("apps.runtime.tracing", "TracingSettings", "Traces of gateway and worker"),
+    ("apps.runtime.watchdog", "WatchdogSettings", "Every process that serves: its watchdog"),
     ("apps.local.settings", "LocalSettings", "The stack on one machine: `mainstem up`"),
 )
 OUTSIDE: Final = (

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from apps.load.script import Bundle, Script, Step, Turn
+from apps.load.script import Bundle, ModelTurn, Script, ScriptedTurn
 
 LINE_MAX: Final = 140
 STEPS_MIN: Final = 1
@@ -54,14 +54,14 @@ def _trajectory(path: Path) -> Script:
     for asked, answered in pairwise(history):
         if asked["role"] == "assistant" and answered["role"] == "tool":
             steps.append(_trajectory_step(asked, answered["content"]))
-    return Script(path.stem, source, licence, context, (Turn(_line(issue), tuple(steps)),))
+    return Script(path.stem, source, licence, context, (ScriptedTurn(_line(issue), tuple(steps)),))
 
 
-def _trajectory_step(asked: Line, result: str) -> Step:
+def _trajectory_step(asked: Line, result: str) -> ModelTurn:
     call = asked["tool_calls"][0]["function"]
     given = json.loads(call["arguments"])
     failed = result.startswith("Your proposed edit has introduced")
-    return Step(
+    return ModelTurn(
         said=len(asked["content"]),
         tool=call["name"],
         summary=_line(asked["action"]),
@@ -83,30 +83,30 @@ def _transcript(path: Path) -> Iterator[Script]:
         for block in _blocks(line)
         if block.get("type") == "tool_result" and "tool_use_id" in block
     }
-    turns: list[tuple[str, list[Step]]] = []
+    turns: list[tuple[str, list[ModelTurn]]] = []
     for line in lines:
         if line.get("type") == "user" and (asked := _asked(line)):
             turns.append((_line(asked), []))
         if line.get("type") == "assistant" and turns:
             turns[-1][1].extend(_transcript_steps(line, results))
-    done = tuple(Turn(prompt, tuple(steps)) for prompt, steps in turns if steps)
+    done = tuple(ScriptedTurn(prompt, tuple(steps)) for prompt, steps in turns if steps)
     yield Script(path.stem, source, licence, 20_000, done)
 
 
-def _transcript_steps(line: Line, results: dict[str, Line]) -> Iterator[Step]:
+def _transcript_steps(line: Line, results: dict[str, Line]) -> Iterator[ModelTurn]:
     blocks = list(_blocks(line))
     said = sum(len(block.get("text") or "") for block in blocks)
     usage = line["message"].get("usage") or {}
     tokens = (usage.get("input_tokens") or 0, usage.get("output_tokens") or 0)
     calls = [block for block in blocks if block.get("type") == "tool_use"]
     if not calls and said:
-        yield Step(said, input_tokens=tokens[0], output_tokens=tokens[1])
+        yield ModelTurn(said, input_tokens=tokens[0], output_tokens=tokens[1])
     for call in calls:
         given = call.get("input") or {}
         result = results.get(str(call.get("id")), {})
         content = json.dumps(result.get("content", ""))
         failed = bool(result.get("is_error"))
-        yield Step(
+        yield ModelTurn(
             said=said,
             tool=str(call.get("name")),
             summary=_line(str(given.get("command") or given.get("file_path") or "")),

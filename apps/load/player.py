@@ -15,8 +15,9 @@ from msgspec import Struct
 from analytics.contracts import events
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Source
-from analytics.contracts.ids import DEFAULT_TENANT, SessionId, derived
-from apps.load.script import Script, Step
+from analytics.contracts.ids import SessionId, derived
+from apps.load.script import ModelTurn, Script
+from apps.local.tenants import DEMO
 
 CHARACTERS_A_TOKEN: Final = 4
 TEAM: Final = "demo"
@@ -73,10 +74,20 @@ ROLES: Final = tuple(
 
 
 def play(
-    script: Script, role: Role, *, session_id: str, start_ms: int, speed: float, random: Random
+    script: Script,
+    role: Role,
+    *,
+    session_id: str,
+    start_ms: int,
+    speed: float,
+    random: Random,
+    failing: float = RATE_LIMIT_CHANCE,
 ) -> Iterator[Timed]:
-    """Yield the session's events in order of time; `at_ms` is as `speed` makes it."""
-    player = _Player(script, role, session_id=session_id, random=random)
+    """Yield the session's events in order of time; `at_ms` is as `speed` makes it.
+
+    `failing` is the share of steps before which a request is turned away by the model's provider.
+    """
+    player = _Player(script, role, session_id=session_id, random=random, failing=failing)
     for offset_ms, fields in player.events():
         at_ms = start_ms + int(offset_ms / speed)
         yield Timed(offset_ms, events.read(fields | {"at_ms": at_ms}))
@@ -88,7 +99,10 @@ _Draft = tuple[int, dict[str, object]]
 class _Player:
     """One session being played: its clock, its context and its counters."""
 
-    def __init__(self, script: Script, role: Role, *, session_id: str, random: Random) -> None:
+    def __init__(
+        self, script: Script, role: Role, *, session_id: str, random: Random, failing: float
+    ) -> None:
+        self._failing = failing
         self._script = script
         self._role = role
         self._session_id = SessionId(session_id)
@@ -107,7 +121,7 @@ class _Player:
             yield from self._turn(turn.prompt, turn.steps)
         yield self._event("session.ended", reason="prompt_input_exit")
 
-    def _turn(self, prompt: str, steps: tuple[Step, ...]) -> Iterator[_Draft]:
+    def _turn(self, prompt: str, steps: tuple[ModelTurn, ...]) -> Iterator[_Draft]:
         self._pass(2_000, 20_000)
         self._prompt_id = f"{self._session_id}-p{self._number}"
         self._context_tokens += len(prompt) // CHARACTERS_A_TOKEN
@@ -125,9 +139,15 @@ class _Player:
         yield self._event("turn.finished")
 
     def _step(
-        self, step: Step, *, model: str, query_source: str, agent_id: str = "", digest: str = ""
+        self,
+        step: ModelTurn,
+        *,
+        model: str,
+        query_source: str,
+        agent_id: str = "",
+        digest: str = "",
     ) -> Iterator[_Draft]:
-        if self._random.random() < RATE_LIMIT_CHANCE:
+        if self._random.random() < self._failing:
             yield self._limited(model, query_source)
         yield self._request(step, model=model, query_source=query_source, agent_id=agent_id)
         if not step.tool:
@@ -156,7 +176,7 @@ class _Player:
         )
         self._context_tokens += (step.input_bytes + step.result_bytes) // CHARACTERS_A_TOKEN
 
-    def _request(self, step: Step, *, model: str, query_source: str, agent_id: str) -> _Draft:
+    def _request(self, step: ModelTurn, *, model: str, query_source: str, agent_id: str) -> _Draft:
         said = step.output_tokens or max(20, (step.said + step.input_bytes) // CHARACTERS_A_TOKEN)
         took_ms = self._pass(1_200, 4_000) + said * 12
         self._now_ms += said * 12
@@ -202,7 +222,7 @@ class _Player:
             "tool.decided", **call, accepted=accepted, by="person", waited_ms=waited_ms
         )
 
-    def _subagent(self, steps: tuple[Step, ...]) -> Iterator[_Draft]:
+    def _subagent(self, steps: tuple[ModelTurn, ...]) -> Iterator[_Draft]:
         agent_id = f"{self._session_id}-a{self._number}"
         kind = self._random.choice(("explore", "test-runner", "reviewer"))
         begun_ms = self._now_ms
@@ -221,7 +241,7 @@ class _Player:
             model=self._role.small_model,
         )
 
-    def _loop(self, steps: tuple[Step, ...]) -> Iterator[_Draft]:
+    def _loop(self, steps: tuple[ModelTurn, ...]) -> Iterator[_Draft]:
         again = next((step for step in steps if step.tool), None)
         if again is None:
             return
@@ -243,7 +263,7 @@ class _Player:
         role = self._role
         common: dict[str, object] = {
             "type": type_,
-            "tenant": DEFAULT_TENANT,
+            "tenant": DEMO,
             "source": role.source.value,
             "id": derived("demo", self._session_id, self._number),
             "session_id": self._session_id,

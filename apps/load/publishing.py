@@ -14,6 +14,7 @@ from apps.local import tokens
 from apps.local.home import home
 
 TIMEOUT_S: Final = 15.0
+UNAUTHORIZED: Final = 401
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -22,21 +23,23 @@ class Verdict(msgspec.Struct, frozen=True):
     id: str
     status: str
     reason: str = ""
+    retry_after_ms: int | None = None
 
 
-class Answer(msgspec.Struct, frozen=True):
+class BatchAnswer(msgspec.Struct, frozen=True):
     """What the gateway answers to a batch."""
 
     results: list[Verdict]
 
 
-class Gateway:
-    """One gateway, with this machine's token."""
+class LoadGateway:
+    """One gateway, with a token of one of this machine's tenants."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, tenant: str) -> None:
         parts = urlsplit(url)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._token = tokens.token(home())
+        self._tenant = tenant
+        self._token = tokens.of_tenant(home(), tenant)
         self._connection: http.client.HTTPConnection | None = None
 
     def publish(self, body: bytes) -> list[Verdict]:
@@ -50,11 +53,16 @@ class Gateway:
         except (OSError, http.client.HTTPException) as error:
             self._close()
             raise Unavailable(f"the gateway did not answer ({error!r})") from error
+        if status == UNAUTHORIZED:
+            self._token = tokens.of_tenant(home(), self._tenant)
+            raise Unavailable("the gateway takes the token no more; another one is made")
         if status in {408, 429, 502, 503, 504}:
             raise Unavailable(f"the gateway answered {status}")
         if status != 200:
             raise Refused(f"the gateway answered {status}: {answer[:200]!r}")
-        verdicts = msgspec.json.decode(answer, type=Answer).results
+        verdicts = msgspec.json.decode(answer, type=BatchAnswer).results
+        if any(verdict.retry_after_ms is not None for verdict in verdicts):
+            raise Unavailable("the gateway did not take all of it yet")
         return [verdict for verdict in verdicts if verdict.status == "refused"]
 
     def _post(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:

@@ -14,7 +14,7 @@ from msgspec import Struct
 BUNDLE: Final = "fleet.json"
 
 
-class Step(Struct, frozen=True, omit_defaults=True):
+class ModelTurn(Struct, frozen=True, omit_defaults=True):
     """One answer of the model, and the tool it called, if it did."""
 
     said: int
@@ -31,11 +31,11 @@ class Step(Struct, frozen=True, omit_defaults=True):
     output_tokens: int = 0
 
 
-class Turn(Struct, frozen=True):
+class ScriptedTurn(Struct, frozen=True):
     """What a person asked, and what the agent did about it."""
 
     prompt: str
-    steps: tuple[Step, ...]
+    steps: tuple[ModelTurn, ...]
 
 
 class Script(Struct, frozen=True):
@@ -46,7 +46,7 @@ class Script(Struct, frozen=True):
     licence: str
     context: int
     """Characters that the model was given before the first prompt."""
-    turns: tuple[Turn, ...]
+    turns: tuple[ScriptedTurn, ...]
 
 
 class Bundle(Struct, frozen=True):

@@ -2,20 +2,23 @@
 
 import json
 
-from apps.local.broker import Kind
+from apps.connect.agents import NAMES
+from apps.local import invocation
+from apps.local.broker import BrokerKind
 from apps.local.parts import Wiring
 
 _KEPT = {
-    Kind.TANSU: (
+    BrokerKind.TANSU: (
         "The embedded broker keeps its log in memory only; the store is on disk and is kept."
     ),
-    Kind.KAFKA: "Apache Kafka and the store keep their data on disk.",
-    Kind.EXTERNAL: "The broker is yours and is left running; the store is kept.",
+    BrokerKind.KAFKA: "Apache Kafka and the store keep their data on disk.",
+    BrokerKind.EXTERNAL: "The broker is yours and is left running; the store is kept.",
 }
 
 
 def text(wiring: Wiring, *, is_demo: bool) -> str:
     """Return the banner."""
+    here = invocation.program()
     demo = "\n  Demo      a bundled fleet is replayed; its sessions say demo" if is_demo else ""
     return f"""
 Mainstem is up.
@@ -26,19 +29,22 @@ Mainstem is up.
   Broker    {wiring.broker_address}  ({wiring.broker.kind})
   Data      {wiring.home.root}{demo}
 
-Connect an agent on this machine (undone by `mainstem disconnect`):
+Connect an agent on this machine (undone by `{here} disconnect`):
 
-  mainstem connect claude-code
-  mainstem connect codex
-  mainstem connect gemini
+{commands()}
 
 Or paste, for one shell:
 
 {shell_blocks(wiring)}
 
 {_KEPT[wiring.broker.kind]}
-`mainstem doctor` shows events arriving. Ctrl-C or `mainstem down` stops everything.
+`{here} doctor` shows events arriving. Ctrl-C or `{here} down` stops everything.
 """
+
+
+def commands() -> str:
+    """Return the commands that connect an agent, as the person can paste them."""
+    return "\n".join(f"  {invocation.command(f'connect {name}')}" for name in NAMES)
 
 
 def as_json(wiring: Wiring) -> str:

@@ -20,7 +20,7 @@ from apps.local.ports import LOOPBACK
 PORT_MAX: Final = 65_535
 
 
-class Kind(StrEnum):
+class BrokerKind(StrEnum):
     """What kind of broker is meant."""
 
     TANSU = "tansu"
@@ -31,22 +31,22 @@ class Kind(StrEnum):
 class Choice(Struct, frozen=True):
     """A broker as the user names it; `address` only for one that runs already."""
 
-    kind: Kind
+    kind: BrokerKind
     address: str = ""
 
     @property
     def is_durable(self) -> bool:
         """Whether its log outlives its process."""
-        return self.kind is not Kind.TANSU
+        return self.kind is not BrokerKind.TANSU
 
 
 def choice(text: str) -> Choice:
     """Return the broker that `tansu`, `kafka` or `HOST:PORT` means; else raise `BadSetting`."""
-    if text in {Kind.TANSU, Kind.KAFKA}:
-        return Choice(Kind(text))
+    if text in {BrokerKind.TANSU, BrokerKind.KAFKA}:
+        return Choice(BrokerKind(text))
     host, colon, port = text.rpartition(":")
     if colon and host and port.isdecimal() and 0 < int(port) <= PORT_MAX:
-        return Choice(Kind.EXTERNAL, text)
+        return Choice(BrokerKind.EXTERNAL, text)
     raise BadSetting(f"--broker takes 'tansu', 'kafka' or HOST:PORT, not {text!r}")
 
 
@@ -54,7 +54,7 @@ def reachable(home: Home, named: str | None) -> str:
     """Return the broker that is named, or the one that runs here; empty text where none does."""
     if named is not None:
         found = choice(named)
-        if found.kind is not Kind.EXTERNAL:
+        if found.kind is not BrokerKind.EXTERNAL:
             raise BadSetting(f"--broker takes HOST:PORT here, not {named!r}")
         return found.address
     running = state.running(home)

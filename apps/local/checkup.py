@@ -2,7 +2,8 @@
 
 An arrival is a row in the store, looked for by the session that the sent event names; the time is
 from before sending until the row was seen. Nothing here changes anything but for those few events,
-whose project is `mainstem-doctor`.
+whose tenant is `doctor` and whose project is
+`mainstem-doctor`: no figure of the user's own fleet moves.
 """
 
 import asyncio
@@ -19,17 +20,17 @@ from msgspec import Struct
 
 from analytics.contracts import topics
 from analytics.contracts.errors import MainstemError
-from analytics.contracts.ids import DEFAULT_TENANT
-from apps.local import broker, drain, roads, state
+from apps.local import broker, drain, ingest_paths, state
 from apps.local.home import Home
-from apps.local.roads import Sender
+from apps.local.ingest_paths import Sender
 from apps.local.state import RunState
-from apps.topics import cluster_id, reaches
-from streams.store import complaints, facts
-from streams.store.facts import StoreFacts
-from streams.store.queries import happenings
-from streams.store.queries.happenings import Stretch
-from streams.store.reader import Reader
+from apps.local.tenants import DOCTOR
+from apps.local.topics import cluster_id, reaches
+from streams.clients.reader import Reader
+from streams.maintenance import complaints, facts
+from streams.maintenance.facts import StoreFacts
+from streams.queries import session_events
+from streams.queries.session_events import Stretch
 
 ARRIVAL_WAIT_S: Final = 15.0
 LOOK_S: Final = 0.01
@@ -41,7 +42,7 @@ MANAGED: Final = (
 """Where an administrator's settings for Claude Code are; they win over the user's."""
 
 
-class Arrival(Struct, frozen=True, kw_only=True):
+class ProbeArrival(Struct, frozen=True, kw_only=True):
     """How one event fared; times are None where it got no further."""
 
     road: str
@@ -57,7 +58,7 @@ class Lag(Struct, frozen=True, kw_only=True):
     records: int
 
 
-class Report(Struct, frozen=True, kw_only=True):
+class DoctorReport(Struct, frozen=True, kw_only=True):
     """All that `doctor` says."""
 
     mainstem: str
@@ -75,7 +76,7 @@ class Report(Struct, frozen=True, kw_only=True):
     """How the store is; None where it did not say."""
     data: str
     disk_free_bytes: int
-    arrivals: tuple[Arrival, ...]
+    arrivals: tuple[ProbeArrival, ...]
     lags: tuple[Lag, ...]
     complaints: tuple[str, ...]
     """What the store's upkeep lacks, and what to do; events arrive all the same."""
@@ -87,7 +88,7 @@ class Report(Struct, frozen=True, kw_only=True):
         return not self.problems and all(one.stored_ms is not None for one in self.arrivals)
 
 
-def examine(home: Home, running: RunState, token: str) -> Report:
+def examine(home: Home, running: RunState, token: str) -> DoctorReport:
     """Send one event by every road, and look at every part."""
     problems: list[str] = list(_managed())
     reader = Reader(running.store_url, size_max=2)
@@ -98,7 +99,7 @@ def examine(home: Home, running: RunState, token: str) -> Report:
     finally:
         reader.close()
     problems += _explained(home, arrivals, lags)
-    return Report(
+    return DoctorReport(
         mainstem=version("mainstem"),
         python=platform.python_version(),
         machine=f"{platform.system()} {platform.machine()}",
@@ -120,27 +121,27 @@ def examine(home: Home, running: RunState, token: str) -> Report:
     )
 
 
-def _arrivals(reader: Reader, sender: Sender) -> tuple[Arrival, ...]:
-    roads.warm()
-    return tuple(_arrival(reader, sender, road) for road in roads.ROADS)
+def _arrivals(reader: Reader, sender: Sender) -> tuple[ProbeArrival, ...]:
+    ingest_paths.warm()
+    return tuple(_arrival(reader, sender, road) for road in ingest_paths.INGEST_PATHS)
 
 
-def _arrival(reader: Reader, sender: Sender, road: str) -> Arrival:
+def _arrival(reader: Reader, sender: Sender, road: str) -> ProbeArrival:
     session_id = f"doctor-{road}-{uuid4()}"
     began = time.perf_counter()
     try:
-        roads.ROADS[road](sender, session_id)
+        ingest_paths.INGEST_PATHS[road](sender, session_id)
     except MainstemError as error:
-        return Arrival(road=road, problem=str(error))
+        return ProbeArrival(road=road, problem=str(error))
     answered_ms = _since_ms(began)
     try:
         stored = _wait_stored(reader, session_id)
     except MainstemError as error:
-        return Arrival(road=road, answered_ms=answered_ms, problem=str(error))
+        return ProbeArrival(road=road, answered_ms=answered_ms, problem=str(error))
     if not stored:
         problem = f"answered, but not in the store after {ARRIVAL_WAIT_S:g} s"
-        return Arrival(road=road, answered_ms=answered_ms, problem=problem)
-    return Arrival(road=road, answered_ms=answered_ms, stored_ms=_since_ms(began))
+        return ProbeArrival(road=road, answered_ms=answered_ms, problem=problem)
+    return ProbeArrival(road=road, answered_ms=answered_ms, stored_ms=_since_ms(began))
 
 
 def _wait_stored(reader: Reader, session_id: str) -> bool:
@@ -149,7 +150,7 @@ def _wait_stored(reader: Reader, session_id: str) -> bool:
     until = time.monotonic() + ARRIVAL_WAIT_S
     while time.monotonic() < until:
         with reader.connection("looking for an event") as db:
-            if happenings.count(db, DEFAULT_TENANT, part, limit=1):
+            if session_events.count(db, DOCTOR, part, limit=1):
                 return True
         time.sleep(LOOK_S)
     return False
@@ -182,7 +183,7 @@ def _store(reader: Reader, problems: list[str]) -> StoreFacts | None:
         return None
 
 
-def _explained(home: Home, arrivals: tuple[Arrival, ...], lags: tuple[Lag, ...]) -> list[str]:
+def _explained(home: Home, arrivals: tuple[ProbeArrival, ...], lags: tuple[Lag, ...]) -> list[str]:
     """Say what to do about events that did not arrive."""
     lost = [one for one in arrivals if one.stored_ms is None]
     if not lost:
@@ -194,7 +195,12 @@ def _explained(home: Home, arrivals: tuple[Arrival, ...], lags: tuple[Lag, ...])
         worker_log = home.logs / "worker.log"
         advice = f"its log is {worker_log}; `mainstem down`, then `mainstem up`, starts it anew"
         return [f"the worker is {behind} records behind: {advice}"]
-    return ["what was answered may be in the graveyard: mainstem tail graveyard.v1 --from 10m"]
+    return [
+        (
+            "what was answered may be among the dead letters: "
+            "`mainstem tail deadletters.v1 --from 10m` prints them"
+        )
+    ]
 
 
 def _managed() -> list[str]:

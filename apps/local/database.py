@@ -12,6 +12,7 @@ import shutil
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,9 @@ START_ATTEMPTS: Final = 5
 LOG_BYTES_MAX: Final = 10_000_000
 SOCKET_PATH_MAX: Final = 90
 """Characters a socket's folder may have; a longer one leaves the server with TCP only."""
+
+_SSL_REQUEST: Final = (8).to_bytes(4) + (80877103).to_bytes(4)
+"""PostgreSQL, Frontend/Backend Protocol, Message Formats: SSLRequest."""
 
 _SETTINGS: Final = {
     "listen_addresses": "127.0.0.1",
@@ -167,14 +171,25 @@ def _password(folder: Path) -> str:
 
 
 def _wait_for_other(folder: Path) -> bool:
-    """Wait while a server that somebody else started gets ready; return whether one runs."""
+    """Wait while a server that somebody else started gets ready; return whether one answers.
+
+    A server that was killed may be there for a moment more, and it answers nobody.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     while (state := _postmaster(folder)) is not None:
-        if state.ready:
+        if state.ready and _answers(state):
             return True
         if time.monotonic() > deadline:
             raise StoreAway(f"PostgreSQL (pid {state.pid}) in {str(folder)!r} does not get ready")
         time.sleep(0.1)
+    return False
+
+
+def _answers(state: _Postmaster) -> bool:
+    """Ask a server whether it speaks TLS: one that lives says so, whatever it says."""
+    with suppress(OSError), socket.create_connection(("127.0.0.1", state.port), 5) as asking:
+        asking.sendall(_SSL_REQUEST)
+        return asking.recv(1) in {b"S", b"N"}
     return False
 
 

@@ -1,7 +1,7 @@
 """Whether the worker has read everything: the log's ends now, against the offsets in the store.
 
 The ends are taken once, so that a drain ends even where others keep sending. What counts as read is
-what the store's ledger holds, since rows and offsets are one transaction there.
+what the store's checkpoints holds, since rows and offsets are one transaction there.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from analytics.contracts import topics
-from apps.topics import Reach, cluster_id, reaches
-from streams.store.queries import system
-from streams.store.reader import Reader
+from apps.local.topics import PartitionRange, cluster_id, reaches
+from streams.clients.reader import Reader
+from streams.queries import system
 
 LOOK_S: Final = 0.1
 
@@ -46,7 +46,7 @@ def offsets(reader: Reader, cluster: str) -> dict[Place, int]:
     }
 
 
-def unread(ends: Sequence[Reach], done: Mapping[Place, int]) -> int:
+def unread(ends: Sequence[PartitionRange], done: Mapping[Place, int]) -> int:
     """Return how many records lie between the offsets that are done and the ends."""
     return sum(
         max(0, end.end - max(end.first, done.get((end.topic, end.partition), 0))) for end in ends

@@ -1,22 +1,23 @@
-"""The user's own history: transcripts on this machine, imported in the background if wanted.
+"""The user's own history: what agents keep on this machine, imported in the background if wanted.
 
 Nothing is read unless the user said so, by option or by answering on the terminal; where there is
 no terminal and no option, the command to type is named.
 """
 
 import asyncio
-import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
-from apps.local.keeper import last_line, run_once
+from apps.local import invocation
 from apps.local.parts import Wiring, own
+from apps.local.supervisor import last_line, run_once
+from apps.transcripts.agents import AGENTS, TranscriptAgent
 
 YES: Final = {"", "y", "yes"}
 
 
-class History:
+class HistoryImport:
     """Imports transcripts while the stack runs."""
 
     def __init__(self, wiring: Wiring, *, wanted: bool | None) -> None:
@@ -26,13 +27,14 @@ class History:
 
     async def begin(self) -> None:
         """Start the import if it is wanted, or ask; return at once."""
-        folder = transcripts_folder()
-        if self._wanted is False or not folder.is_dir():
+        agents = [agent for agent in AGENTS if agent.present()]
+        if self._wanted is False or not agents:
             return
+        titles = _titles(agents)
         if self._wanted is None and not sys.stdin.isatty():
-            _say(f"transcripts in {str(folder)!r} can be imported: mainstem import {folder}")
+            _say(f"the history of {titles} can be imported: `mainstem import`")
             return
-        self._work = asyncio.create_task(self._go(folder))
+        self._work = asyncio.create_task(self._go(titles))
 
     async def end(self) -> None:
         """Stop asking and importing; what was imported stays."""
@@ -40,25 +42,25 @@ class History:
             self._work.cancel()
             await asyncio.gather(self._work, return_exceptions=True)
 
-    async def _go(self, folder: Path) -> None:
-        if self._wanted is None and not await _agreed(folder):
+    async def _go(self, titles: str) -> None:
+        if self._wanted is None and not await _agreed(titles):
             return
-        _say(f"importing {str(folder)!r} in the background")
-        command = own(self._wiring, "import", str(folder), "--gateway", self._wiring.gateway_url)
+        _say(f"importing the history of {titles} in the background")
+        command = own(self._wiring, "import", "--gateway", self._wiring.gateway_url)
         path = self._wiring.home.logs / "import.log"
         code = await run_once(command, path)
         said = last_line(path)
         _say(f"import done: {said}" if code == 0 else f"import failed: {said} (log {str(path)!r})")
 
 
-def transcripts_folder() -> Path:
-    """Return the folder where Claude Code keeps its transcripts."""
-    named = os.environ.get("CLAUDE_CONFIG_DIR")
-    return (Path(named).expanduser() if named else Path.home() / ".claude") / "projects"
+def _titles(agents: Sequence[TranscriptAgent]) -> str:
+    """Return the names of agents as a sentence has them."""
+    *first, last = [agent.title for agent in agents]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
-async def _agreed(folder: Path) -> bool:
-    sys.stderr.write(f"Import your Claude Code history from {str(folder)!r}? [Y/n] ")
+async def _agreed(titles: str) -> bool:
+    sys.stderr.write(f"Import your history of {titles}? [Y/n] ")
     sys.stderr.flush()
     answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     loop = asyncio.get_running_loop()
@@ -76,5 +78,5 @@ async def _agreed(folder: Path) -> bool:
 
 
 def _say(words: str) -> None:
-    sys.stderr.write(f"mainstem: {words}\n")
+    sys.stderr.write(f"mainstem: {invocation.told(words)}\n")
     sys.stderr.flush()

@@ -65,6 +65,11 @@ class Home(Struct, frozen=True):
         return self.root / "token.key"
 
     @property
+    def record_keys(self) -> Path:
+        """The secrets that sign records on a broker that `up` starts."""
+        return self.root / "records.key"
+
+    @property
     def token(self) -> Path:
         """The token that this machine's agents present."""
         return self.root / "token"
@@ -73,6 +78,16 @@ class Home(Struct, frozen=True):
     def prices(self) -> Path:
         """The user's own prices, where there are any."""
         return self.root / "prices.yaml"
+
+    @property
+    def forwarder(self) -> Path:
+        """The program that connected agents run for hooks that speak no HTTP."""
+        return self.root / "forward.py"
+
+    @property
+    def alerts(self) -> Path:
+        """The folder of alert files that `up` follows."""
+        return self.root / "alerts"
 
     @property
     def backups(self) -> Path:

@@ -54,7 +54,7 @@ broker.session.timeout.ms=3000
 """A node that was killed is taken back once the session of the one before has run out."""
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class KafkaNode(Struct, frozen=True, kw_only=True):
     """Where the one node keeps its files and listens."""
 
     folder: Path
@@ -88,7 +88,7 @@ def libraries(cache: Path) -> Path:
     return libs
 
 
-def prepare(node: Node, libs: Path) -> list[str]:
+def prepare(node: KafkaNode, libs: Path) -> list[str]:
     """Format the node's folder when it is new; return the command that starts the node."""
     node.folder.mkdir(parents=True, exist_ok=True)
     logs = node.folder / "log"

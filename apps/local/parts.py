@@ -13,14 +13,16 @@ from typing import Final
 
 from msgspec import Struct
 
-from apps.local import broker, kafka, probe
-from apps.local.broker import Choice, Kind
+from analytics.contracts.ids import DEFAULT_TENANT
+from apps.local import broker, http_probe, kafka, record_signing, tenants
+from apps.local.broker import BrokerKind, Choice
 from apps.local.home import Home, cache_folder
-from apps.local.keeper import Command, Part
 from apps.local.ports import LOOPBACK, free_port
+from apps.local.supervisor import Command, SupervisedProcess
 
 TANSU_REBALANCE_S: Final = 2
 """Tansu waits out a whole rebalance timeout; with one worker there is nobody to wait for."""
+DASHBOARD_TENANT: Final = "MAINSTEM_DASHBOARD_TENANT"
 INSTANCE: Final = "local"
 """The one worker's name in its group: restarted, it keeps its partitions."""
 
@@ -38,6 +40,7 @@ class Wiring(Struct, frozen=True, kw_only=True):
     metrics_port: int
     partitions: int
     store_url: str = ""
+    is_demo: bool = False
 
     @property
     def gateway_url(self) -> str:
@@ -80,72 +83,87 @@ def environment(wiring: Wiring) -> dict[str, str]:
             f"http://{LOOPBACK}:{wiring.metrics_port}/metrics"
         ),
         "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
     }
-    if wiring.broker.kind is not Kind.EXTERNAL:
+    given = broker.without_otel(dict(os.environ))
+    for name in ("MAINSTEM_STREAMS_ALERTS_FOLDER", "MAINSTEM_STREAMS_NOTIFY_FILES"):
+        told |= {} if given.get(name) else {name: str(wiring.home.alerts)}
+    if not given.get("MAINSTEM_STREAMS_ALERTS_TENANT"):
+        shown = tenants.DEMO if wiring.is_demo else DEFAULT_TENANT
+        told["MAINSTEM_STREAMS_ALERTS_TENANT"] = given.get(DASHBOARD_TENANT) or shown
+    if DASHBOARD_TENANT not in given:
+        told[DASHBOARD_TENANT] = tenants.DEMO if wiring.is_demo else DEFAULT_TENANT
+        told["MAINSTEM_DASHBOARD_TENANTS"] = ",".join(tenants.ALL)
+    if wiring.broker.kind is not BrokerKind.EXTERNAL:
         told["MAINSTEM_GATEWAY_PARTITIONS"] = str(wiring.partitions)
         told["MAINSTEM_STREAMS_PARTITIONS"] = str(wiring.partitions)
-    if wiring.broker.kind is Kind.TANSU:
+    if wiring.broker.kind is BrokerKind.TANSU:
         told["MAINSTEM_STREAMS_REBALANCE_TIMEOUT_S"] = str(TANSU_REBALANCE_S)
-    if wiring.broker.kind is Kind.KAFKA:
+    if wiring.broker.kind is BrokerKind.KAFKA:
         told["MAINSTEM_STREAMS_INSTANCE"] = INSTANCE
-    return broker.without_otel(dict(os.environ)) | told
+    return given | told | record_signing.environment(wiring.home, wiring.broker.kind)
 
 
 def own(wiring: Wiring, *arguments: str) -> Command:
     """Return one of our own commands, wired."""
-    return Command(python("apps.cli", *arguments), environment(wiring))
+    return Command(python("apps.cli.main", *arguments), environment(wiring))
 
 
-def broker_part(wiring: Wiring, *, on_restart: Callable[[], None]) -> Part:
+def broker_part(wiring: Wiring, *, on_restart: Callable[[], None]) -> SupervisedProcess:
     """Return the broker that `up` starts; a memory-only one gets a fresh cluster id each time."""
-    return Part(
+    return SupervisedProcess(
         name="broker",
         command=partial(_broker_command, wiring),
-        is_ready=partial(probe.accepts, wiring.broker_port),
+        is_ready=partial(http_probe.accepts, wiring.broker_port),
+        is_alive=partial(http_probe.answers_kafka, wiring.broker_port),
         on_restart=on_restart,
     )
 
 
-def gateway_part(wiring: Wiring) -> Part:
+def gateway_part(wiring: Wiring) -> SupervisedProcess:
     """Return the gateway."""
-    return Part(
+    return SupervisedProcess(
         name="gateway",
         command=partial(own, wiring, "gateway"),
         is_ready=_is_ok(wiring.gateway_port, "/health/ready"),
+        is_alive=_answers(wiring.gateway_port, "/health/live"),
     )
 
 
-def worker_part(wiring: Callable[[], Wiring], metrics_port: int) -> Part:
+def worker_part(wiring: Callable[[], Wiring], metrics_port: int) -> SupervisedProcess:
     """Return the worker; it asks for the wiring at each start, since the store may have moved."""
-    return Part(
+    return SupervisedProcess(
         name="worker",
         command=lambda: own(wiring(), "worker"),
         is_ready=_is_ok(metrics_port, "/health/ready"),
+        is_alive=_answers(metrics_port, "/health/live"),
     )
 
 
-def dashboard_part(wiring: Callable[[], Wiring], port: int) -> Part:
+def dashboard_part(wiring: Callable[[], Wiring], port: int) -> SupervisedProcess:
     """Return the dashboard, wired anew at each start as the worker is."""
-    return Part(
+    return SupervisedProcess(
         name="dashboard",
         command=lambda: own(wiring(), "dashboard"),
         is_ready=_is_ok(port, "/_stcore/health"),
+        is_alive=_answers(port, "/_stcore/health"),
     )
 
 
-def api_part(wiring: Callable[[], Wiring], port: int) -> Part:
+def api_part(wiring: Callable[[], Wiring], port: int) -> SupervisedProcess:
     """Return the query API, wired anew at each start as the worker is."""
-    return Part(
+    return SupervisedProcess(
         name="api",
         command=lambda: own(wiring(), "api"),
         is_ready=_is_ok(port, "/health/ready"),
+        is_alive=_answers(port, "/health/live"),
     )
 
 
-def demo_part(wiring: Wiring, *, speed: float, rate_max: int) -> Part:
+def demo_part(wiring: Wiring, *, speed: float, rate_max: int) -> SupervisedProcess:
     """Return the demo: a bundled fleet, replayed through the gateway."""
     told = {"MAINSTEM_DEMO_SPEED": str(speed), "MAINSTEM_DEMO_RATE_MAX": str(rate_max)}
-    return Part(
+    return SupervisedProcess(
         name="demo",
         command=lambda: Command(
             python("apps.load.demo", wiring.gateway_url), environment(wiring) | told
@@ -156,10 +174,10 @@ def demo_part(wiring: Wiring, *, speed: float, rate_max: int) -> Part:
 
 def _broker_command(wiring: Wiring) -> Command:
     told = broker.without_otel(dict(os.environ))
-    if wiring.broker.kind is Kind.TANSU:
+    if wiring.broker.kind is BrokerKind.TANSU:
         made = broker.tansu_command(port=wiring.broker_port, cluster_id=uuid.uuid4().hex)
         return Command(made, told)
-    node = kafka.Node(
+    node = kafka.KafkaNode(
         folder=wiring.home.kafka,
         port=wiring.broker_port,
         controller_port=free_port(),
@@ -170,9 +188,16 @@ def _broker_command(wiring: Wiring) -> Command:
 
 def _is_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
     async def is_ok() -> bool:
-        return await probe.status(port, path) == 200
+        return await http_probe.status(port, path) == 200
 
     return is_ok
+
+
+def _answers(port: int, path: str) -> Callable[[], Awaitable[bool]]:
+    async def answers() -> bool:
+        return await http_probe.status(port, path) is not None
+
+    return answers
 
 
 async def _at_once() -> bool:

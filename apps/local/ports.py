@@ -1,5 +1,6 @@
 """Ports of this machine: which are free, who listens. A free port may be taken a moment later."""
 
+import random
 import socket
 from typing import Final
 
@@ -7,12 +8,19 @@ LOOPBACK: Final = "127.0.0.1"
 CONNECT_S: Final = 0.25
 
 
+LISTENING: Final = range(20_000, 32_768)
+"""Ports below those that Linux gives to connections, which would take a port before its server."""
+TRIES_MAX: Final = 64
+
+
 def free_port() -> int:
     """Return a port of the loopback interface that nobody listens on now."""
+    for port in random.sample(LISTENING, TRIES_MAX):
+        if is_free(port):
+            return port
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+        return int(probe.getsockname()[1])
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:

@@ -13,12 +13,12 @@ import sys
 import webbrowser
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from analytics.contracts.errors import BadSetting
-from apps.local import banner, broker, kafka, state, tokens
-from apps.local.broker import Choice, Kind
-from apps.local.history import History
+from apps.local import banner, broker, kafka, record_signing, state, tokens
+from apps.local.broker import BrokerKind, Choice
+from apps.local.history import HistoryImport
 from apps.local.home import Home, Unusable, cache_folder, make
 from apps.local.parts import Wiring
 from apps.local.ports import LOOPBACK, free_port, is_free
@@ -46,9 +46,11 @@ def run(home: Home, settings: LocalSettings, options: Options) -> bool:
     _log_to_terminal()
     with state.lock(home):
         make(home.logs)
+        make(home.alerts)
         end_orphans(home)
-        wiring = wire(home, settings)
+        wiring = structs.replace(wire(home, settings), is_demo=options.demo_speed is not None)
         tokens.token(home)
+        record_signing.make_key(home)
         return asyncio.run(_run(Stack(wiring, settings, demo_speed=options.demo_speed), options))
 
 
@@ -57,11 +59,11 @@ def wire(home: Home, settings: LocalSettings) -> Wiring:
     chosen = broker.choice(settings.broker)
     port = 0
     address = chosen.address
-    if chosen.kind is Kind.TANSU:
+    if chosen.kind is BrokerKind.TANSU:
         broker.tansu_command(port=1, cluster_id="")
-    if chosen.kind is Kind.KAFKA:
+    if chosen.kind is BrokerKind.KAFKA:
         kafka.libraries(cache_folder())
-    if chosen.kind is not Kind.EXTERNAL:
+    if chosen.kind is not BrokerKind.EXTERNAL:
         port = _port(settings.broker_port, what="the broker", option="MAINSTEM_LOCAL_BROKER_PORT")
         address = f"{LOOPBACK}:{port}"
     return Wiring(
@@ -108,7 +110,7 @@ async def _run(stack: Stack, options: Options) -> bool:
     stopping, hurry = _on_signals()
     starting = asyncio.create_task(stack.start())
     told = asyncio.create_task(stopping.wait())
-    history = History(stack.wiring, wanted=options.imports)
+    history = HistoryImport(stack.wiring, wanted=options.imports)
     try:
         await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():

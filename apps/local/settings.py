@@ -33,6 +33,12 @@ class LocalSettings(BaseSettings):
     stop_wait_s: float = Field(
         20.0, gt=0, le=600, description="Seconds a process has to stop before it is killed."
     )
+    hung_s: float = Field(
+        10.0,
+        ge=0,
+        le=3_600,
+        description="Seconds that a part may not answer before it is started anew; 0 is for ever.",
+    )
     backoff_ms: int = Field(
         250, ge=10, le=60_000, description="Pause before the first restart of a part; then doubled."
     )

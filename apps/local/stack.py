@@ -16,10 +16,9 @@ from typing import Final
 import msgspec
 
 from analytics.contracts.errors import Unavailable
-from apps.local import state
-from apps.local.broker import Kind
+from apps.local import state, tenants
+from apps.local.broker import BrokerKind
 from apps.local.home import Home
-from apps.local.keeper import Keeper, Part, last_line, run_once, turn_over
 from apps.local.lifecycle import Pacing
 from apps.local.parts import (
     Wiring,
@@ -34,6 +33,7 @@ from apps.local.parts import (
 from apps.local.settings import LocalSettings
 from apps.local.state import RunState
 from apps.local.store import EmbeddedStore
+from apps.local.supervisor import SupervisedProcess, Supervisor, last_line, run_once, turn_over
 
 START_FAILURES_MAX: Final = 4
 """How often a part may end before it was ever ready; then `up` gives up."""
@@ -58,7 +58,7 @@ class Stack:
         self.wiring = wiring
         self._settings = settings
         self._demo_speed = demo_speed
-        self._keepers: dict[str, Keeper] = {}
+        self._keepers: dict[str, Supervisor] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pacing = Pacing(
             first_ms=settings.backoff_ms,
@@ -87,6 +87,9 @@ class Stack:
         except* TimeoutError as errors:
             raise DidNotStart(self._not_ready()) from errors
         if self._demo_speed is not None:
+            from streams.maintenance import erasure
+
+            await asyncio.to_thread(erasure.lift, self.wiring.store_url, tenants.DEMO)
             rate_max = self._settings.demo_rate_max
             self._keep(demo_part(self.wiring, speed=self._demo_speed, rate_max=rate_max))
         self._phase = "up"
@@ -130,7 +133,7 @@ class Stack:
                 group.create_task(self._ready(part))
 
     async def _start_broker_side(self) -> None:
-        if self.wiring.broker.kind is not Kind.EXTERNAL:
+        if self.wiring.broker.kind is not BrokerKind.EXTERNAL:
             await self._ready(broker_part(self.wiring, on_restart=self._broker_is_new))
         await self._ready(gateway_part(self.wiring))
 
@@ -139,7 +142,7 @@ class Stack:
         if await run_once(own(self.wiring, "migrate"), path) != 0:
             raise DidNotStart(f"the store's schema was not made: {_quoted(last_line(path), path)}")
 
-    async def _ready(self, part: Part) -> None:
+    async def _ready(self, part: SupervisedProcess) -> None:
         keeper = self._keep(part)
         waiting = asyncio.create_task(keeper.ready.wait())
         try:
@@ -150,12 +153,13 @@ class Stack:
         finally:
             waiting.cancel()
 
-    def _keep(self, part: Part) -> Keeper:
-        keeper = Keeper(
+    def _keep(self, part: SupervisedProcess) -> Supervisor:
+        keeper = Supervisor(
             part,
             pacing=self._pacing,
             log_path=self.home.logs / f"{part.name}.log",
             log_bytes_max=self._settings.log_bytes_max,
+            hung_s=self._settings.hung_s,
             on_change=self._write_state,
         )
         self._keepers[part.name] = keeper
@@ -251,7 +255,7 @@ class Stack:
                 turn_over(keeper.log_path, self._settings.log_bytes_max)
 
 
-def _did_not_start(keeper: Keeper) -> str:
+def _did_not_start(keeper: Supervisor) -> str:
     said = _quoted(keeper.last_words(), keeper.log_path)
     return f"the {keeper.part.name} ended {keeper.failures} times instead of getting ready: {said}"
 

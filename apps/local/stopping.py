@@ -16,7 +16,7 @@ class StillStopping(Unavailable):
     code = "still-stopping"
 
 
-class Outcome(Struct, frozen=True):
+class StopOutcome(Struct, frozen=True):
     """How a stop went; `unread` is None where it is not known."""
 
     was_running: bool
@@ -34,11 +34,11 @@ class Outcome(Struct, frozen=True):
         return f"stopped; {self.unread} events were not in the store"
 
 
-def stop(home: Home, *, wait_s: float) -> Outcome:
+def stop(home: Home, *, wait_s: float) -> StopOutcome:
     """Ask the running `up` to stop and wait until it has; raise `StillStopping` after `wait_s`."""
     running = state.running(home)
     if running is None:
-        return Outcome(was_running=False, unread=0)
+        return StopOutcome(was_running=False, unread=0)
     os.kill(running.up.pid, signal.SIGTERM)
     if not state.wait_gone(running.up, wait_s=wait_s):
         raise StillStopping(
@@ -46,4 +46,4 @@ def stop(home: Home, *, wait_s: float) -> Outcome:
             f" {str(home.logs)!r}"
         )
     last = state.read(home)
-    return Outcome(was_running=True, unread=None if last is None else last.unread)
+    return StopOutcome(was_running=True, unread=None if last is None else last.unread)

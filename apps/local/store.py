@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from apps.local import database, leash, lifecycle
+from apps.local import database, lifecycle, parent_guard
 from apps.local.database import Server
 from apps.local.lifecycle import Pacing
 
@@ -60,7 +60,7 @@ class EmbeddedStore:
         self.url = self._server.url
         await self._release()
         self._watcher = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", leash.__file__, leash.STOP_POSTGRES),
+            *(sys.executable, "-I", "-S", parent_guard.__file__, parent_guard.STOP_POSTGRES),
             str(self._folder / "data" / "postmaster.pid"),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,

@@ -2,15 +2,14 @@
 
 import json
 import os
-import sys
 import time
 from contextlib import closing
 
 from analytics.contracts.errors import BadSetting, MissingPart
 from analytics.contracts.ids import TenantId
-from apps.local import state
+from apps.local import invocation, state
 from apps.local.home import home
-from streams.store.reader import Reader
+from streams.clients.reader import Reader
 
 
 def found(store_url: str | None) -> str:
@@ -38,7 +37,8 @@ def run(store_url: str, tenant: str) -> None:
 
 def registration() -> str:
     """Return how an MCP client is told of the server, as the JSON that most of them read."""
-    entry = {"command": sys.executable, "args": ["-m", "apps.cli", "mcp"]}
+    program, *words = invocation.anywhere("mcp")
+    entry = {"command": program, "args": words}
     return json.dumps({"mcpServers": {"mainstem": entry}})
 
 

@@ -12,12 +12,12 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from analytics.contracts.errors import MainstemError
+from analytics.contracts.signatures import ANYBODYS, SignatureRules
 from gateway import metrics
-from gateway.channels.board import Place
 from gateway.channels.follower import epoch_of
-from gateway.channels.log_consumer import LogConsumer, line_values
-from gateway.channels.reading import Line, read
+from gateway.channels.records import StreamPublication, read
 from gateway.channels.recovery import Slice
+from gateway.kafka.log_consumer import LogConsumer, Place, line_values
 
 WAIT_MS: Final = 100
 RECORDS_MAX: Final = 2_000
@@ -26,19 +26,21 @@ FAILING: Final = (KafkaError, MainstemError, OSError, TimeoutError)
 log = logging.getLogger(__name__)
 
 
-class Reach(Struct, frozen=True, kw_only=True):
+class ReadBounds(Struct, frozen=True, kw_only=True):
     """How much one read may amount to."""
 
     records_max: int
     bytes_max: int
     seconds_max: float
     generation: str = ""
+    signatures: SignatureRules = ANYBODYS
+    """Whose records are shown."""
 
 
 class KafkaArchive:
     """See the module; it connects when it is first asked, and `stop` disconnects it."""
 
-    def __init__(self, broker: str, reach: Reach) -> None:
+    def __init__(self, broker: str, reach: ReadBounds) -> None:
         self._broker = broker
         self._reach = reach
         self._turn = asyncio.Lock()
@@ -72,11 +74,11 @@ class KafkaArchive:
         if span.first > first:
             return None
         consumer.go_on({place: first})
-        lines: list[Line] = []
+        lines: list[StreamPublication] = []
         size, at = 0, first
         while at < end:
             found = await consumer.fetch(wait_ms=WAIT_MS, records_max=RECORDS_MAX)
-            for offset, value in line_values(found.get(place, ())):
+            for offset, value in line_values(found.get(place, ()), self._reach.signatures):
                 size += len(value)
                 at = offset + 1
                 line = read(place.address, value, offset=offset) if at <= end else None

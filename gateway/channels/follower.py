@@ -17,12 +17,12 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from msgspec import Struct
 
 from analytics.contracts.errors import BrokerAway, MainstemError
+from analytics.contracts.signatures import ANYBODYS, SignatureRules
 from gateway import metrics
-from gateway.channels.board import Place
-from gateway.channels.log_consumer import LogConsumer, line_values
-from gateway.channels.reading import Line, read
-from gateway.channels.source import Told
-from gateway.ending import end
+from gateway.channels.records import StreamPublication, read
+from gateway.channels.source import LogListener
+from gateway.kafka.log_consumer import LogConsumer, Place, line_values
+from gateway.shutdown import end
 
 WAIT_MS: Final = 250
 """How long a fetch waits for records; the log is looked at again after it."""
@@ -35,7 +35,7 @@ FAILING: Final = (KafkaError, MainstemError, OSError, TimeoutError)
 log = logging.getLogger(__name__)
 
 
-class Habits(Struct, frozen=True, kw_only=True):
+class FollowerOptions(Struct, frozen=True, kw_only=True):
     """How partitions are followed."""
 
     warm_records: int
@@ -45,6 +45,8 @@ class Habits(Struct, frozen=True, kw_only=True):
     fetch_bytes: int
     generation: str = ""
     """Told apart by this, one log follows another under the same cluster id."""
+    signatures: SignatureRules = ANYBODYS
+    """Whose records are shown."""
 
 
 class LogReplaced(BrokerAway):
@@ -54,11 +56,11 @@ class LogReplaced(BrokerAway):
 class Follower:
     """See the module; `start` and `stop` frame its life."""
 
-    def __init__(self, broker: str, habits: Habits, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, broker: str, habits: FollowerOptions, *, now_ms: Callable[[], int]) -> None:
         self._broker = broker
         self._habits = habits
         self._now_ms = now_ms
-        self._told: Told | None = None
+        self._told: LogListener | None = None
         self._watches: dict[Place, int] = {}
         self._idle: dict[Place, int] = {}
         self._open: dict[Place, int | None] = {}
@@ -75,7 +77,7 @@ class Follower:
         """Whether the log answers."""
         return self._consumer is not None
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: LogListener) -> None:
         """Say who is told."""
         self._told = told
 
@@ -89,10 +91,13 @@ class Follower:
             await end([self._task])
 
     async def run(self) -> None:
-        """Follow for as long as this is awaited."""
+        """Follow for as long as this is awaited; raise what ended it, if anything did."""
         self.start()
+        task = self._task
+        assert task is not None, "it was just started"
         try:
-            await asyncio.Event().wait()
+            await asyncio.wait({task})
+            task.result()
         finally:
             await self.stop()
 
@@ -246,8 +251,8 @@ class Follower:
             if span.first > at:
                 self._reopen([place], "records were removed before they were read")
                 return
-        lines: list[Line] = []
-        for offset, value in line_values(fresh):
+        lines: list[StreamPublication] = []
+        for offset, value in line_values(fresh, self._habits.signatures):
             line = read(place.address, value, offset=offset)
             if line is None:
                 metrics.CHANNEL_UNREAD.inc()
@@ -294,7 +299,7 @@ class Follower:
     def _epoch(self, log_id: str, place: Place) -> str:
         return epoch_of(log_id, self._habits.generation, place)
 
-    def _to(self) -> Told:
+    def _to(self) -> LogListener:
         assert self._told is not None, "somebody is told before anything is watched"
         return self._told
 

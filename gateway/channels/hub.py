@@ -15,43 +15,45 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from analytics.contracts import clean
 from analytics.contracts.errors import MainstemError
 from analytics.contracts.events import NotePublished
 from analytics.contracts.facts import TEXT_LENGTH_MAX
 from analytics.contracts.facts import Source as Road
 from analytics.contracts.ids import EventId, TenantId
 from gateway import metrics
-from gateway.auth import Grant
-from gateway.channels import board, recovery
-from gateway.channels.board import Board, Place, Roll, Seat, Tail
+from gateway.channels import recovery, subscriptions
 from gateway.channels.filters import Accepts, BadFilter, compile_filter
+from gateway.channels.history_reads import Pasts
 from gateway.channels.names import Channel, NoChannel, channel_of, may_watch, may_write
-from gateway.channels.past import Pasts
-from gateway.channels.reading import Line
+from gateway.channels.records import StreamPublication
 from gateway.channels.recovery import Slice, Wanted
-from gateway.channels.ring import Bounds
+from gateway.channels.ring import RingBounds
 from gateway.channels.source import Archive, Source
+from gateway.channels.subscriptions import Roll, Seat, SubscriptionTable, Tail
 from gateway.channels.values import (
+    ChannelPresence,
     ClientInfo,
+    HistoryPage,
     Joined,
-    Past,
     Position,
-    Presence,
     Subscriber,
     TagFilter,
 )
+from gateway.http.auth import Grant
+from gateway.kafka.log_consumer import Place
+from gateway.kafka.publisher import OutgoingEvent, Publisher, Status
 from gateway.protocol import codes
-from gateway.protocol.codes import Fault
-from gateway.publish import Outgoing, Publisher, Status
+from gateway.protocol.codes import ErrorReply
 
 ALL: Final = -1
 """The limit of a history that asks for everything."""
 
 
-class Limits(Struct, frozen=True, kw_only=True):
+class ChannelLimits(Struct, frozen=True, kw_only=True):
     """What holds for every channel."""
 
-    ring: Bounds
+    ring: RingBounds
     join_seconds_max: float
     ahead_seconds_max: float
     publications_max: int
@@ -95,7 +97,7 @@ class LiveHub:
         archives: Sequence[Archive],
         *,
         publisher: Publisher,
-        limits: Limits,
+        limits: ChannelLimits,
         clock: Clock,
         elsewhere: Elsewhere | None = None,
         roll: Roll | None = None,
@@ -105,7 +107,7 @@ class LiveHub:
         self._limits = limits
         self._clock = clock
         self._elsewhere = elsewhere
-        self._board = Board(limits.ring, freed=source.release, roll=roll)
+        self._board = SubscriptionTable(limits.ring, freed=source.release, roll=roll)
         self._pasts = Pasts(archives, bytes_max=limits.recovery_bytes_max)
         self._turns: dict[Place, asyncio.Event] = {}
         source.tell(self)
@@ -122,13 +124,13 @@ class LiveHub:
         grant: Grant,
         since: Position | None,
         tags: TagFilter | None,
-    ) -> Joined | Fault:
+    ) -> Joined | ErrorReply:
         """Enter a channel; what is published from here on waits until `live`."""
         named = _opened(channel, grant)
         accepts = _compiled(tags)
-        if isinstance(named, Fault) or isinstance(accepts, Fault):
+        if isinstance(named, ErrorReply) or isinstance(accepts, ErrorReply):
             metrics.CHANNEL_JOINS.labels("refused").inc()
-            return named if isinstance(named, Fault) else codes.BAD_CALL
+            return named if isinstance(named, ErrorReply) else codes.BAD_CALL
         if len(self._board) >= self._limits.subscriptions_max:
             metrics.LIMITS_HIT.labels("subscriptions_max").inc()
             return codes.LIMIT_EXCEEDED
@@ -136,7 +138,7 @@ class LiveHub:
         if seat is None:
             return codes.ALREADY_SUBSCRIBED
         metrics.CHANNEL_SUBSCRIPTIONS.set(len(self._board))
-        answer: Joined | Fault | None = None
+        answer: Joined | ErrorReply | None = None
         try:
             async with asyncio.timeout(self._limits.join_seconds_max):
                 while answer is None:
@@ -146,7 +148,7 @@ class LiveHub:
         except BaseException:
             self._give_up(seat)
             raise
-        if isinstance(answer, Fault):
+        if isinstance(answer, ErrorReply):
             metrics.CHANNEL_JOINS.labels("refused").inc()
             self._give_up(seat)
         return answer
@@ -167,7 +169,7 @@ class LiveHub:
 
     async def publish(
         self, channel: str, data: bytes, *, grant: Grant, info: ClientInfo
-    ) -> Fault | None:
+    ) -> ErrorReply | None:
         """Put data into a channel that clients may write; return once the log has it."""
         try:
             named = channel_of(channel, tenant=grant.tenant)
@@ -190,19 +192,19 @@ class LiveHub:
             client=info.client,
             data=text,
         )
-        [verdict] = await self._publisher.publish([Outgoing(event=event)])
+        [verdict] = await self._publisher.publish([OutgoingEvent(event=event)])
         if verdict.status is not Status.REFUSED:
             return None
         if verdict.retry_after_ms is None:
-            return Fault(codes.BAD_CALL.code, verdict.reason)
+            return ErrorReply(codes.BAD_CALL.code, verdict.reason)
         return codes.TOO_MANY_CALLS if self._source.up else codes.INTERNAL
 
     async def history(
         self, channel: str, *, grant: Grant, limit: int, since: Position | None, reverse: bool
-    ) -> Past | Fault:
+    ) -> HistoryPage | ErrorReply:
         """Return entries of a channel: none with limit 0, all that is kept with -1."""
         named = _opened(channel, grant)
-        if isinstance(named, Fault):
+        if isinstance(named, ErrorReply):
             return named
         try:
             async with asyncio.timeout(self._limits.join_seconds_max):
@@ -210,10 +212,10 @@ class LiveHub:
         except (TimeoutError, MainstemError):
             return codes.INTERNAL
 
-    async def presence(self, channel: str, *, grant: Grant) -> Presence | Fault:
+    async def presence(self, channel: str, *, grant: Grant) -> ChannelPresence | ErrorReply:
         """Return who is in a channel."""
         named = _opened(channel, grant)
-        if isinstance(named, Fault):
+        if isinstance(named, ErrorReply):
             return named
         try:
             async with asyncio.timeout(self._limits.join_seconds_max):
@@ -225,7 +227,7 @@ class LiveHub:
             )
         except (TimeoutError, MainstemError):
             return codes.INTERNAL
-        return Presence({**others, **self._board.clients(place, named)})
+        return ChannelPresence({**others, **self._board.clients(place, named)})
 
     def known(self, place: Place) -> tuple[str, int] | None:
         """Return the epoch of a partition and up to where it was told, if it is open."""
@@ -236,7 +238,7 @@ class LiveHub:
         """Take notice that a partition is told from `first` on; what was told before is void."""
         self._board.opened(place, epoch=epoch, first=first)
 
-    def took(self, place: Place, lines: Sequence[Line], *, end: int) -> None:
+    def took(self, place: Place, lines: Sequence[StreamPublication], *, end: int) -> None:
         """Take all lines of the next records, up to `end`."""
         told = self._board.take(place, lines, end=end, now_ms=self._clock.now_ms())
         if told:
@@ -252,7 +254,7 @@ class LiveHub:
         """Take notice that a partition is not followed any more."""
         self._board.closed(place)
 
-    async def _join(self, seat: Seat, since: Position | None) -> Joined | Fault | None:
+    async def _join(self, seat: Seat, since: Position | None) -> Joined | ErrorReply | None:
         """Return what the client is told; nothing where the partition began anew meanwhile."""
         channel = seat.channel
         place = seat.place
@@ -276,7 +278,7 @@ class LiveHub:
         *,
         since: Position | None,
         slices: Sequence[Slice],
-    ) -> Joined | Fault | None:
+    ) -> Joined | ErrorReply | None:
         """Look one last time and take the seat, in one step."""
         if seat.left:
             return codes.INTERNAL
@@ -286,7 +288,7 @@ class LiveHub:
         if since is not None and recovery.is_of(tail.epoch, since):
             wanted = Wanted(
                 stream=seat.channel.stream,
-                accepts=board.wish(seat.channel, seat.accepts),
+                accepts=subscriptions.wish(seat.channel, seat.accepts),
                 after=since.offset,
                 publications_max=self._limits.publications_max,
             )
@@ -299,7 +301,7 @@ class LiveHub:
 
     async def _history(
         self, channel: Channel, *, limit: int, since: Position | None, reverse: bool
-    ) -> Past | Fault:
+    ) -> HistoryPage | ErrorReply:
         place = await self._source.place_of(channel.topic.address, channel.key)
         with self._watching(place):
             tail = await self._caught_up(place, None)
@@ -321,7 +323,7 @@ class LiveHub:
             if reverse:
                 before = 2**62 if since is None else since.offset
                 found = tuple(one for one in reversed(found) if one.offset < before)
-            return Past(epoch=tail.epoch, offset=tail.ring.end, publications=found[:most])
+            return HistoryPage(epoch=tail.epoch, offset=tail.ring.end, publications=found[:most])
 
     async def _caught_up(self, place: Place, since: Position | None) -> Tail:
         """Return the partition's tail once all that was there has been told.
@@ -365,7 +367,7 @@ class LiveHub:
             self._source.release(place)
 
 
-def _opened(channel: str, grant: Grant) -> Channel | Fault:
+def _opened(channel: str, grant: Grant) -> Channel | ErrorReply:
     try:
         named = channel_of(channel, tenant=grant.tenant)
     except NoChannel:
@@ -373,18 +375,22 @@ def _opened(channel: str, grant: Grant) -> Channel | Fault:
     return named if may_watch(grant) else codes.PERMISSION_DENIED
 
 
-def _compiled(tags: TagFilter | None) -> Accepts | Fault | None:
+def _compiled(tags: TagFilter | None) -> Accepts | ErrorReply | None:
     try:
         return None if tags is None else compile_filter(tags)
     except BadFilter:
         return codes.BAD_CALL
 
 
+def _note(data: bytes) -> str:
+    msgspec.json.decode(data, type=msgspec.Raw)
+    return data.decode()
+
+
 def _json(data: bytes) -> str | None:
     """Return data as text if it is JSON that a note can hold."""
     try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-        text = data.decode()
+        text = clean.decoded(_note, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return text if len(text) <= TEXT_LENGTH_MAX else None

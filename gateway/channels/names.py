@@ -19,8 +19,8 @@ from analytics.contracts import topics
 from analytics.contracts.errors import Refused
 from analytics.contracts.ids import ID_LENGTH_MAX, TenantId
 from analytics.contracts.topics import Topic
-from gateway.auth import Grant, Scope
 from gateway.channels.filters import Accepts, equal_to
+from gateway.http.auth import Grant, TokenScope
 
 NAME_LENGTH_MAX: Final = 255
 
@@ -129,12 +129,12 @@ def base_of(namespace: Namespace, about: str) -> str:
 
 def may_watch(grant: Grant) -> bool:
     """Say whether a token opens channels."""
-    return Scope.SUBSCRIBE in grant.scopes
+    return TokenScope.SUBSCRIBE in grant.scopes
 
 
 def may_write(grant: Grant, channel: Channel) -> bool:
     """Say whether a token may publish in a channel."""
-    return channel.writable and Scope.PUBLISH in grant.scopes
+    return channel.writable and TokenScope.PUBLISH in grant.scopes
 
 
 def _narrowed(rest: str) -> tuple[str, Accepts | None]:

@@ -1,9 +1,16 @@
 """A hub without channels: every name is unknown in it."""
 
-from gateway.auth import Grant
-from gateway.channels.values import ClientInfo, Joined, Past, Position, Presence, Subscriber
+from gateway.channels.values import (
+    ChannelPresence,
+    ClientInfo,
+    HistoryPage,
+    Joined,
+    Position,
+    Subscriber,
+)
+from gateway.http.auth import Grant
 from gateway.protocol import codes
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.messages import TagFilter
 
 
@@ -18,7 +25,7 @@ class Nowhere:
         grant: Grant,
         since: Position | None,
         tags: TagFilter | None,
-    ) -> Joined | Fault:
+    ) -> Joined | ErrorReply:
         """Say that there is no such channel."""
         return codes.UNKNOWN_CHANNEL
 
@@ -33,16 +40,16 @@ class Nowhere:
 
     async def publish(
         self, channel: str, data: bytes, *, grant: Grant, info: ClientInfo
-    ) -> Fault | None:
+    ) -> ErrorReply | None:
         """Say that there is no such channel."""
         return codes.UNKNOWN_CHANNEL
 
     async def history(
         self, channel: str, *, grant: Grant, limit: int, since: Position | None, reverse: bool
-    ) -> Past | Fault:
+    ) -> HistoryPage | ErrorReply:
         """Say that there is no such channel."""
         return codes.UNKNOWN_CHANNEL
 
-    async def presence(self, channel: str, *, grant: Grant) -> Presence | Fault:
+    async def presence(self, channel: str, *, grant: Grant) -> ChannelPresence | ErrorReply:
         """Say that there is no such channel."""
         return codes.UNKNOWN_CHANNEL

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.channels.filters import Accepts
 from gateway.channels.names import Stream
-from gateway.channels.reading import Line
+from gateway.channels.records import StreamPublication
 from gateway.channels.ring import Ring
 from gateway.channels.values import Joined, Position, Publication
 
@@ -22,7 +22,7 @@ class Slice(Struct, frozen=True, kw_only=True):
 
     first: int
     end: int
-    lines: tuple[Line, ...] = ()
+    lines: tuple[StreamPublication, ...] = ()
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ def run(ring: Ring, slices: Sequence[Slice], wanted: Wanted) -> tuple[Publicatio
     """Return the unbroken run, ascending; `None` if it is broken, or longer than it may be."""
     if wanted.after > ring.end or missing(ring, wanted.after, slices) is not None:
         return None
-    found: list[Line] = []
+    found: list[StreamPublication] = []
     for line in ring.after(wanted.stream, wanted.after):
         if wanted.accepts is None or wanted.accepts(line.publication.tags):
             found.append(line)
@@ -88,9 +88,9 @@ def answer(
     )
 
 
-def _older(slices: Sequence[Slice], wanted: Wanted, *, before: int) -> list[Line]:
+def _older(slices: Sequence[Slice], wanted: Wanted, *, before: int) -> list[StreamPublication]:
     """Return what slices hold for `wanted` below `before`, ascending, each line once."""
-    found: dict[int, Line] = {}
+    found: dict[int, StreamPublication] = {}
     for part in slices:
         for line in part.lines:
             if wanted.after < line.position < before and line.stream == wanted.stream:

@@ -13,10 +13,10 @@ from itertools import takewhile
 from msgspec import Struct
 
 from gateway.channels.names import Stream
-from gateway.channels.reading import Line
+from gateway.channels.records import StreamPublication
 
 
-class Bounds(Struct, frozen=True, kw_only=True):
+class RingBounds(Struct, frozen=True, kw_only=True):
     """How much a ring keeps."""
 
     records_max: int
@@ -27,19 +27,19 @@ class Bounds(Struct, frozen=True, kw_only=True):
 class Ring:
     """See the module. It begins empty: all it knows is where it begins."""
 
-    def __init__(self, *, first: int, bounds: Bounds) -> None:
+    def __init__(self, *, first: int, bounds: RingBounds) -> None:
         self.first = first
         self.end = first
         self.bytes = 0
         self._bounds = bounds
-        self._lines: deque[tuple[int, Line]] = deque()
-        self._by_stream: dict[Stream, deque[Line]] = {}
+        self._lines: deque[tuple[int, StreamPublication]] = deque()
+        self._by_stream: dict[Stream, deque[StreamPublication]] = {}
 
     def __len__(self) -> int:
         """Return how many lines are kept."""
         return len(self._lines)
 
-    def add(self, lines: Iterable[Line], *, end: int, now_ms: int) -> None:
+    def add(self, lines: Iterable[StreamPublication], *, end: int, now_ms: int) -> None:
         """Take every line of the records from where the ring ended up to `end`, in order."""
         for line in lines:
             assert line.position > self.end, "lines come in order, each once"
@@ -62,7 +62,7 @@ class Ring:
         ):
             self._drop()
 
-    def after(self, stream: Stream, offset: int) -> Iterator[Line]:
+    def after(self, stream: Stream, offset: int) -> Iterator[StreamPublication]:
         """Return the stream's lines after `offset`, newest first."""
         kept = self._by_stream.get(stream, ())
         return takewhile(lambda line: line.position > offset, reversed(kept))

@@ -9,12 +9,12 @@ another `opened`.
 from collections.abc import Sequence
 from typing import Protocol
 
-from gateway.channels.board import Place
-from gateway.channels.reading import Line
+from gateway.channels.records import StreamPublication
 from gateway.channels.recovery import Slice
+from gateway.kafka.log_consumer import Place
 
 
-class Told(Protocol):
+class LogListener(Protocol):
     """Who is told what happens to the log."""
 
     def known(self, place: Place) -> tuple[str, int] | None:
@@ -25,7 +25,7 @@ class Told(Protocol):
         """Take notice that a partition is told from `first` on; what was told before is void."""
         ...
 
-    def took(self, place: Place, lines: Sequence[Line], *, end: int) -> None:
+    def took(self, place: Place, lines: Sequence[StreamPublication], *, end: int) -> None:
         """Take all lines of the next records, up to `end`."""
         ...
 
@@ -46,7 +46,7 @@ class Source(Protocol):
         """Whether the log answers."""
         ...
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: LogListener) -> None:
         """Say who is told; once, before the first `watch`."""
         ...
 

@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from gateway.auth import Grant
-from gateway.protocol.codes import Fault
+from gateway.http.auth import Grant
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.messages import (
     ClientInfo,
-    Past,
+    HistoryPage,
     Position,
     Publication,
     PublicationPush,
@@ -26,19 +26,31 @@ from gateway.protocol.messages import (
 )
 
 __all__ = [
-    "INSUFFICIENT", "ClientInfo", "Cut", "Encoded", "Encoder", "Hub", "Joined", "Past", "Position",
-    "Presence", "Publication", "PublicationPush", "Subscriber", "TagFilter",
-]  # fmt: skip
+    "INSUFFICIENT",
+    "ClientInfo",
+    "SubscriptionEnd",
+    "Encoded",
+    "Encoder",
+    "Hub",
+    "Joined",
+    "HistoryPage",
+    "Position",
+    "ChannelPresence",
+    "Publication",
+    "PublicationPush",
+    "Subscriber",
+    "TagFilter",
+]
 
 
-class Cut(Struct, frozen=True):
+class SubscriptionEnd(Struct, frozen=True):
     """Why a subscription ends; from 2500 on its client comes again and recovers."""
 
     code: int
     reason: str
 
 
-INSUFFICIENT: Final = Cut(2500, "insufficient state")
+INSUFFICIENT: Final = SubscriptionEnd(2500, "insufficient state")
 """The log moved in a way that cannot be told entry by entry; server-side: close 3010."""
 
 
@@ -57,7 +69,7 @@ class Joined(Struct, frozen=True, kw_only=True):
     publications: tuple[Publication, ...] = ()
 
 
-class Presence(Struct, frozen=True):
+class ChannelPresence(Struct, frozen=True):
     """Who is in a channel, by connection."""
 
     clients: Mapping[str, ClientInfo]
@@ -121,7 +133,7 @@ class Hub(Protocol):
         grant: Grant,
         since: Position | None,
         tags: TagFilter | None,
-    ) -> Joined | Fault:
+    ) -> Joined | ErrorReply:
         """Enter a channel; what is published from here on waits until `live`."""
         ...
 
@@ -139,16 +151,16 @@ class Hub(Protocol):
 
     async def publish(
         self, channel: str, data: bytes, *, grant: Grant, info: ClientInfo
-    ) -> Fault | None:
+    ) -> ErrorReply | None:
         """Put data into a channel that clients may write; return once the log has it."""
         ...
 
     async def history(
         self, channel: str, *, grant: Grant, limit: int, since: Position | None, reverse: bool
-    ) -> Past | Fault:
+    ) -> HistoryPage | ErrorReply:
         """Return entries of a channel: none with limit 0, all that is kept with -1."""
         ...
 
-    async def presence(self, channel: str, *, grant: Grant) -> Presence | Fault:
+    async def presence(self, channel: str, *, grant: Grant) -> ChannelPresence | ErrorReply:
         """Return who is in a channel."""
         ...

@@ -1,15 +1,16 @@
 """Claude Code's log events and spans as events of ours.
 
 The same request arrives as a log event and as a span; both carry `request_id` (else
-`client_request_id`) by which they are merged. A span without either is kept as it came, since it
-could not be told from its log event. The log `api_retries_exhausted` comes beside the last
-`api_error` and is kept as it came, so that one failure counts once.
+`client_request_id`) by which they are merged. Where the API gives no id, neither does: the event of
+a span says that a trace told it, so that it is merged with what the log tells alike. The log
+`api_retries_exhausted` comes beside the last `api_error` and is kept as it came, so that one
+failure counts once.
 """
 
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from analytics.contracts.agent_events import (
     AgentEvent,
@@ -25,21 +26,23 @@ from analytics.contracts.agent_events import (
     ToolFinished,
 )
 from analytics.contracts.facts import Source
-from gateway import values
+from gateway.otlp import coercion
 from gateway.otlp.failures import kind_of
 from gateway.otlp.generic import duration_ms
-from gateway.otlp.reading import Program, Reading
-from gateway.otlp.records import Span
+from gateway.otlp.reading import ExportedRecord, Program
+from gateway.otlp.records import ExportedSpan
 
 PROGRAM: Final = Program(source=Source.CLAUDE_CODE, agent="claude-code")
 SERVICES: Final = frozenset({"claude-code", "claude-code-desktop"})
 PREFIX: Final = "claude_code."
 SCOPE: Final = "com.anthropic.claude_code"
+_TELLING: Final = ("request_id", "client_request_id", "input_tokens", "output_tokens")
+"""A span with none of these could not be told from the log event of its request."""
+SPAN: Final = "span"
+"""The signal of what a trace told."""
 
-_REQUEST: Final = ("request_id", "client_request_id")
 
-
-def log_event(reading: Reading) -> AgentEvent | None:
+def log_event(reading: ExportedRecord) -> AgentEvent | None:
     """Return the event that a log event stands for, or `None` where it has no other of ours."""
     make = _LOGS.get(reading.name.removeprefix(PREFIX))
     return make(reading) if make else None
@@ -48,17 +51,17 @@ def log_event(reading: Reading) -> AgentEvent | None:
 class Family(Struct):
     """The spans of one request, by id and by parent: what belongs to a call is told in several."""
 
-    by_id: dict[str, Span] = field(default_factory=dict)
-    by_parent: dict[str, list[Span]] = field(default_factory=dict)
+    by_id: dict[str, ExportedSpan] = field(default_factory=dict)
+    by_parent: dict[str, list[ExportedSpan]] = field(default_factory=dict)
 
-    def add(self, span: Span) -> None:
+    def add(self, span: ExportedSpan) -> None:
         """Take in a span."""
         self.by_id[span.span_id] = span
         if span.parent_span_id:
             self.by_parent.setdefault(span.parent_span_id, []).append(span)
 
 
-def span_event(reading: Reading, span: Span, family: Family) -> AgentEvent | None:
+def span_event(reading: ExportedRecord, span: ExportedSpan, family: Family) -> AgentEvent | None:
     """Return the event that a span stands for, or `None` where it has no other of ours."""
     if reading.name == PREFIX + "llm_request":
         return _llm_request(reading, span)
@@ -69,19 +72,21 @@ def span_event(reading: Reading, span: Span, family: Family) -> AgentEvent | Non
     return None
 
 
-def _user_prompt(reading: Reading) -> AgentEvent:
+def _user_prompt(reading: ExportedRecord) -> AgentEvent:
     return PromptSubmitted(
         **reading.common(),
         length=reading.amount("prompt_length"),
         command=reading.word("command_name"),
         text=reading.content("prompt"),
+        message_id=reading.word("message.uuid"),
     )
 
 
-def _api_request(reading: Reading) -> AgentEvent:
+def _api_request(reading: ExportedRecord) -> RequestFinished:
     return RequestFinished(
         **reading.common(),
-        request_id=reading.word(*_REQUEST),
+        request_id=reading.word("request_id"),
+        client_request_id=reading.word("client_request_id"),
         model=reading.word("model"),
         input_tokens=reading.amount("input_tokens"),
         output_tokens=reading.amount("output_tokens"),
@@ -94,22 +99,24 @@ def _api_request(reading: Reading) -> AgentEvent:
         skill=reading.word("skill.name"),
         mcp_server=reading.word("mcp_server.name"),
         stop_reason=reading.word("stop_reason"),
+        speed=reading.word("speed"),
     )
 
 
-def _cost(reading: Reading) -> int | None:
-    stated = values.nanousd(reading.attributes.get("cost_usd"))
+def _cost(reading: ExportedRecord) -> int | None:
+    stated = coercion.nanousd(reading.attributes.get("cost_usd"))
     if stated is not None:
         return stated
     micros = reading.count("cost_usd_micros")
-    return None if micros is None else min(micros * 1_000, values.COUNT_MAX)
+    return None if micros is None else min(micros * 1_000, coercion.COUNT_MAX)
 
 
-def _api_error(reading: Reading) -> AgentEvent:
+def _api_error(reading: ExportedRecord) -> RequestFailed:
     status_code = reading.count("status_code")
     return RequestFailed(
         **reading.common(),
-        request_id=reading.word(*_REQUEST),
+        request_id=reading.word("request_id"),
+        client_request_id=reading.word("client_request_id"),
         model=reading.word("model"),
         status_code=status_code,
         kind=kind_of(status_code, reading.word("error")),
@@ -121,12 +128,13 @@ def _api_error(reading: Reading) -> AgentEvent:
     )
 
 
-def _api_refusal(reading: Reading) -> AgentEvent | None:
+def _api_refusal(reading: ExportedRecord) -> AgentEvent | None:
     if reading.flag("server_fallback_hop"):
         return None
     return RequestFailed(
         **reading.common(),
-        request_id=reading.word(*_REQUEST),
+        request_id=reading.word("request_id"),
+        client_request_id=reading.word("client_request_id"),
         model=reading.word("model"),
         kind="refusal",
         attempts=reading.amount("attempt"),
@@ -136,7 +144,7 @@ def _api_refusal(reading: Reading) -> AgentEvent | None:
     )
 
 
-def _tool_decision(reading: Reading) -> AgentEvent:
+def _tool_decision(reading: ExportedRecord) -> AgentEvent:
     return ToolDecided(
         **reading.common(),
         tool=reading.word("tool_name"),
@@ -146,7 +154,7 @@ def _tool_decision(reading: Reading) -> AgentEvent:
     )
 
 
-def _tool_result(reading: Reading) -> AgentEvent:
+def _tool_result(reading: ExportedRecord) -> AgentEvent:
     return ToolFinished(
         **reading.common(),
         tool=reading.word("tool_name"),
@@ -163,13 +171,13 @@ def _tool_result(reading: Reading) -> AgentEvent:
     )
 
 
-def _mode_changed(reading: Reading) -> AgentEvent:
+def _mode_changed(reading: ExportedRecord) -> AgentEvent:
     return ModeChanged(
         **reading.common(), from_mode=reading.word("from_mode"), to_mode=reading.word("to_mode")
     )
 
 
-def _subagent_completed(reading: Reading) -> AgentEvent:
+def _subagent_completed(reading: ExportedRecord) -> AgentEvent:
     fields = reading.common()
     fields["agent_type"] = reading.word("agent_type") or fields["agent_type"]
     return AgentFinished(
@@ -180,7 +188,7 @@ def _subagent_completed(reading: Reading) -> AgentEvent:
     )
 
 
-def _compaction(reading: Reading) -> AgentEvent:
+def _compaction(reading: ExportedRecord) -> AgentEvent:
     return ContextCompacted(
         **reading.common(),
         trigger=reading.word("trigger"),
@@ -189,11 +197,11 @@ def _compaction(reading: Reading) -> AgentEvent:
     )
 
 
-def _skill_activated(reading: Reading) -> AgentEvent:
+def _skill_activated(reading: ExportedRecord) -> AgentEvent:
     return SkillUsed(**reading.common(), skill=reading.word("skill.name"))
 
 
-def _mcp_connection(reading: Reading) -> AgentEvent:
+def _mcp_connection(reading: ExportedRecord) -> AgentEvent:
     return McpChanged(
         **reading.common(),
         mcp_server=reading.word("server_name", "mcp_server.name"),
@@ -201,7 +209,7 @@ def _mcp_connection(reading: Reading) -> AgentEvent:
     )
 
 
-_LOGS: Final[dict[str, Callable[[Reading], AgentEvent | None]]] = {
+_LOGS: Final[dict[str, Callable[[ExportedRecord], AgentEvent | None]]] = {
     "user_prompt": _user_prompt,
     "api_request": _api_request,
     "api_error": _api_error,
@@ -216,21 +224,23 @@ _LOGS: Final[dict[str, Callable[[Reading], AgentEvent | None]]] = {
 }
 
 
-def _llm_request(reading: Reading, span: Span) -> AgentEvent | None:
-    if not reading.word(*_REQUEST):
+def _llm_request(reading: ExportedRecord, span: ExportedSpan) -> AgentEvent | None:
+    failed = reading.flag("success") is False or span.failed
+    if not failed and not reading.word(*_TELLING):
         return None
     if "duration_ms" not in reading.attributes:
         reading.attributes["duration_ms"] = duration_ms(span)
-    if reading.flag("success") is False or span.failed:
-        return _api_error(reading)
-    return _api_request(reading)
+    made = _api_error(reading) if failed else _api_request(reading)
+    return structs.replace(made, signal=SPAN)
 
 
-def _blocked(reading: Reading, span: Span, call: Span | None) -> AgentEvent | None:
+def _blocked(
+    reading: ExportedRecord, span: ExportedSpan, call: ExportedSpan | None
+) -> AgentEvent | None:
     """Return the decision that a person was waited for, where its call came along."""
 
     def told(key: str) -> str:
-        return values.name(call.attributes.get(key)) if call else ""
+        return coercion.name(call.attributes.get(key)) if call else ""
 
     tool_use_id = reading.word("tool_use_id") or told("tool_use_id")
     if not tool_use_id:
@@ -246,21 +256,21 @@ def _blocked(reading: Reading, span: Span, call: Span | None) -> AgentEvent | No
     )
 
 
-def _tool(reading: Reading, children: list[Span]) -> AgentEvent | None:
+def _tool(reading: ExportedRecord, children: list[ExportedSpan]) -> AgentEvent | None:
     """Return a tool's end where its execution came along; a refused call has none."""
     runs = [child for child in children if child.name == PREFIX + "tool.execution"]
     if not runs or not reading.word("tool_use_id"):
         return None
     run = runs[-1]
-    worked = values.flag(run.attributes.get("success"))
-    took = values.count(run.attributes.get("duration_ms"))
+    worked = coercion.flag(run.attributes.get("success"))
+    took = coercion.count(run.attributes.get("duration_ms"))
     return ToolFinished(
         **reading.common(),
         tool=reading.word("tool_name"),
         tool_use_id=reading.word("tool_use_id"),
         succeeded=not run.failed if worked is None else worked,
         duration_ms=duration_ms(run) if took is None else took,
-        error=values.error_text(run.attributes.get("error"), whole=reading.request.keep_content),
+        error=coercion.error_text(run.attributes.get("error"), whole=reading.request.keep_content),
         skill=reading.word("skill.name", "skill_name"),
         summary=reading.content("full_command", "file_path"),
     )

@@ -1,8 +1,10 @@
 """Codex CLI's log events as events of ours.
 
-Tokens come only with `response.completed`; cached input is part of the input and reasoning part of
-the output, and `tool_token_count` repeats the total, so it is not added. Codex names no request and
-no cost. Every failed attempt is a failure of its own, since none says that it was the last.
+Tokens come only with a `response.completed` that has counts: over HTTP a bare one is logged before
+it. Cached input is part of the input and reasoning part of the output, and `tool_token_count`
+repeats the total, so it is not added. Spans are plumbing, and repeat what the logs say. Codex names
+no request and no cost. Every failed attempt is a failure of its own, since none says that it was
+the last.
 """
 
 from collections.abc import Callable
@@ -19,7 +21,7 @@ from analytics.contracts.agent_events import (
 )
 from analytics.contracts.facts import Source
 from gateway.otlp.failures import kind_of
-from gateway.otlp.reading import Keys, Program, Reading
+from gateway.otlp.reading import ExportedRecord, Keys, Program
 from gateway.otlp.tokens import without_cache
 
 PROGRAM: Final = Program(
@@ -28,19 +30,26 @@ PROGRAM: Final = Program(
     keys=Keys(session=("conversation.id", "session.id")),
 )
 PREFIX: Final = "codex."
-SERVICE_PREFIX: Final = "codex_"
+SERVICE_PREFIXES: Final = ("codex_", "codex-", "codex ")
+"""How the names of its programs begin: codex_cli_rs, codex_exec, codex-tui, Codex Desktop …"""
 
 _REFUSALS: Final = frozenset({"denied", "abort"})
+_ENDPOINTS: Final = ("responses", "compact", "completions", "messages")
+"""How the addresses of model requests end; others, such as /models, are no requests of a model."""
+_TOKENS: Final = ("input_token_count", "output_token_count")
+_CACHE_WRITE: Final = (
+    "cache_write_token_count", "cache_creation_token_count", "cache_write_input_token_count",
+)  # fmt: skip
 _FAILED_KINDS: Final = frozenset({"response.failed", "response.incomplete", "error"})
 
 
-def log_event(reading: Reading) -> AgentEvent | None:
+def log_event(reading: ExportedRecord) -> AgentEvent | None:
     """Return the event that a log event stands for, or `None` where it has no other of ours."""
     make = _LOGS.get(reading.name.removeprefix(PREFIX))
     return make(reading) if make else None
 
 
-def _conversation_starts(reading: Reading) -> AgentEvent:
+def _conversation_starts(reading: ExportedRecord) -> AgentEvent:
     return SessionStarted(
         **reading.common(),
         how="startup",
@@ -49,8 +58,11 @@ def _conversation_starts(reading: Reading) -> AgentEvent:
     )
 
 
-def _request(reading: Reading) -> AgentEvent | None:
+def _request(reading: ExportedRecord) -> AgentEvent | None:
     """Return a failed attempt; one that worked is told by its `response.completed`."""
+    endpoint = reading.word("endpoint").rstrip("/")
+    if endpoint and not endpoint.endswith(_ENDPOINTS):
+        return None
     status_code = reading.count("http.response.status_code", "status_code", "status")
     failed = (
         reading.flag("success") is False
@@ -60,31 +72,34 @@ def _request(reading: Reading) -> AgentEvent | None:
     return _failure(reading, status_code) if failed else None
 
 
-def _stream_event(reading: Reading) -> AgentEvent | None:
+def _stream_event(reading: ExportedRecord) -> AgentEvent | None:
     kind = reading.word("event.kind")
     if kind == "response.completed" and not reading.word("error.message"):
-        return _completed(reading)
+        return _completed(reading) if reading.word(*_TOKENS) else None
     if kind in _FAILED_KINDS or reading.word("error.message"):
         return _failure(reading, None)
     return None
 
 
-def _completed(reading: Reading) -> AgentEvent:
+def _completed(reading: ExportedRecord) -> AgentEvent:
     tokens = without_cache(
-        reading.amount("input_token_count"), reading.amount("cached_token_count"), 0
+        reading.amount("input_token_count"),
+        reading.amount("cached_token_count"),
+        reading.amount(*_CACHE_WRITE),
     )
     return RequestFinished(
         **reading.common(),
         model=reading.word("model", "slug"),
         input_tokens=tokens.input,
         cache_read_tokens=tokens.cache_read,
+        cache_write_tokens=tokens.cache_write,
         output_tokens=reading.amount("output_token_count"),
         reasoning_tokens=reading.amount("reasoning_token_count"),
         duration_ms=reading.count("duration_ms"),
     )
 
 
-def _failure(reading: Reading, status_code: int | None) -> AgentEvent:
+def _failure(reading: ExportedRecord, status_code: int | None) -> AgentEvent:
     return RequestFailed(
         **reading.common(),
         model=reading.word("model", "slug"),
@@ -96,7 +111,7 @@ def _failure(reading: Reading, status_code: int | None) -> AgentEvent:
     )
 
 
-def _user_prompt(reading: Reading) -> AgentEvent:
+def _user_prompt(reading: ExportedRecord) -> AgentEvent:
     return PromptSubmitted(
         **reading.common(),
         length=reading.amount("prompt_length"),
@@ -104,7 +119,7 @@ def _user_prompt(reading: Reading) -> AgentEvent:
     )
 
 
-def _tool_decision(reading: Reading) -> AgentEvent:
+def _tool_decision(reading: ExportedRecord) -> AgentEvent:
     return ToolDecided(
         **reading.common(),
         tool=reading.word("tool_name"),
@@ -114,7 +129,7 @@ def _tool_decision(reading: Reading) -> AgentEvent:
     )
 
 
-def _tool_result(reading: Reading) -> AgentEvent:
+def _tool_result(reading: ExportedRecord) -> AgentEvent:
     succeeded = reading.flag("success") is not False
     output = reading.word("output")
     return ToolFinished(
@@ -129,7 +144,7 @@ def _tool_result(reading: Reading) -> AgentEvent:
     )
 
 
-_LOGS: Final[dict[str, Callable[[Reading], AgentEvent | None]]] = {
+_LOGS: Final[dict[str, Callable[[ExportedRecord], AgentEvent | None]]] = {
     "conversation_starts": _conversation_starts,
     "api_request": _request,
     "websocket_request": _request,

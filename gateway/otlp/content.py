@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from analytics.contracts.facts import Scalar
 from analytics.privacy.contents import is_content
-from gateway.values import NAME_LENGTH_MAX, Value, cut, written
+from gateway.otlp.coercion import NAME_LENGTH_MAX, Value, cut, written
 
 VALUE_LENGTH_MAX: Final = 8_192
 """Characters of one attribute that are kept."""

@@ -14,28 +14,29 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from analytics.contracts import clean
 from analytics.contracts.errors import BadBody
 from gateway.otlp import json_wire
+from gateway.otlp.coercion import Value
 from gateway.otlp.records import (
     ATTRIBUTE_DEPTH_MAX,
     CUMULATIVE,
     STATUS_ERROR,
     Attributes,
-    Batch,
+    ExportBatch,
+    ExportedSpan,
     LogRecord,
     Metric,
     Origin,
     Point,
     RecordT,
     Shape,
-    Span,
     Unreadable,
     finite,
     is_id,
     severity_of,
     span_ids,
 )
-from gateway.values import Value
 
 _BROKEN: Final = (
     msgspec.MsgspecError,
@@ -54,30 +55,30 @@ class _Given(Struct, frozen=True):
     broken: str = ""
 
 
-_request: Final = msgspec.json.Decoder(json_wire.Request)
-_resource: Final = msgspec.json.Decoder(json_wire.Resource | None)
-_scope: Final = msgspec.json.Decoder(json_wire.Scope | None)
+_request: Final = msgspec.json.Decoder(json_wire.ExportRequest)
+_resource: Final = msgspec.json.Decoder(json_wire.OtlpResource | None)
+_scope: Final = msgspec.json.Decoder(json_wire.InstrumentationScope | None)
 _log: Final = msgspec.json.Decoder(json_wire.LogLine)
 _span: Final = msgspec.json.Decoder(json_wire.SpanLine)
 _metric: Final = msgspec.json.Decoder(json_wire.MetricLine)
 _point: Final = msgspec.json.Decoder(json_wire.PointLine)
 
 
-def logs(body: bytes) -> Batch[LogRecord]:
+def logs(body: bytes) -> ExportBatch[LogRecord]:
     """Return the log records of an export request."""
     groups = _asked(body).resource_logs or []
     return _each(((group.resource, group.scope_logs, "log_records") for group in groups), _read_log)
 
 
-def spans(body: bytes) -> Batch[Span]:
+def spans(body: bytes) -> ExportBatch[ExportedSpan]:
     """Return the spans of an export request."""
     groups = _asked(body).resource_spans or []
     return _each(((group.resource, group.scope_spans, "spans") for group in groups), _read_span)
 
 
-def points(body: bytes) -> Batch[Point]:
+def points(body: bytes) -> ExportBatch[Point]:
     """Return the points of all metrics of an export request."""
-    batch: Batch[Point] = Batch()
+    batch: ExportBatch[Point] = ExportBatch()
     groups = _asked(body).resource_metrics or []
     for given in _given((group.resource, group.scope_metrics, "metrics") for group in groups):
         for raw in given.raws:
@@ -92,15 +93,15 @@ _Groups = Iterator[tuple[Raw, list[json_wire.ScopeGroup] | None, str]]
 _ReadT = TypeVar("_ReadT")
 
 
-def _asked(body: bytes) -> json_wire.Request:
+def _asked(body: bytes) -> json_wire.ExportRequest:
     try:
-        return _request.decode(body)
+        return clean.decoded(_request.decode, body)
     except _BROKEN as error:
         raise BadBody(f"the body is no OTLP/JSON request: {error}") from error
 
 
-def _each(groups: _Groups, read: Callable[[Raw], RecordT]) -> Batch[RecordT]:
-    batch: Batch[RecordT] = Batch()
+def _each(groups: _Groups, read: Callable[[Raw], RecordT]) -> ExportBatch[RecordT]:
+    batch: ExportBatch[RecordT] = ExportBatch()
     for given in _given(groups):
         for raw in given.raws:
             if given.broken:
@@ -119,14 +120,19 @@ def _given(groups: _Groups) -> Iterator[_Given]:
         attributes: Attributes = {}
         broken = ""
         try:
-            resource = _resource.decode(resource_raw) or json_wire.Resource()
+            resource = (
+                clean.decoded(_resource.decode, bytes(resource_raw)) or json_wire.OtlpResource()
+            )
             attributes = _attributes(resource.attributes)
         except _BROKEN as error:
             broken = f"the resource cannot be read: {error}"
         for group in scopes or []:
             raws: list[Raw] = getattr(group, name) or []
             try:
-                scope = _scope.decode(group.scope) or json_wire.Scope()
+                scope = (
+                    clean.decoded(_scope.decode, bytes(group.scope))
+                    or json_wire.InstrumentationScope()
+                )
             except _BROKEN as error:
                 yield _Given(Origin(), raws, f"the scope cannot be read: {error}")
                 continue
@@ -137,7 +143,7 @@ def _given(groups: _Groups) -> Iterator[_Given]:
 
 
 def _read_log(raw: Raw) -> LogRecord:
-    record = _log.decode(raw)
+    record = clean.decoded(_log.decode, bytes(raw))
     trace_id = (record.trace_id or "").lower()
     span_id = (record.span_id or "").lower()
     return LogRecord(
@@ -152,12 +158,12 @@ def _read_log(raw: Raw) -> LogRecord:
     )
 
 
-def _read_span(raw: Raw) -> Span:
-    span = _span.decode(raw)
+def _read_span(raw: Raw) -> ExportedSpan:
+    span = clean.decoded(_span.decode, bytes(raw))
     trace_id, span_id = span_ids((span.trace_id or "").lower(), (span.span_id or "").lower())
     parent_id = (span.parent_span_id or "").lower()
-    status = span.status or json_wire.Status()
-    return Span(
+    status = span.status or json_wire.SpanStatus()
+    return ExportedSpan(
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent_id if is_id(parent_id, 16) else "",
@@ -186,9 +192,9 @@ def _read_span(raw: Raw) -> Span:
     )
 
 
-def _read_metric(batch: Batch[Point], origin: Origin, raw: Raw) -> None:
+def _read_metric(batch: ExportBatch[Point], origin: Origin, raw: Raw) -> None:
     try:
-        given = _metric.decode(raw)
+        given = clean.decoded(_metric.decode, bytes(raw))
         metric, data = _metric_of(given)
     except _BROKEN as error:
         batch.refuse(str(error), bytes(raw))
@@ -224,7 +230,7 @@ def _metric_of(given: json_wire.MetricLine) -> tuple[Metric, json_wire.Data]:
 
 
 def _read_point(metric: Metric, raw: Raw) -> Point:
-    point = _point.decode(raw)
+    point = clean.decoded(_point.decode, bytes(raw))
     simple = metric.shape in {Shape.SUM, Shape.GAUGE}
     given = (point.as_int if point.as_double is None else point.as_double) if simple else point.sum
     if given is None and metric.shape is Shape.SUMMARY:

@@ -23,25 +23,26 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2
 from opentelemetry.proto.trace.v1 import trace_pb2
 
 from analytics.contracts.errors import BadBody
+from gateway.http.protobuf import M, parsed
+from gateway.otlp.coercion import Value
 from gateway.otlp.records import (
     ATTRIBUTE_DEPTH_MAX,
     CUMULATIVE,
     STATUS_ERROR,
     Attributes,
-    Batch,
+    ExportBatch,
+    ExportedSpan,
     LogRecord,
     Metric,
     Origin,
     Point,
     Shape,
-    Span,
     Unreadable,
     finite,
     is_id,
     severity_of,
     span_ids,
 )
-from gateway.values import Value
 
 NumberPoint = metrics_pb2.NumberDataPoint
 HistogramPoint = metrics_pb2.HistogramDataPoint
@@ -59,11 +60,10 @@ _SHAPES: Final = {
 _PLAIN: Final = frozenset({"string_value", "int_value", "double_value", "bool_value"})
 
 
-def logs(body: bytes) -> Batch[LogRecord]:
+def logs(body: bytes) -> ExportBatch[LogRecord]:
     """Return the log records of an export request."""
-    request = ExportLogsServiceRequest()
-    _parse(request, body)
-    batch: Batch[LogRecord] = Batch()
+    request = _parsed(ExportLogsServiceRequest, body)
+    batch: ExportBatch[LogRecord] = ExportBatch()
     for group in request.resource_logs:
         resource = _attributes(group.resource.attributes)
         for scope_group in group.scope_logs:
@@ -73,11 +73,10 @@ def logs(body: bytes) -> Batch[LogRecord]:
     return batch
 
 
-def spans(body: bytes) -> Batch[Span]:
+def spans(body: bytes) -> ExportBatch[ExportedSpan]:
     """Return the spans of an export request."""
-    request = ExportTraceServiceRequest()
-    _parse(request, body)
-    batch: Batch[Span] = Batch()
+    request = _parsed(ExportTraceServiceRequest, body)
+    batch: ExportBatch[ExportedSpan] = ExportBatch()
     for group in request.resource_spans:
         resource = _attributes(group.resource.attributes)
         for scope_group in group.scope_spans:
@@ -90,11 +89,10 @@ def spans(body: bytes) -> Batch[Span]:
     return batch
 
 
-def points(body: bytes) -> Batch[Point]:
+def points(body: bytes) -> ExportBatch[Point]:
     """Return the points of all metrics of an export request."""
-    request = ExportMetricsServiceRequest()
-    _parse(request, body)
-    batch: Batch[Point] = Batch()
+    request = _parsed(ExportMetricsServiceRequest, body)
+    batch: ExportBatch[Point] = ExportBatch()
     for group in request.resource_metrics:
         resource = _attributes(group.resource.attributes)
         for scope_group in group.scope_metrics:
@@ -104,12 +102,9 @@ def points(body: bytes) -> Batch[Point]:
     return batch
 
 
-def _parse(
-    request: ExportLogsServiceRequest | ExportTraceServiceRequest | ExportMetricsServiceRequest,
-    body: bytes,
-) -> None:
+def _parsed(kind: type[M], body: bytes) -> M:
     try:
-        request.ParseFromString(body)
+        return parsed(kind, body)
     except DecodeError as error:
         raise BadBody("the body is no OTLP request in protobuf") from error
 
@@ -133,10 +128,10 @@ def _read_log(record: logs_pb2.LogRecord) -> LogRecord:
     )
 
 
-def _read_span(span: trace_pb2.Span) -> Span:
+def _read_span(span: trace_pb2.Span) -> ExportedSpan:
     trace_id, span_id = span_ids(span.trace_id.hex(), span.span_id.hex())
     parent_id = span.parent_span_id.hex()
-    return Span(
+    return ExportedSpan(
         trace_id=trace_id,
         span_id=span_id,
         parent_span_id=parent_id if is_id(parent_id, 16) else "",
@@ -165,7 +160,7 @@ def _read_span(span: trace_pb2.Span) -> Span:
     )
 
 
-def _read_metric(batch: Batch[Point], origin: Origin, given: metrics_pb2.Metric) -> None:
+def _read_metric(batch: ExportBatch[Point], origin: Origin, given: metrics_pb2.Metric) -> None:
     kind = given.WhichOneof("data")
     if not given.name or kind is None:
         reason = "a metric has no name" if kind else f"metric {given.name!r} has no data"

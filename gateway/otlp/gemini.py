@@ -24,7 +24,7 @@ from analytics.contracts.agent_events import (
 )
 from analytics.contracts.facts import Source
 from gateway.otlp.failures import kind_of
-from gateway.otlp.reading import Keys, Program, Reading
+from gateway.otlp.reading import ExportedRecord, Keys, Program
 from gateway.otlp.tokens import gemini_tokens, without_cache
 
 PROGRAM: Final = Program(
@@ -37,25 +37,28 @@ SERVICE: Final = "gemini-cli"
 UNPREFIXED: Final = frozenset({"approval_mode_switch", "approval_mode_duration", "plan_execution"})
 
 
-def log_event(reading: Reading) -> AgentEvent | None:
+def log_event(reading: ExportedRecord) -> AgentEvent | None:
     """Return the event that a log event stands for, or `None` where it has no other of ours."""
     make = _LOGS.get(reading.name.removeprefix(PREFIX))
     return make(reading) if make else None
 
 
-def _config(reading: Reading) -> AgentEvent:
+def _config(reading: ExportedRecord) -> AgentEvent:
     return SessionStarted(**reading.common(), how="startup", model=reading.word("model"))
 
 
-def _user_prompt(reading: Reading) -> AgentEvent:
+def _user_prompt(reading: ExportedRecord) -> AgentEvent:
+    common = reading.common()
+    if common["prompt_id"] == common["session_id"]:
+        common["prompt_id"] = ""  # without a terminal every prompt of a session has its id
     return PromptSubmitted(
-        **reading.common(),
+        **common,
         length=reading.amount("prompt_length"),
         text=reading.content("prompt"),
     )
 
 
-def _api_response(reading: Reading) -> AgentEvent:
+def _api_response(reading: ExportedRecord) -> AgentEvent:
     cached = reading.amount("cached_content_token_count")
     thoughts = reading.amount("thoughts_token_count")
     given, output = gemini_tokens(
@@ -78,14 +81,14 @@ def _api_response(reading: Reading) -> AgentEvent:
     )
 
 
-def _reasons(reading: Reading) -> str:
+def _reasons(reading: ExportedRecord) -> str:
     given = reading.attributes.get("finish_reasons")
     if isinstance(given, list):
         return str(given[-1]) if given else ""
     return reading.word("finish_reasons")
 
 
-def _api_error(reading: Reading) -> AgentEvent:
+def _api_error(reading: ExportedRecord) -> AgentEvent:
     status_code = reading.count("status_code", "http.status_code")
     told = reading.word("error.message", "error", "error_type", "error.type")
     return RequestFailed(
@@ -98,7 +101,7 @@ def _api_error(reading: Reading) -> AgentEvent:
     )
 
 
-def _tool_call(reading: Reading) -> AgentEvent:
+def _tool_call(reading: ExportedRecord) -> AgentEvent:
     if reading.word("decision") == "reject":
         return ToolDecided(
             **reading.common(),
@@ -121,15 +124,15 @@ def _tool_call(reading: Reading) -> AgentEvent:
     )
 
 
-def _agent_started(reading: Reading) -> AgentEvent:
+def _agent_started(reading: ExportedRecord) -> AgentEvent:
     return AgentStarted(**reading.common())
 
 
-def _agent_finished(reading: Reading) -> AgentEvent:
+def _agent_finished(reading: ExportedRecord) -> AgentEvent:
     return AgentFinished(**reading.common(), duration_ms=reading.count("duration_ms"))
 
 
-def _compression(reading: Reading) -> AgentEvent:
+def _compression(reading: ExportedRecord) -> AgentEvent:
     return ContextCompacted(
         **reading.common(),
         trigger=reading.word("trigger"),
@@ -138,17 +141,17 @@ def _compression(reading: Reading) -> AgentEvent:
     )
 
 
-def _mode_switch(reading: Reading) -> AgentEvent:
+def _mode_switch(reading: ExportedRecord) -> AgentEvent:
     return ModeChanged(
         **reading.common(), from_mode=reading.word("from_mode"), to_mode=reading.word("to_mode")
     )
 
 
-def _conversation_finished(reading: Reading) -> AgentEvent:
+def _conversation_finished(reading: ExportedRecord) -> AgentEvent:
     return TurnFinished(**reading.common())
 
 
-_LOGS: Final[dict[str, Callable[[Reading], AgentEvent | None]]] = {
+_LOGS: Final[dict[str, Callable[[ExportedRecord], AgentEvent | None]]] = {
     "config": _config,
     "user_prompt": _user_prompt,
     "api_response": _api_response,

@@ -3,11 +3,11 @@
 from typing import Final
 
 from analytics.contracts.agent_events import AgentObserved
-from gateway import values
+from gateway.otlp import coercion
+from gateway.otlp.coercion import Value
 from gateway.otlp.content import scalars, without_content
-from gateway.otlp.reading import Reading
-from gateway.otlp.records import Attributes, LogRecord, Span
-from gateway.values import Value
+from gateway.otlp.reading import ExportedRecord
+from gateway.otlp.records import Attributes, ExportedSpan, LogRecord
 
 BODY_LENGTH_MAX: Final = 16_384
 """Characters of a log record's body that are kept."""
@@ -21,13 +21,15 @@ CARRIED: Final = frozenset(
 """Attributes that an event of a sender that is known carries in fields of its own."""
 
 
-def observed_log(reading: Reading, record: LogRecord, *, bare: bool = False) -> AgentObserved:
+def observed_log(
+    reading: ExportedRecord, record: LogRecord, *, bare: bool = False
+) -> AgentObserved:
     """Return a log record as it came; `bare` leaves out what an event's own fields carry."""
     return AgentObserved(
         **reading.common(),
         name=reading.name,
         body=_body(reading, record),
-        severity=values.name(record.severity),
+        severity=coercion.name(record.severity),
         duration_ms=reading.count("duration_ms"),
         trace_id=record.trace_id,
         span_id=record.span_id,
@@ -35,7 +37,9 @@ def observed_log(reading: Reading, record: LogRecord, *, bare: bool = False) -> 
     )
 
 
-def observed_span(reading: Reading, span: Span, *, bare: bool = False) -> AgentObserved:
+def observed_span(
+    reading: ExportedRecord, span: ExportedSpan, *, bare: bool = False
+) -> AgentObserved:
     """Return a span as it came, with its events and links."""
     extra: Attributes = {}
     for key, parts in (("span.events", span.events), ("span.links", span.links)):
@@ -56,15 +60,15 @@ def observed_span(reading: Reading, span: Span, *, bare: bool = False) -> AgentO
     )
 
 
-def duration_ms(span: Span) -> int | None:
+def duration_ms(span: ExportedSpan) -> int | None:
     """Return how long a span took, or `None` where it does not say."""
     if not span.start_ns or span.end_ns < span.start_ns:
         return None
-    return values.count((span.end_ns - span.start_ns) // 1_000_000)
+    return coercion.count((span.end_ns - span.start_ns) // 1_000_000)
 
 
 def kept(
-    reading: Reading, attributes: Attributes, *, bare: bool
+    reading: ExportedRecord, attributes: Attributes, *, bare: bool
 ) -> dict[str, str | int | float | bool | None]:
     """Return a record's attributes, and its resource's, as an event holds them."""
     given = {**reading.sender.resource, **attributes}
@@ -74,7 +78,7 @@ def kept(
     return scalars(given, request.budget, keep_content=request.keep_content)
 
 
-def _body(reading: Reading, record: LogRecord) -> str:
+def _body(reading: ExportedRecord, record: LogRecord) -> str:
     if record.body is None or record.body == reading.name:
         return ""
     if reading.name.startswith("gen_ai.") and not reading.request.keep_content:

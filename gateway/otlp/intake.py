@@ -21,13 +21,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from analytics.contracts.agent_events import AgentEvent
 from analytics.contracts.ids import TenantId
 from gateway.otlp import decode_json, decode_protobuf, mapping
-from gateway.otlp.reading import Request
-from gateway.otlp.records import Batch, LogRecord, Point, RecordT, Refusal, Span
+from gateway.otlp.lineage import Lineage
+from gateway.otlp.reading import RequestContext
+from gateway.otlp.records import ExportBatch, ExportedSpan, LogRecord, Point, RecordT, Refusal
 
-__all__ = ["Intake", "Refusal", "Signal", "answer", "read", "status"]
+__all__ = ["Intake", "Refusal", "OtlpSignal", "answer", "read", "status"]
 
 
-class Signal(StrEnum):
+class OtlpSignal(StrEnum):
     """What an OTLP request carries; the last part of its path."""
 
     METRICS = "metrics"
@@ -44,40 +45,47 @@ class Intake(Struct, frozen=True):
 
 
 _REJECTED_JSON: Final = {
-    Signal.METRICS: "rejectedDataPoints",
-    Signal.LOGS: "rejectedLogRecords",
-    Signal.TRACES: "rejectedSpans",
+    OtlpSignal.METRICS: "rejectedDataPoints",
+    OtlpSignal.LOGS: "rejectedLogRecords",
+    OtlpSignal.TRACES: "rejectedSpans",
 }
 
 
 def read(
-    signal: Signal,
+    signal: OtlpSignal,
     body: bytes,
     *,
     as_json: bool,
     tenant: TenantId,
     received_ms: int,
     keep_content: bool = False,
+    lineage: Lineage | None = None,
 ) -> Intake:
     """Return the events in `body`; raise `BadBody` if it is no OTLP request of this signal.
 
-    Prompts, answers and what tools were given are left out unless `keep_content`.
+    Prompts, answers and what tools were given are left out unless `keep_content`. `lineage` is what
+    is remembered of spans from one request to the next.
     """
-    request = Request(tenant=tenant, received_ms=received_ms, keep_content=keep_content)
+    request = RequestContext(
+        tenant=tenant,
+        received_ms=received_ms,
+        keep_content=keep_content,
+        lineage=Lineage() if lineage is None else lineage,
+    )
     decode: ModuleType = decode_json if as_json else decode_protobuf
     match signal:
-        case Signal.LOGS:
-            logs: Batch[LogRecord] = decode.logs(body)
+        case OtlpSignal.LOGS:
+            logs: ExportBatch[LogRecord] = decode.logs(body)
             return _intake(logs, mapping.log_events(logs.records, request))
-        case Signal.TRACES:
-            spans: Batch[Span] = decode.spans(body)
+        case OtlpSignal.TRACES:
+            spans: ExportBatch[ExportedSpan] = decode.spans(body)
             return _intake(spans, mapping.span_events(spans.records, request))
-        case Signal.METRICS:
-            points: Batch[Point] = decode.points(body)
+        case OtlpSignal.METRICS:
+            points: ExportBatch[Point] = decode.points(body)
             return _intake(points, mapping.point_events(points.records, request))
 
 
-def answer(signal: Signal, *, as_json: bool, rejected: int = 0, message: str = "") -> bytes:
+def answer(signal: OtlpSignal, *, as_json: bool, rejected: int = 0, message: str = "") -> bytes:
     """Return the body of a 200: empty when all was taken, else the partial success."""
     if as_json:
         if not rejected and not message:
@@ -87,17 +95,17 @@ def answer(signal: Signal, *, as_json: bool, rejected: int = 0, message: str = "
     if not rejected and not message:
         return b""
     match signal:
-        case Signal.METRICS:
+        case OtlpSignal.METRICS:
             metrics = ExportMetricsServiceResponse()
             metrics.partial_success.rejected_data_points = rejected
             metrics.partial_success.error_message = message
             return metrics.SerializeToString()
-        case Signal.LOGS:
+        case OtlpSignal.LOGS:
             logs = ExportLogsServiceResponse()
             logs.partial_success.rejected_log_records = rejected
             logs.partial_success.error_message = message
             return logs.SerializeToString()
-        case Signal.TRACES:
+        case OtlpSignal.TRACES:
             traces = ExportTraceServiceResponse()
             traces.partial_success.rejected_spans = rejected
             traces.partial_success.error_message = message
@@ -112,7 +120,7 @@ def status(message: str, *, code: int, as_json: bool) -> bytes:
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
 
 
-def _intake(batch: Batch[RecordT], events: Iterator[AgentEvent]) -> Intake:
+def _intake(batch: ExportBatch[RecordT], events: Iterator[AgentEvent]) -> Intake:
     return Intake(events=tuple(events), refused=tuple(batch.refused), total=batch.total)
 
 

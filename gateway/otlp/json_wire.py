@@ -46,13 +46,13 @@ class AnyValue(Struct, rename="camel"):
     bytes_value: str | None = None
 
 
-class Resource(Struct):
+class OtlpResource(Struct):
     """Who exports."""
 
     attributes: list[KeyValue] | None = None
 
 
-class Scope(Struct):
+class InstrumentationScope(Struct):
     """Which library speaks."""
 
     name: str | None = None
@@ -77,7 +77,7 @@ class ResourceGroup(Struct, rename="camel"):
     scope_metrics: list[ScopeGroup] | None = None
 
 
-class Request(Struct, rename="camel"):
+class ExportRequest(Struct, rename="camel"):
     """The body of an export request of any signal."""
 
     resource_logs: list[ResourceGroup] | None = None
@@ -115,7 +115,7 @@ class SpanLink(Struct, rename="camel"):
     attributes: list[KeyValue] | None = None
 
 
-class Status(Struct):
+class SpanStatus(Struct):
     """How a span ended."""
 
     message: str | None = None
@@ -134,7 +134,7 @@ class SpanLine(Struct, rename="camel"):
     attributes: list[KeyValue] | None = None
     events: list[SpanEvent] | None = None
     links: list[SpanLink] | None = None
-    status: Status | None = None
+    status: SpanStatus | None = None
 
 
 class Data(Struct, rename="camel"):

@@ -1,4 +1,4 @@
-"""Metric points as `usage.reported`: the second book, which says what a sender counted itself.
+"""Metric points as `usage.reported`: what a sender counted itself, the other account of a session.
 
 A sum or gauge is one event; histograms and summaries are two, their sum under the metric's own name
 and their count under the name with `.count`, with smallest, largest, buckets or quantiles among the
@@ -15,9 +15,11 @@ from analytics.contracts.agent_events import (
     UsageReported,
 )
 from analytics.contracts.ids import derived
-from gateway import values
+from gateway.otlp import coercion
+from gateway.otlp.aliases import Kind, kind_of
 from gateway.otlp.generic import kept
-from gateway.otlp.reading import Reading
+from gateway.otlp.metered import METRICS
+from gateway.otlp.reading import ExportedRecord
 from gateway.otlp.records import Attributes, Point, Shape
 
 SESSION_COUNT: Final = "claude_code.session.count"
@@ -28,11 +30,11 @@ SCREEN: Final = "agents_view"
 def series_of(sender_digest: str, point: Point) -> str:
     """Return the digest of the running total that a point belongs to."""
     metric = point.metric
-    attributes = values.json_of(point.attributes)
+    attributes = coercion.json_of(point.attributes)
     return derived(sender_digest, metric.name, metric.unit, metric.shape, attributes)
 
 
-def events(reading: Reading, point: Point, series: str) -> list[AgentEvent]:
+def events(reading: ExportedRecord, point: Point, series: str) -> list[AgentEvent]:
     """Return the events of one point."""
     bare = bool(reading.sender.program.agent)
     attributes = kept(reading, {**reading.attributes, **_detail(point)}, bare=bare)
@@ -43,7 +45,8 @@ def events(reading: Reading, point: Point, series: str) -> list[AgentEvent]:
         made.append(_usage(reading, point, series, attributes))
     if point.count is not None:
         counted = derived(series, "count")
-        made.append(_usage(reading, point, counted, attributes, count=point.count))
+        summed = {**attributes, "otel.sum": point.value, "otel.unit": point.metric.unit}
+        made.append(_usage(reading, point, counted, summed, count=point.count))
     if point.metric.name == SESSION_COUNT and point.value:
         made.append(_session_started(reading, point))
     return made or [_observed(reading, attributes)]
@@ -59,13 +62,13 @@ def _detail(point: Point) -> Attributes:
 
 
 def _observed(
-    reading: Reading, attributes: dict[str, str | int | float | bool | None]
+    reading: ExportedRecord, attributes: dict[str, str | int | float | bool | None]
 ) -> AgentObserved:
     return AgentObserved(**reading.common(), name=reading.name, attributes=attributes)
 
 
 def _usage(
-    reading: Reading,
+    reading: ExportedRecord,
     point: Point,
     series: str,
     attributes: dict[str, str | int | float | bool | None],
@@ -76,13 +79,13 @@ def _usage(
     counted = count is not None
     return UsageReported(
         **reading.common("count" if counted else ""),
-        metric=values.cut(metric.name, 500) + ".count" if counted else values.name(metric.name),
+        metric=coercion.cut(metric.name, 500) + ".count" if counted else coercion.name(metric.name),
         value=value or 0.0,
-        unit="1" if counted else values.name(metric.unit),
-        start_ms=values.epoch_ms(point.start_ns),
+        unit="1" if counted else coercion.name(metric.unit),
+        start_ms=coercion.epoch_ms(point.start_ns),
         cumulative=metric.cumulative,
         series=series,
-        kind=reading.word("type", "gen_ai.token.type"),
+        kind=_kind(reading),
         model=reading.word("model", "gen_ai.response.model", "gen_ai.request.model"),
         query_source=reading.word("query_source"),
         skill=reading.word("skill.name"),
@@ -90,7 +93,15 @@ def _usage(
     )
 
 
-def _session_started(reading: Reading, point: Point) -> SessionStarted:
+def _kind(reading: ExportedRecord) -> str:
+    """Return the type of what a point counts; an operation that is no request is its own type."""
+    operation = reading.word("gen_ai.operation.name")
+    if reading.name in METRICS and kind_of(operation) not in {Kind.REQUEST, Kind.UNSAID}:
+        return operation
+    return reading.word("type", "gen_ai.token.type")
+
+
+def _session_started(reading: ExportedRecord, point: Point) -> SessionStarted:
     """Return the session that a count tells of: one, however often its total is sent again."""
     fields = reading.common()
     how = reading.word("start_type")

@@ -12,10 +12,11 @@ from msgspec import Struct, field
 
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import EventId, SessionId, TenantId, derived
-from gateway import values
+from gateway.otlp import coercion
+from gateway.otlp.coercion import Value
 from gateway.otlp.content import Budget
+from gateway.otlp.lineage import Lineage
 from gateway.otlp.records import Attributes, Origin
-from gateway.values import Value
 
 
 class Common(TypedDict):
@@ -74,13 +75,14 @@ class Sender(Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Request(Struct, kw_only=True):
+class RequestContext(Struct, kw_only=True):
     """What all records of one request share, and what they use up together."""
 
     tenant: TenantId
     received_ms: int
     keep_content: bool
     budget: Budget = field(default_factory=Budget)
+    lineage: Lineage = field(default_factory=Lineage)
     repeats: dict[str, int] = field(default_factory=dict)
 
     def once_more(self, natural: str) -> int:
@@ -108,25 +110,25 @@ def sender_of(program: Program, origin: Origin, tenant: TenantId) -> Sender:
         if not key.startswith("telemetry.") and value is not None
     }
     keys = program.keys
-    service = values.name(resource.get("service.name"))
-    named = values.session_id(first(resource, keys.session))
+    service = coercion.name(resource.get("service.name"))
+    named = coercion.session_id(first(resource, keys.session))
     return Sender(
         program=program,
         agent=program.agent or service or "unknown",
-        version=values.name(first(resource, keys.version)),
-        user=values.name(first(resource, keys.user)),
-        team=values.name(first(resource, keys.team)),
-        project=_project(resource, keys) or values.name(resource.get("service.namespace")),
+        version=coercion.name(first(resource, keys.version)),
+        user=coercion.name(first(resource, keys.user)),
+        team=coercion.name(first(resource, keys.team)),
+        project=_project(resource, keys) or coercion.name(resource.get("service.namespace")),
         session_id=named or _session_of_resource(resource, tenant),
         resource=resource,
-        digest=values.digest_of([origin.resource, origin.scope, origin.scope_version]),
+        digest=coercion.digest_of([origin.resource, origin.scope, origin.scope_version]),
     )
 
 
-class Reading(Struct, kw_only=True):
+class ExportedRecord(Struct, kw_only=True):
     """One record, with the ways to read its values."""
 
-    request: Request
+    request: RequestContext
     sender: Sender
     name: str
     attributes: Attributes
@@ -147,30 +149,30 @@ class Reading(Struct, kw_only=True):
             session_id=self.session_id,
             project=_project(given, keys) or sender.project,
             agent=sender.agent,
-            version=values.name(first(given, keys.version)) or sender.version,
-            agent_id=values.name(first(given, keys.agent_id)),
-            parent_agent_id=values.name(first(given, keys.parent_agent_id)),
-            agent_type=values.name(first(given, keys.agent_type)),
-            prompt_id=values.name(first(given, keys.prompt)),
-            user=values.name(first(given, keys.user)) or sender.user,
-            team=values.name(first(given, keys.team)) or sender.team,
+            version=coercion.name(first(given, keys.version)) or sender.version,
+            agent_id=coercion.name(first(given, keys.agent_id)),
+            parent_agent_id=coercion.name(first(given, keys.parent_agent_id)),
+            agent_type=coercion.name(first(given, keys.agent_type)),
+            prompt_id=coercion.name(first(given, keys.prompt)),
+            user=coercion.name(first(given, keys.user)) or sender.user,
+            team=coercion.name(first(given, keys.team)) or sender.team,
         )
 
     def word(self, *keys: str) -> str:
         """Return the first of these values as a name; empty where none is there."""
-        return values.name(first(self.attributes, keys))
+        return coercion.name(first(self.attributes, keys))
 
     def count(self, *keys: str) -> int | None:
         """Return the first of these values as a count."""
-        return values.count(first(self.attributes, keys))
+        return coercion.count(first(self.attributes, keys))
 
     def amount(self, *keys: str) -> int:
         """Return the first of these values as a count, 0 where there is none."""
-        return values.count(first(self.attributes, keys)) or 0
+        return coercion.count(first(self.attributes, keys)) or 0
 
     def flag(self, *keys: str) -> bool | None:
         """Return the first of these values as a truth value."""
-        return values.flag(first(self.attributes, keys))
+        return coercion.flag(first(self.attributes, keys))
 
     def content(self, *keys: str) -> str:
         """Return the first of these values where contents are kept, else empty text."""
@@ -181,7 +183,7 @@ class Reading(Struct, kw_only=True):
     def error(self, *keys: str) -> str:
         """Return the first of these values as the text of an error."""
         given = first(self.attributes, keys)
-        return values.error_text(given, whole=self.request.keep_content)
+        return coercion.error_text(given, whole=self.request.keep_content)
 
 
 def first(attributes: Mapping[str, Value], keys: tuple[str, ...]) -> Value:
@@ -196,12 +198,12 @@ def first(attributes: Mapping[str, Value], keys: tuple[str, ...]) -> Value:
 def _project(given: Mapping[str, Value], keys: Keys) -> str:
     named = first(given, keys.project)
     if named is not None:
-        return values.name(named)
+        return coercion.name(named)
     folder = first(given, keys.folder)
-    return values.project_of(folder[0] if isinstance(folder, list) and folder else folder)
+    return coercion.project_of(folder[0] if isinstance(folder, list) and folder else folder)
 
 
 def _session_of_resource(resource: Attributes, tenant: TenantId) -> SessionId:
-    identity = [values.written(resource.get(key)) for key in _RESOURCE_IDENTITY]
-    service = values.cut(values.written(resource.get("service.name")) or "unknown", 64)
+    identity = [coercion.written(resource.get(key)) for key in _RESOURCE_IDENTITY]
+    service = coercion.cut(coercion.written(resource.get("service.name")) or "unknown", 64)
     return SessionId(f"{service}@{derived(tenant, *identity)[:12]}")

@@ -1,8 +1,8 @@
 """OTLP records as light values, the same whichever way they were written on the wire.
 
-A decoder turns a body into a `Batch`: what it could read, each record with where it came from, and
-a `Refusal` for each that it could not. Ids are lower-case hex, empty where there is none; times are
-nanoseconds since 1970, 0 where there is none.
+A decoder turns a body into an `ExportBatch`: what it could read, each record with where it came
+from, and a `Refusal` for each that it could not. Ids are lower-case hex, empty where there is none;
+times are nanoseconds since 1970, 0 where there is none.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from msgspec import Struct, field
 
-from gateway.values import Value
+from gateway.otlp.coercion import Value
 
 ATTRIBUTE_DEPTH_MAX: Final = 8
 """How deep a value may nest before the rest is left out."""
@@ -53,7 +53,7 @@ class LogRecord(Struct, frozen=True, kw_only=True):
     span_id: str
 
 
-class Span(Struct, frozen=True, kw_only=True):
+class ExportedSpan(Struct, frozen=True, kw_only=True):
     """One span; its events (retries, exceptions) and links are kept as values."""
 
     trace_id: str
@@ -102,10 +102,10 @@ class Point(Struct, frozen=True, kw_only=True):
     """Smallest, largest, buckets or quantiles: what a sum and a count do not say."""
 
 
-RecordT = TypeVar("RecordT", LogRecord, Span, Point)
+RecordT = TypeVar("RecordT", LogRecord, ExportedSpan, Point)
 
 
-class Batch(Struct, Generic[RecordT]):
+class ExportBatch(Struct, Generic[RecordT]):
     """What a body held, in order; `total` counts refused records too."""
 
     records: list[tuple[Origin, RecordT]] = field(default_factory=list)

@@ -11,13 +11,19 @@ class InputTokens(Struct, frozen=True):
     cache_write: int
 
 
-def without_cache(given: int, cache_read: int, cache_write: int) -> InputTokens:
-    """Return disjoint counts from an input that holds its cached parts.
+def without_cache(
+    given: int, cache_read: int, cache_write: int, *, output: int = 0, total: int | None = None
+) -> InputTokens:
+    """Return disjoint counts from an input that holds its cached parts, unless the total says else.
 
-    Parts larger than the whole show a sender that had them apart already.
+    A total of input, cache and output shows a sender that has them apart; so do parts that are
+    larger than the whole. A total that leaves out one of the cached parts shows that only the
+    other one is apart.
     """
     cached = cache_read + cache_write
-    return InputTokens(given - cached if cached <= given else given, cache_read, cache_write)
+    apart = 0 if total is None else total - output - given
+    within = cached - apart if apart in (0, cache_read, cache_write, cached) else cached
+    return InputTokens(given - within if within <= given else given, cache_read, cache_write)
 
 
 def gemini_tokens(

@@ -10,28 +10,29 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from analytics.contracts import clean
 from analytics.contracts.errors import Forbidden, TooLarge, Unavailable
 from analytics.contracts.ids import TenantId
-from analytics.pool.leases import Ask, Lease, Outcome
+from analytics.pool.leases import Ask, Lease, LeaseOutcome
 from analytics.pool.lifecycle import OutOfTurn
 from analytics.pool.members import Joining, Member
-from analytics.pool.notices import Why
+from analytics.pool.notices import NoAgentReason
 from gateway import metrics
-from gateway.auth import Scope
-from gateway.methods import Caller, Method, Methods
+from gateway.http.auth import TokenScope
 from gateway.pool import values
 from gateway.pool.pools import Pools
 from gateway.protocol import codes
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
+from gateway.websocket.methods import Caller, Method, Methods
 
 Asked = TypeVar("Asked")
 Handler = Callable[[Caller, Asked], Awaitable[object]]
 
-REFUSALS: Final[dict[Why, Fault]] = {
-    Why.NOBODY: values.NOBODY,
-    Why.TIMED_OUT: values.WAITED,
-    Why.FULL: values.CROWDED,
-    Why.LEFT: values.STOPPING,
+REFUSALS: Final[dict[NoAgentReason, ErrorReply]] = {
+    NoAgentReason.NOBODY: values.NOBODY,
+    NoAgentReason.TIMED_OUT: values.WAITED,
+    NoAgentReason.FULL: values.CROWDED,
+    NoAgentReason.LEFT: values.STOPPING,
 }
 
 
@@ -44,7 +45,7 @@ def methods(pools: Pools) -> Methods:
         "pool.acquire": _method(values.Acquire, calls.acquire),
         "pool.renew": _method(values.Renew, calls.renew),
         "pool.release": _method(values.Release, calls.release),
-        "pool.result": _method(values.Result, calls.result),
+        "pool.result": _method(values.WorkResult, calls.result),
         "pool.drain": _method(values.Named, calls.drain),
         "pool.leave": _method(values.Named, calls.leave),
     }
@@ -53,19 +54,19 @@ def methods(pools: Pools) -> Methods:
 def _method(kind: type[Asked], handler: Handler[Asked]) -> Method:
     decoder = msgspec.json.Decoder(kind)
 
-    async def called(caller: Caller, data: bytes) -> bytes | Fault:
+    async def called(caller: Caller, data: bytes) -> bytes | ErrorReply:
         try:
-            caller.grant.require(Scope.WORK)
-            answer = await handler(caller, decoder.decode(data))
+            caller.grant.require(TokenScope.WORK)
+            answer = await handler(caller, clean.decoded(decoder.decode, data))
         except Forbidden:
             return codes.PERMISSION_DENIED
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TooLarge) as error:
-            return Fault(codes.BAD_CALL.code, str(error))
+            return ErrorReply(codes.BAD_CALL.code, str(error))
         except OutOfTurn as error:
-            return Fault(values.OUT_OF_TURN.code, str(error))
+            return ErrorReply(values.OUT_OF_TURN.code, str(error))
         except Unavailable as error:
-            return Fault(values.POOL_FULL.code, str(error), temporary=True)
-        return answer if isinstance(answer, Fault) else values.encode(answer)
+            return ErrorReply(values.POOL_FULL.code, str(error), temporary=True)
+        return answer if isinstance(answer, ErrorReply) else values.encode(answer)
 
     return called
 
@@ -76,7 +77,9 @@ class Calls:
     def __init__(self, pools: Pools) -> None:
         self._pools = pools
 
-    async def register(self, caller: Caller, asked: values.Register) -> values.Registered | Fault:
+    async def register(
+        self, caller: Caller, asked: values.Register
+    ) -> values.Registered | ErrorReply:
         """Take an agent in, anew or back."""
         pools, tenant = self._pools, caller.grant.tenant
         if pools.stopping:
@@ -113,7 +116,7 @@ class Calls:
         self._pools.beat(tenant, [here[agent] for agent in named if agent in here])
         return values.Beaten(unknown=[agent for agent in named if agent not in here])
 
-    async def acquire(self, caller: Caller, asked: values.Acquire) -> values.Acquired | Fault:
+    async def acquire(self, caller: Caller, asked: values.Acquire) -> values.Acquired | ErrorReply:
         """Lease an agent, waiting for one if that is wanted."""
         pools, tenant = self._pools, caller.grant.tenant
         if pools.stopping:
@@ -130,12 +133,12 @@ class Calls:
             task=task,
         )
         found = await pools.acquire(tenant, ask, caller.link)
-        if isinstance(found, Why):
+        if isinstance(found, NoAgentReason):
             return REFUSALS[found]
         lasts_ms = max(0, found.until_ms - pools.now_ms())
         return values.Acquired(lease=found.id, agent=found.member, lasts_ms=lasts_ms)
 
-    async def renew(self, caller: Caller, asked: values.Renew) -> values.Renewed | Fault:
+    async def renew(self, caller: Caller, asked: values.Renew) -> values.Renewed | ErrorReply:
         """Let a lease last longer."""
         pools, grant = self._pools, caller.grant
         lease = self._lease(caller, asked.lease)
@@ -148,25 +151,25 @@ class Calls:
             pools.follow(lease, caller.link)
         return values.Renewed(lasts_ms=max(0, lease.until_ms - self._pools.now_ms()))
 
-    async def release(self, caller: Caller, asked: values.Release) -> dict[str, str] | Fault:
+    async def release(self, caller: Caller, asked: values.Release) -> dict[str, str] | ErrorReply:
         """Give a lease back."""
         lease = self._lease(caller, asked.lease)
         if lease is None or lease.holder != caller.grant.user:
             return values.UNKNOWN_LEASE
-        self._pools.finish(caller.grant.tenant, lease, Outcome.RELEASED)
+        self._pools.finish(caller.grant.tenant, lease, LeaseOutcome.RELEASED)
         return {}
 
-    async def result(self, caller: Caller, asked: values.Result) -> dict[str, str] | Fault:
+    async def result(self, caller: Caller, asked: values.WorkResult) -> dict[str, str] | ErrorReply:
         """Hand back what came of the work."""
         answer = self._fitting(bytes(asked.answer))
         lease = self._lease(caller, asked.lease)
         if lease is None or not self._works_on(caller, lease):
             return values.UNKNOWN_LEASE
-        outcome = Outcome.DONE if asked.ok else Outcome.FAILED
+        outcome = LeaseOutcome.DONE if asked.ok else LeaseOutcome.FAILED
         self._pools.finish(caller.grant.tenant, lease, outcome, answer)
         return {}
 
-    async def drain(self, caller: Caller, asked: values.Named) -> values.Standing | Fault:
+    async def drain(self, caller: Caller, asked: values.Named) -> values.Standing | ErrorReply:
         """Let an agent finish and leave."""
         member = self._agent(caller, asked.agent)
         if member is None:
@@ -174,7 +177,7 @@ class Calls:
         self._pools.drain(caller.grant.tenant, member)
         return values.Standing(member.state)
 
-    async def leave(self, caller: Caller, asked: values.Named) -> values.Standing | Fault:
+    async def leave(self, caller: Caller, asked: values.Named) -> values.Standing | ErrorReply:
         """Let an agent leave at once."""
         member = self._agent(caller, asked.agent)
         if member is None:

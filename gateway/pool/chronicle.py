@@ -12,10 +12,10 @@ from analytics.contracts.errors import MainstemError
 from analytics.contracts.events import ConnectionClosed, ConnectionEvent, ConnectionOpened
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import ConnectionId, TenantId, derived
-from analytics.pool.lifecycle import Signal
+from analytics.pool.lifecycle import AgentSignal
 from analytics.pool.members import Member
 from gateway import metrics
-from gateway.publish import Outgoing, Publisher
+from gateway.kafka.publisher import OutgoingEvent, Publisher
 
 TRANSPORT = "pool"
 
@@ -61,7 +61,7 @@ class Chronicle:
             )
         )
 
-    def closed(self, tenant: TenantId, member: Member, signal: Signal) -> None:
+    def closed(self, tenant: TenantId, member: Member, signal: AgentSignal) -> None:
         """Tell that an agent is gone for good, and why."""
         life = self._lives.pop((tenant, member.id))
         at_ms = self._wall_ms()
@@ -81,6 +81,6 @@ class Chronicle:
 
     def _post(self, event: ConnectionEvent) -> None:
         try:
-            self._publisher.post([Outgoing(event=event)])
+            self._publisher.post([OutgoingEvent(event=event)])
         except MainstemError:
             metrics.LOST.inc()

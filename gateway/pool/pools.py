@@ -15,21 +15,21 @@ from msgspec import Raw, Struct, structs
 
 from analytics.contracts.errors import BadBody
 from analytics.contracts.ids import TenantId
-from analytics.pool.breaker import State as Guarded
+from analytics.pool.breaker import BreakerState as Guarded
 from analytics.pool.leases import Ask, Lease
-from analytics.pool.leases import Outcome as Over
-from analytics.pool.lifecycle import PICKABLE, Signal, State
+from analytics.pool.leases import LeaseOutcome as Over
+from analytics.pool.lifecycle import PICKABLE, AgentSignal, AgentState
 from analytics.pool.members import Joining, Member
-from analytics.pool.notices import Ended, Granted, Moved, Notice, Unserved, Why
+from analytics.pool.notices import Granted, LeaseEnded, Moved, NoAgentReason, Notice, Unserved
 from analytics.pool.pool import Pool, PoolFull
 from analytics.pool.rules import Rules
 from gateway import metrics
-from gateway.methods import Link
 from gateway.pool import values
 from gateway.pool.chronicle import Chronicle
-from gateway.wheel import SLOT_MS, Wheel
+from gateway.websocket.methods import Link
+from gateway.websocket.timer_wheel import SLOT_MS, TimerWheel
 
-QUIET: Final = PICKABLE | {State.SUSPENDED}
+QUIET: Final = PICKABLE | {AgentState.SUSPENDED}
 """States that an agent is not told of, since they are its own doing."""
 UNCLAIMED_MAX: Final = 1_000
 """Results kept for holders that are away, of all tenants; the oldest goes first."""
@@ -37,7 +37,7 @@ LOOKED_MS: Final = 1_000
 """Between two looks at breakers, here and elsewhere."""
 
 
-class Ways(Struct, frozen=True, kw_only=True):
+class PoolOptions(Struct, frozen=True, kw_only=True):
     """How many of everything, with the rules that pools start with."""
 
     rules: Rules
@@ -48,7 +48,7 @@ class Ways(Struct, frozen=True, kw_only=True):
 
 class _Waiter(Struct, frozen=True):
     pool: Pool
-    answered: "asyncio.Future[Lease | Why]"
+    answered: "asyncio.Future[Lease | NoAgentReason]"
 
 
 class Pools:
@@ -56,7 +56,7 @@ class Pools:
 
     def __init__(
         self,
-        ways: Ways,
+        ways: PoolOptions,
         *,
         now_ms: Callable[[], int],
         chance: Callable[[], float],
@@ -66,7 +66,7 @@ class Pools:
         self.ways = ways
         self.now_ms = now_ms
         self.new_id = new_id
-        self.wheel: Wheel | None = None
+        self.wheel: TimerWheel | None = None
         """What wakes it, once there is one."""
         self.elsewhere: Callable[[], Iterable[Mapping[str, str]]] = tuple
         """The breakers that are not closed at other gateways, as advice."""
@@ -98,7 +98,7 @@ class Pools:
         return found or Pool(self.ways.rules, chance=self._chance, new_id=self.new_id)
 
     def register(
-        self, tenant: TenantId, joining: Joining, link: Link, *, held: Iterable[values.Held]
+        self, tenant: TenantId, joining: Joining, link: Link, *, held: Iterable[values.HeldLease]
     ) -> Member:
         """Take an agent in; raise `PoolFull` or `OutOfTurn`."""
         pool, now_ms = self.of(tenant), self.now_ms()
@@ -127,10 +127,10 @@ class Pools:
             pool.beat(member, now_ms)
         self._tell_out(tenant, pool)
 
-    async def acquire(self, tenant: TenantId, ask: Ask, link: Link) -> Lease | Why:
+    async def acquire(self, tenant: TenantId, ask: Ask, link: Link) -> Lease | NoAgentReason:
         """Return a lease, or why there is none."""
         pool = self.of(tenant)
-        answered: asyncio.Future[Lease | Why] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Lease | NoAgentReason] = asyncio.get_running_loop().create_future()
         self._waiting[ask.id] = _Waiter(pool, answered)
         self._links[link.id] = link
         begun_ms = self.now_ms()
@@ -143,7 +143,7 @@ class Pools:
             raise
         finally:
             self._waiting.pop(ask.id, None)
-        outcome = found.value if isinstance(found, Why) else "granted"
+        outcome = found.value if isinstance(found, NoAgentReason) else "granted"
         metrics.POOL_ACQUIRES.labels(outcome).inc()
         metrics.POOL_ACQUIRE_SECONDS.observe((self.now_ms() - begun_ms) / 1_000)
         return found
@@ -210,7 +210,7 @@ class Pools:
         self.stopping = True
         for ask_id, waiter in list(self._waiting.items()):
             waiter.pool.give_up(ask_id)
-            self._answer(ask_id, Why.LEFT)
+            self._answer(ask_id, NoAgentReason.LEFT)
 
     def tick(self, *, now_ms: int) -> None:
         """Do what has become due in every pool."""
@@ -274,7 +274,7 @@ class Pools:
                 self._send_work(pool, lease)
             case Unserved(ask, why):
                 self._answer(ask.id, why)
-            case Ended():
+            case LeaseEnded():
                 self._tell_end(tenant, pool, notice)
             case Moved():
                 self._tell_move(tenant, notice)
@@ -286,7 +286,7 @@ class Pools:
             metrics.LIMITS_HIT.labels("pool_unclaimed_max").inc()
             self._unclaimed.popitem(last=False)
 
-    def _tell_end(self, tenant: TenantId, pool: Pool, ended: Ended) -> None:
+    def _tell_end(self, tenant: TenantId, pool: Pool, ended: LeaseEnded) -> None:
         lease, outcome = ended.lease, ended.outcome
         metrics.POOL_ENDED.labels(outcome.value).inc()
         if outcome is not Over.RELEASED:
@@ -305,11 +305,11 @@ class Pools:
             metrics.POOL_MEMBERS.labels(moved.before.value).dec()
         else:
             self._chronicle.opened(tenant, member)
-        if state is State.CLOSED:
+        if state is AgentState.CLOSED:
             self._chronicle.closed(tenant, member, moved.signal)
         else:
             metrics.POOL_MEMBERS.labels(state.value).inc()
-        if state not in QUIET and moved.signal is not Signal.REGISTERED:
+        if state not in QUIET and moved.signal is not AgentSignal.REGISTERED:
             self._send(member.connection_id, values.Moved(member.id, state, moved.signal))
 
     def _send_work(self, pool: Pool, lease: Lease) -> None:
@@ -326,13 +326,13 @@ class Pools:
         if link is not None:
             link.tell(values.encode(said))
 
-    def _answer(self, ask_id: str, answer: Lease | Why) -> None:
+    def _answer(self, ask_id: str, answer: Lease | NoAgentReason) -> None:
         waiter = self._waiting.get(ask_id)
         if waiter is not None and not waiter.answered.done():
             waiter.answered.set_result(answer)
 
 
-def _lease(held: values.Held, member: Member, rules: Rules, now_ms: int) -> Lease:
+def _lease(held: values.HeldLease, member: Member, rules: Rules, now_ms: int) -> Lease:
     return Lease(
         id=held.lease,
         member=member.id,

@@ -14,17 +14,17 @@ from msgspec import Meta, Raw, Struct
 from analytics.contracts.ids import ID_LENGTH_MAX
 from analytics.pool.members import Member
 from analytics.pool.skills import ANYBODY, AgentCard, Needs
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 
-UNKNOWN_LEASE: Final = Fault(430, "no such lease")
-UNKNOWN_AGENT: Final = Fault(431, "no such agent")
-NOBODY: Final = Fault(432, "nobody can take it now", temporary=True)
-WAITED: Final = Fault(433, "nobody came in time", temporary=True)
-CROWDED: Final = Fault(434, "too many wait already", temporary=True)
-POOL_FULL: Final = Fault(435, "the pool is full", temporary=True)
-OUT_OF_TURN: Final = Fault(436, "not in this state")
-NOT_HERE: Final = Fault(438, "no such lease here; its agent may come yet", temporary=True)
-STOPPING: Final = Fault(437, "the gateway is stopping; go to another", temporary=True)
+UNKNOWN_LEASE: Final = ErrorReply(430, "no such lease")
+UNKNOWN_AGENT: Final = ErrorReply(431, "no such agent")
+NOBODY: Final = ErrorReply(432, "nobody can take it now", temporary=True)
+WAITED: Final = ErrorReply(433, "nobody came in time", temporary=True)
+CROWDED: Final = ErrorReply(434, "too many wait already", temporary=True)
+POOL_FULL: Final = ErrorReply(435, "the pool is full", temporary=True)
+OUT_OF_TURN: Final = ErrorReply(436, "not in this state")
+NOT_HERE: Final = ErrorReply(438, "no such lease here; its agent may come yet", temporary=True)
+STOPPING: Final = ErrorReply(437, "the gateway is stopping; go to another", temporary=True)
 
 NAMED_MAX: Final = 1_000
 """Agents or leases named in one call."""
@@ -35,7 +35,7 @@ Millis = Annotated[int, Meta(ge=0, le=604_800_000)]
 NULL: Final = Raw(b"null")
 
 
-class Held(Struct, frozen=True):
+class HeldLease(Struct, frozen=True):
     """A lease that an agent brings along from another gateway."""
 
     lease: Id
@@ -52,7 +52,7 @@ class Register(Struct, frozen=True):
     weight: Annotated[float, Meta(gt=0, le=1_000)] = 1.0
     upstreams: Annotated[tuple[Id, ...], Meta(max_length=8)] = ()
     ready: bool = True
-    leases: Annotated[tuple[Held, ...], Meta(max_length=NAMED_MAX)] = ()
+    leases: Annotated[tuple[HeldLease, ...], Meta(max_length=NAMED_MAX)] = ()
 
 
 class Registered(Struct, frozen=True):
@@ -115,7 +115,7 @@ class Release(Struct, frozen=True):
     lease: Id
 
 
-class Result(Struct, frozen=True):
+class WorkResult(Struct, frozen=True):
     """The agent says what came of it."""
 
     lease: Id

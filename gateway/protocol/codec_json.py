@@ -10,8 +10,9 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from analytics.contracts import clean
 from gateway.protocol import messages as says
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.messages import BadFrame, Command, Outbound, Position, TagFilter
 from gateway.protocol.shapes import Shapes, expiry
 
@@ -136,7 +137,7 @@ class JsonCodec:
 
 def _command(line: bytes) -> Command:
     try:
-        read = _decoder.decode(line)
+        read = clean.decoded(_decoder.decode, line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(f"not a command: {error}") from error
     if read.send is not None:
@@ -161,10 +162,10 @@ def _request(read: _Command) -> says.Request:
     return on_channel
 
 
-def _connect(given: _Connect) -> says.Connect:
+def _connect(given: _Connect) -> says.ConnectRequest:
     places = {} if given.subs is None else given.subs
     since = {name: place.position for name, place in places.items() if place.recover}
-    return says.Connect(given.token or "", given.name or "", given.version or "", since)
+    return says.ConnectRequest(given.token or "", given.name or "", given.version or "", since)
 
 
 def _on_channel(read: _Command) -> says.OnChannel | None:
@@ -178,7 +179,7 @@ def _on_channel(read: _Command) -> says.OnChannel | None:
             channel=given.channel or "", data=bytes(given.data), kind=given.kind or 0
         )
     if read.presence is not None:
-        return says.Presence(read.presence.channel or "")
+        return says.PresenceRequest(read.presence.channel or "")
     if read.presence_stats is not None:
         return says.PresenceStats(read.presence_stats.channel or "")
     if read.history is not None:
@@ -213,7 +214,7 @@ def _reply(reply: says.Reply) -> bytes:
     result = reply.result
     if isinstance(result, says.Called):
         return b'{"id":%d,"rpc":{"data":%b}}' % (reply.id, result.data)
-    if isinstance(result, Fault):
+    if isinstance(result, ErrorReply):
         return _encoder.encode({"id": reply.id, "error": result})
     kind = str(result.__struct_config__.tag)
     return _encoder.encode({"id": reply.id, kind: _SHAPES.result(result)})

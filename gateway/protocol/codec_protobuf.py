@@ -10,8 +10,10 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
+from analytics.contracts import clean
+from gateway.http.protobuf import parsed
 from gateway.protocol import messages as says
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.messages import BadFrame, Command, Outbound, Position
 from gateway.protocol.schema import classes
 from gateway.protocol.shapes import Shapes, expiry
@@ -64,10 +66,14 @@ class ProtobufCodec:
 def one_line(data: bytes) -> bytes:
     """Return JSON without a line break; raise `BadFrame` if it is not JSON."""
     try:
-        data.decode()
-        return msgspec.json.format(data, indent=-1)
+        return clean.decoded(_formatted, data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadFrame(f"data that is not JSON: {error}") from error
+
+
+def _formatted(data: bytes) -> bytes:
+    data.decode()
+    return msgspec.json.format(data, indent=-1)
 
 
 def _varint(frame: bytes, at: int) -> tuple[int, int]:
@@ -94,7 +100,7 @@ def _framed(message: Message) -> bytes:
 
 def _command(body: bytes) -> Command:
     try:
-        read = _COMMAND.FromString(body)
+        read = parsed(_COMMAND, body)
     except DecodeError as error:
         raise BadFrame(f"not a command: {error}") from error
     if read.HasField("send"):
@@ -107,9 +113,9 @@ def _command(body: bytes) -> Command:
     raise BadFrame("a command of no known kind")
 
 
-def _connect(given: Any) -> says.Connect:  # noqa: ANN401 - made at run time
+def _connect(given: Any) -> says.ConnectRequest:  # noqa: ANN401 - made at run time
     since = {name: _since(one) for name, one in given.subs.items() if one.recover}
-    return says.Connect(given.token, given.name, given.version, since)
+    return says.ConnectRequest(given.token, given.name, given.version, since)
 
 
 def _publish(given: Any) -> says.Publish:  # noqa: ANN401 - made at run time
@@ -156,7 +162,7 @@ _REQUESTS: Final[Mapping[str, Callable[[Any], says.Request]]] = {
     "subscribe": _subscribe,
     "unsubscribe": lambda given: says.Unsubscribe(given.channel),
     "publish": _publish,
-    "presence": lambda given: says.Presence(given.channel),
+    "presence": lambda given: says.PresenceRequest(given.channel),
     "presence_stats": lambda given: says.PresenceStats(given.channel),
     "history": _history,
     "rpc": lambda given: says.Rpc(given.method, given.data or says.NULL),
@@ -168,7 +174,7 @@ _REQUESTS: Final[Mapping[str, Callable[[Any], says.Request]]] = {
 
 def _reply(reply: says.Reply) -> Message:
     result = reply.result
-    if isinstance(result, Fault):
+    if isinstance(result, ErrorReply):
         error = {"code": result.code, "message": result.message, "temporary": result.temporary}
         return _made(_REPLY(id=reply.id, error=error))
     kind = str(result.__struct_config__.tag)

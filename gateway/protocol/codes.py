@@ -17,7 +17,7 @@ class Close(Struct, frozen=True):
     reason: str
 
 
-class Fault(Struct, frozen=True, omit_defaults=True):
+class ErrorReply(Struct, frozen=True, omit_defaults=True):
     """Why a command failed; it is the error object of a reply as it goes over the wire."""
 
     code: int
@@ -51,19 +51,19 @@ CLOSES: Final = (
 )  # fmt: skip
 """Every code that this gateway closes with."""
 
-INTERNAL: Final = Fault(100, "internal server error", temporary=True)
-UNAUTHORIZED: Final = Fault(101, "unauthorized")
-UNKNOWN_CHANNEL: Final = Fault(102, "unknown channel")
-PERMISSION_DENIED: Final = Fault(103, "permission denied")
-METHOD_NOT_FOUND: Final = Fault(104, "method not found")
-ALREADY_SUBSCRIBED: Final = Fault(105, "already subscribed")
-LIMIT_EXCEEDED: Final = Fault(106, "limit exceeded")
-BAD_CALL: Final = Fault(107, "bad request")
-UNSERVED: Final = Fault(108, "not available")
-TOKEN_EXPIRED: Final = Fault(109, "token expired")
-EXPIRED_ALREADY: Final = Fault(110, "expired")
-TOO_MANY_CALLS: Final = Fault(111, "too many requests", temporary=True)
-UNRECOVERABLE: Final = Fault(112, "unrecoverable position")
+INTERNAL: Final = ErrorReply(100, "internal server error", temporary=True)
+UNAUTHORIZED: Final = ErrorReply(101, "unauthorized")
+UNKNOWN_CHANNEL: Final = ErrorReply(102, "unknown channel")
+PERMISSION_DENIED: Final = ErrorReply(103, "permission denied")
+METHOD_NOT_FOUND: Final = ErrorReply(104, "method not found")
+ALREADY_SUBSCRIBED: Final = ErrorReply(105, "already subscribed")
+LIMIT_EXCEEDED: Final = ErrorReply(106, "limit exceeded")
+BAD_CALL: Final = ErrorReply(107, "bad request")
+UNSERVED: Final = ErrorReply(108, "not available")
+TOKEN_EXPIRED: Final = ErrorReply(109, "token expired")
+EXPIRED_ALREADY: Final = ErrorReply(110, "expired")
+TOO_MANY_CALLS: Final = ErrorReply(111, "too many requests", temporary=True)
+UNRECOVERABLE: Final = ErrorReply(112, "unrecoverable position")
 
 SUBSCRIPTION_OVER: Final = Close(2501, "subscription expired")
 """An unsubscribe's code; its client fetches a new token and enters again."""

@@ -6,13 +6,13 @@ Effects are carried out in the order they are given. Those with an `id` are answ
 
 from msgspec import Struct
 
-from gateway.auth import Grant
+from gateway.http.auth import Grant
 from gateway.protocol.codes import Close
 from gateway.protocol.messages import (
     History,
     Outbound,
     Position,
-    Presence,
+    PresenceRequest,
     PresenceStats,
     Publish,
     Rpc,
@@ -40,7 +40,7 @@ class Opened(Struct, frozen=True):
     version: str
 
 
-class Call(Struct, frozen=True):
+class CallMethod(Struct, frozen=True):
     """Do what takes time and hand its answer to `answered`."""
 
     id: int
@@ -77,5 +77,5 @@ class Garbled(Struct, frozen=True):
     reason: str
 
 
-Lasting = Rpc | Publish | History | Presence | PresenceStats
-Effect = Write | Shut | Opened | Call | Enter | Live | Leave | Garbled
+Lasting = Rpc | Publish | History | PresenceRequest | PresenceStats
+Effect = Write | Shut | Opened | CallMethod | Enter | Live | Leave | Garbled

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from analytics.contracts.errors import Refused
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 
 NULL: Final = b"null"
 """Application data that was not given."""
@@ -42,7 +42,7 @@ class TagFilter(Struct, frozen=True):
     nodes: tuple["TagFilter", ...] = ()
 
 
-class Connect(Struct, frozen=True):
+class ConnectRequest(Struct, frozen=True):
     """Who the client says it is, and where it was in channels the server put it in."""
 
     token: str
@@ -106,7 +106,7 @@ class History(Struct, frozen=True, kw_only=True):
     reverse: bool = False
 
 
-class Presence(Struct, frozen=True):
+class PresenceRequest(Struct, frozen=True):
     """Ask who is in a channel."""
 
     channel: str
@@ -130,8 +130,10 @@ class Pong(Struct, frozen=True):
     """The answer to a ping."""
 
 
-OnChannel = Subscribe | Unsubscribe | SubRefresh | Publish | History | Presence | PresenceStats
-Request = Connect | Rpc | Refresh | OnChannel | ClientPing | Message | Pong
+OnChannel = (
+    Subscribe | Unsubscribe | SubRefresh | Publish | History | PresenceRequest | PresenceStats
+)
+Request = ConnectRequest | Rpc | Refresh | OnChannel | ClientPing | Message | Pong
 
 
 class Command(Struct, frozen=True):
@@ -210,7 +212,7 @@ class Published(Struct, frozen=True, tag="publish"):
     """The channel's log has what was published."""
 
 
-class Past(Struct, frozen=True, kw_only=True, tag="history"):
+class HistoryPage(Struct, frozen=True, kw_only=True, tag="history"):
     """Entries of a channel, and its position."""
 
     epoch: str
@@ -224,7 +226,7 @@ class Present(Struct, frozen=True, tag="presence"):
     clients: Mapping[str, ClientInfo]
 
 
-class Counted(Struct, frozen=True, kw_only=True, tag="presence_stats"):
+class ChannelStats(Struct, frozen=True, kw_only=True, tag="presence_stats"):
     """How many connections and users are in a channel."""
 
     clients: int
@@ -239,9 +241,9 @@ Result = (
     | Subscribed
     | Unsubscribed
     | Published
-    | Past
+    | HistoryPage
     | Present
-    | Counted
+    | ChannelStats
 )
 
 
@@ -249,7 +251,7 @@ class Reply(Struct, frozen=True):
     """The answer to the command with this id."""
 
     id: int
-    result: Result | Fault
+    result: Result | ErrorReply
 
 
 class Ping(Struct, frozen=True, tag="ping"):

@@ -13,11 +13,12 @@ from typing import Final, assert_never
 from msgspec import Struct, field
 
 from analytics.contracts.errors import Unauthenticated, Unavailable
-from gateway.auth import Grant, TokenExpired
+from gateway.http.auth import Grant, TokenExpired
+from gateway.http.rate_limiter import Meter, Ruling
 from gateway.protocol import codes
-from gateway.protocol.codes import Close, Fault
+from gateway.protocol.codes import Close, ErrorReply
 from gateway.protocol.effects import (
-    Call,
+    CallMethod,
     Effect,
     Garbled,
     Leave,
@@ -31,13 +32,13 @@ from gateway.protocol.messages import (
     ClientPing,
     Codec,
     Command,
-    Connect,
     Connected,
+    ConnectRequest,
     History,
     Message,
     Ping,
     Pong,
-    Presence,
+    PresenceRequest,
     PresenceStats,
     Publish,
     Refresh,
@@ -50,9 +51,15 @@ from gateway.protocol.messages import (
     Subscribed,
     Unsubscribe,
 )
-from gateway.protocol.subscriptions import NEVER_MS, Cut, Ends, Now, Outcome, Subscriptions
+from gateway.protocol.subscriptions import (
+    NEVER_MS,
+    Ends,
+    Now,
+    Outcome,
+    SubscriptionLost,
+    Subscriptions,
+)
 from gateway.protocol.transitions import TRANSITIONS, Signal, State
-from gateway.rates_meter import Meter, Ruling
 
 NAME_LENGTH_MAX: Final = 16
 VERSION_LENGTH_MAX: Final = 64
@@ -153,12 +160,12 @@ class Session:
             effects += [*self.happen(Signal.PING_DUE), Write(Ping())]
         return effects
 
-    def answered(self, command_id: int, result: Result | Fault) -> list[Effect]:
+    def answered(self, command_id: int, result: Result | ErrorReply) -> list[Effect]:
         """Reply to a call; a closed connection hears nothing any more."""
         return [] if self.state is State.CLOSED else [Write(Reply(command_id, result))]
 
     def joined(
-        self, channel: str, result: Subscribed | Fault, *, now_ms: int, wall_ms: int
+        self, channel: str, result: Subscribed | ErrorReply, *, now_ms: int, wall_ms: int
     ) -> list[Effect]:
         """Take what a channel said to an `Enter`."""
         at = Now(now_ms, wall_ms)
@@ -170,7 +177,7 @@ class Session:
             return self._told(self._subscriptions.joined(channel, result, at=at))
         return self._settle(self._opening, channel, result, at=at)
 
-    def cut(self, cut: Cut) -> list[Effect]:
+    def cut(self, cut: SubscriptionLost) -> list[Effect]:
         """Take notice that a channel let the client go."""
         return [] if self.state is State.CLOSED else self._told(self._subscriptions.cut(cut))
 
@@ -209,7 +216,7 @@ class Session:
 
     def _refuse(self, command: Command) -> list[Effect]:
         if self.state in {State.CONNECTING, State.DENIED}:
-            if isinstance(command.request, Connect) and self.state is State.CONNECTING:
+            if isinstance(command.request, ConnectRequest) and self.state is State.CONNECTING:
                 return self._deny(command.id, codes.TOO_MANY_CALLS)
             return self.happen(Signal.ASKED)
         return [Write(Reply(command.id, codes.TOO_MANY_CALLS))]
@@ -222,13 +229,13 @@ class Session:
                 return self.happen(Signal.PONGED)
             case Message():
                 return self.happen(Signal.SENT)
-            case Connect():
+            case ConnectRequest():
                 return self._connect(command.id, request, at=at)
             case Refresh():
                 return self._refresh(command.id, request, at=at)
             case Rpc() | ClientPing():
                 return self._call(command.id, request)
-            case Publish() | History() | Presence() | PresenceStats():
+            case Publish() | History() | PresenceRequest() | PresenceStats():
                 named = bool(request.channel)
                 return self._call(command.id, request) if named else self._malformed()
             case Subscribe() | Unsubscribe() | SubRefresh():
@@ -247,22 +254,22 @@ class Session:
     def _call(
         self,
         command_id: int,
-        request: Rpc | ClientPing | Publish | History | Presence | PresenceStats,
+        request: Rpc | ClientPing | Publish | History | PresenceRequest | PresenceStats,
     ) -> list[Effect]:
         effects = self.happen(Signal.ASKED)
         if self.state is State.CLOSED or self.grant is None:
             return effects
         if isinstance(request, ClientPing) or (isinstance(request, Publish) and request.kind):
             return self.answered(command_id, codes.UNSERVED)
-        return [Call(command_id, self.grant, request)]
+        return [CallMethod(command_id, self.grant, request)]
 
-    def _connect(self, command_id: int, request: Connect, *, at: Now) -> list[Effect]:
+    def _connect(self, command_id: int, request: ConnectRequest, *, at: Now) -> list[Effect]:
         if self.state is not State.CONNECTING:
             return self.happen(Signal.CONNECT_GOOD)
         grant = self._read(request.token, wall_ms=at.wall_ms)
         if grant is None:
             return self.happen(Signal.CONNECT_FORGED)
-        if isinstance(grant, Fault):
+        if isinstance(grant, ErrorReply):
             return self._deny(command_id, grant)
         channels = dict.fromkeys(grant.channels)
         self.grant = grant
@@ -278,7 +285,7 @@ class Session:
             ),
         ]
 
-    def _read(self, token: str, *, wall_ms: int) -> Grant | Fault | None:
+    def _read(self, token: str, *, wall_ms: int) -> Grant | ErrorReply | None:
         """Return what a connection's token grants, why it may not connect now, or nothing."""
         if not token:
             return codes.UNAUTHORIZED
@@ -296,11 +303,11 @@ class Session:
             return codes.LIMIT_EXCEEDED
         return grant if self._meter.know(grant) else codes.TOO_MANY_CALLS
 
-    def _deny(self, command_id: int, fault: Fault) -> list[Effect]:
+    def _deny(self, command_id: int, fault: ErrorReply) -> list[Effect]:
         return [Write(Reply(command_id, fault)), *self.happen(Signal.CONNECT_DENIED)]
 
     def _settle(
-        self, opening: "_Opening", channel: str, result: Subscribed | Fault, *, at: Now
+        self, opening: "_Opening", channel: str, result: Subscribed | ErrorReply, *, at: Now
     ) -> list[Effect]:
         """Gather what the token's channels say; one that cannot answer for now denies it all."""
         self._subscriptions.settle(channel, result)
@@ -382,7 +389,7 @@ class Session:
 
 class _Opening(Struct):
     id: int
-    connect: Connect
+    connect: ConnectRequest
     waiting: set[str]
     subs: dict[str, Subscribed] = field(default_factory=dict)
     held: list[Command] = field(default_factory=list)

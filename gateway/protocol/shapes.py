@@ -36,13 +36,13 @@ class Shapes(Struct, frozen=True, kw_only=True):
                 return self.subscribed(result)
             case says.Called():
                 return {"data": self.data(result.data)}
-            case says.Past():
+            case says.HistoryPage():
                 entries = [self.publication(one) for one in result.publications]
                 return {"publications": entries, "epoch": result.epoch, "offset": result.offset}
             case says.Present():
                 clients = {name: self.info(one) for name, one in result.clients.items()}
                 return {"presence": clients}
-            case says.Counted():
+            case says.ChannelStats():
                 return {"num_clients": result.clients, "num_users": result.users}
             case says.Unsubscribed() | says.Published():
                 return {}

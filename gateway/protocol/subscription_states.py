@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 
-class State(StrEnum):
+class SubscriptionState(StrEnum):
     """Where a subscription stands."""
 
     ABSENT = "absent"
@@ -20,7 +20,7 @@ class State(StrEnum):
     LIVE = "live"
 
 
-class Signal(StrEnum):
+class SubscriptionSignal(StrEnum):
     """What can happen to a subscription."""
 
     SUBSCRIBE = "subscribe"
@@ -55,45 +55,53 @@ class Act(StrEnum):
     NOTHING = "nothing"
 
 
-class Step(Struct, frozen=True):
+class SubscriptionStep(Struct, frozen=True):
     """What follows: the next state, and what to do."""
 
-    state: State
+    state: SubscriptionState
     act: Act
 
 
 ASKED: Final = frozenset(
     {
-        Signal.SUBSCRIBE, Signal.UNSUBSCRIBE, Signal.REFRESH_GOOD, Signal.REFRESH_LATE,
-        Signal.REFRESH_FORGED, Signal.REFRESH_UNASKED,
+        SubscriptionSignal.SUBSCRIBE,
+        SubscriptionSignal.UNSUBSCRIBE,
+        SubscriptionSignal.REFRESH_GOOD,
+        SubscriptionSignal.REFRESH_LATE,
+        SubscriptionSignal.REFRESH_FORGED,
+        SubscriptionSignal.REFRESH_UNASKED,
     }
-)  # fmt: skip
+)
 """What a client can cause at any time, by what it sends."""
 
-_ABSENT, _JOINING, _LIVE = State.ABSENT, State.JOINING, State.LIVE
-TRANSITIONS: Final[dict[State, dict[Signal, Step]]] = {
+_ABSENT, _JOINING, _LIVE = (
+    SubscriptionState.ABSENT,
+    SubscriptionState.JOINING,
+    SubscriptionState.LIVE,
+)
+TRANSITIONS: Final[dict[SubscriptionState, dict[SubscriptionSignal, SubscriptionStep]]] = {
     _ABSENT: {
-        Signal.SUBSCRIBE: Step(_JOINING, Act.ENTER),
-        Signal.UNSUBSCRIBE: Step(_ABSENT, Act.AGREE),
-        Signal.REFRESH_GOOD: Step(_ABSENT, Act.STRANGER),
-        Signal.REFRESH_LATE: Step(_ABSENT, Act.STRANGER),
-        Signal.REFRESH_FORGED: Step(_ABSENT, Act.STRANGER),
-        Signal.REFRESH_UNASKED: Step(_ABSENT, Act.STRANGER),
-        Signal.CUT: Step(_ABSENT, Act.NOTHING),
+        SubscriptionSignal.SUBSCRIBE: SubscriptionStep(_JOINING, Act.ENTER),
+        SubscriptionSignal.UNSUBSCRIBE: SubscriptionStep(_ABSENT, Act.AGREE),
+        SubscriptionSignal.REFRESH_GOOD: SubscriptionStep(_ABSENT, Act.STRANGER),
+        SubscriptionSignal.REFRESH_LATE: SubscriptionStep(_ABSENT, Act.STRANGER),
+        SubscriptionSignal.REFRESH_FORGED: SubscriptionStep(_ABSENT, Act.STRANGER),
+        SubscriptionSignal.REFRESH_UNASKED: SubscriptionStep(_ABSENT, Act.STRANGER),
+        SubscriptionSignal.CUT: SubscriptionStep(_ABSENT, Act.NOTHING),
     },
     _JOINING: {
-        **dict.fromkeys([*ASKED, Signal.CUT], Step(_JOINING, Act.HOLD)),
-        Signal.JOINED: Step(_LIVE, Act.WELCOME),
-        Signal.REFUSED: Step(_ABSENT, Act.REFUSE),
+        **dict.fromkeys([*ASKED, SubscriptionSignal.CUT], SubscriptionStep(_JOINING, Act.HOLD)),
+        SubscriptionSignal.JOINED: SubscriptionStep(_LIVE, Act.WELCOME),
+        SubscriptionSignal.REFUSED: SubscriptionStep(_ABSENT, Act.REFUSE),
     },
     _LIVE: {
-        Signal.SUBSCRIBE: Step(_LIVE, Act.TWICE),
-        Signal.UNSUBSCRIBE: Step(_ABSENT, Act.LEAVE),
-        Signal.REFRESH_GOOD: Step(_LIVE, Act.PROLONG),
-        Signal.REFRESH_LATE: Step(_LIVE, Act.TOO_LATE),
-        Signal.REFRESH_FORGED: Step(_LIVE, Act.FORGED),
-        Signal.REFRESH_UNASKED: Step(_LIVE, Act.UNASKED),
-        Signal.CUT: Step(_ABSENT, Act.TELL),
-        Signal.EXPIRED: Step(_ABSENT, Act.END),
+        SubscriptionSignal.SUBSCRIBE: SubscriptionStep(_LIVE, Act.TWICE),
+        SubscriptionSignal.UNSUBSCRIBE: SubscriptionStep(_ABSENT, Act.LEAVE),
+        SubscriptionSignal.REFRESH_GOOD: SubscriptionStep(_LIVE, Act.PROLONG),
+        SubscriptionSignal.REFRESH_LATE: SubscriptionStep(_LIVE, Act.TOO_LATE),
+        SubscriptionSignal.REFRESH_FORGED: SubscriptionStep(_LIVE, Act.FORGED),
+        SubscriptionSignal.REFRESH_UNASKED: SubscriptionStep(_LIVE, Act.UNASKED),
+        SubscriptionSignal.CUT: SubscriptionStep(_ABSENT, Act.TELL),
+        SubscriptionSignal.EXPIRED: SubscriptionStep(_ABSENT, Act.END),
     },
 }

@@ -12,9 +12,9 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from analytics.contracts.errors import Unauthenticated, Unavailable
-from gateway.auth import Grant, Scope, TokenExpired
+from gateway.http.auth import Grant, TokenExpired, TokenScope
 from gateway.protocol import codes, transitions
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.effects import Effect, Enter, Leave, Live, Write
 from gateway.protocol.messages import (
     REFUSE_UNRECOVERABLE,
@@ -29,7 +29,12 @@ from gateway.protocol.messages import (
     Unsubscribed,
     UnsubscribePush,
 )
-from gateway.protocol.subscription_states import TRANSITIONS, Act, Signal, State
+from gateway.protocol.subscription_states import (
+    TRANSITIONS,
+    Act,
+    SubscriptionSignal,
+    SubscriptionState,
+)
 
 CHANNEL_LENGTH_MAX: Final = 255
 HELD_MAX: Final = 16
@@ -44,7 +49,7 @@ class Ends(Struct, frozen=True):
     signal: transitions.Signal
 
 
-class Cut(Struct, frozen=True):
+class SubscriptionLost(Struct, frozen=True):
     """The channel let the client go, or will not go on as it did."""
 
     channel: str
@@ -72,19 +77,24 @@ class Subscriptions:
         self._channels_max = channels_max
         self._places: dict[str, _Place] = {}
 
-    def state(self, channel: str) -> State:
+    def state(self, channel: str) -> SubscriptionState:
         """Return where the subscription to `channel` stands."""
         place = self._places.get(channel)
-        return State.ABSENT if place is None else place.state
+        return SubscriptionState.ABSENT if place is None else place.state
 
     def put_in(self, channel: str, *, grant: Grant, since: Position | None) -> Enter:
         """Enter a channel that the client did not ask for; `settle` takes its answer."""
-        self._step(channel, Signal.SUBSCRIBE, fresh=_Place(server_side=True))
+        self._step(channel, SubscriptionSignal.SUBSCRIBE, fresh=_Place(server_side=True))
         return Enter(channel, _opened(grant), since)
 
-    def settle(self, channel: str, result: Subscribed | Fault) -> None:
+    def settle(self, channel: str, result: Subscribed | ErrorReply) -> None:
         """Take the answer of a channel that was `put_in`; what was held waits for `release`."""
-        self._step(channel, Signal.REFUSED if isinstance(result, Fault) else Signal.JOINED)
+        self._step(
+            channel,
+            SubscriptionSignal.REFUSED
+            if isinstance(result, ErrorReply)
+            else SubscriptionSignal.JOINED,
+        )
 
     def ask(self, command_id: int, asked: Asked, *, grant: Grant, at: Now) -> list[Outcome]:
         """Do what the client wants of a channel, now or once the channel has answered."""
@@ -93,24 +103,26 @@ class Subscriptions:
             case Subscribe():
                 return self._subscribe(wanted, asked, at=at)
             case Unsubscribe():
-                return self._answer(wanted, self._step(asked.channel, Signal.UNSUBSCRIBE))
+                return self._answer(
+                    wanted, self._step(asked.channel, SubscriptionSignal.UNSUBSCRIBE)
+                )
             case SubRefresh():
                 return self._refresh(wanted, asked, at=at)
             case _:
                 assert_never(asked)
 
-    def joined(self, channel: str, result: Subscribed | Fault, *, at: Now) -> list[Outcome]:
+    def joined(self, channel: str, result: Subscribed | ErrorReply, *, at: Now) -> list[Outcome]:
         """Reply with what a channel said to a join, then do what was held."""
         place = self._places[channel]
         outcomes: list[Outcome] = []
         if isinstance(result, Subscribed) and _is_useless(result, flag=place.flag):
             outcomes.append(Leave(channel))
             result = codes.UNRECOVERABLE
-        if isinstance(result, Fault):
-            self._step(channel, Signal.REFUSED)
+        if isinstance(result, ErrorReply):
+            self._step(channel, SubscriptionSignal.REFUSED)
             outcomes += _reply(place.id, result)
         else:
-            self._step(channel, Signal.JOINED)
+            self._step(channel, SubscriptionSignal.JOINED)
             ttl = self._expire(place, place.expires_ms, at=at)
             outcomes += [*_reply(place.id, replace(result, ttl=ttl)), Live(channel)]
         return outcomes + self._release(place, at=at)
@@ -119,10 +131,10 @@ class Subscriptions:
         """Do what was held for a channel that was settled."""
         return self._release(self._places[channel], at=at)
 
-    def cut(self, cut: Cut) -> list[Outcome]:
+    def cut(self, cut: SubscriptionLost) -> list[Outcome]:
         """Tell the client that a channel let it go; the hub has forgotten it already."""
         place = self._places.get(cut.channel)
-        act = self._step(cut.channel, Signal.CUT)
+        act = self._step(cut.channel, SubscriptionSignal.CUT)
         if place is None:
             return []
         if act is Act.HOLD:
@@ -139,7 +151,7 @@ class Subscriptions:
         late = [name for name, place in self._places.items() if place.due_ms <= now_ms]
         outcomes: list[Outcome] = []
         for channel in late:
-            self._step(channel, Signal.EXPIRED)
+            self._step(channel, SubscriptionSignal.EXPIRED)
             over = codes.SUBSCRIPTION_OVER
             outcomes += [Leave(channel), Write(UnsubscribePush(channel, over.code, over.reason))]
         self._plan()
@@ -151,34 +163,34 @@ class Subscriptions:
         if len(asked.channel) > CHANNEL_LENGTH_MAX:
             return _reply(wanted.id, codes.BAD_CALL)
         fresh, grant = _Place(id=wanted.id, flag=asked.flag), wanted.grant
-        if self.state(asked.channel) is State.ABSENT:
+        if self.state(asked.channel) is SubscriptionState.ABSENT:
             if len(self._places) >= self._channels_max:
                 return _reply(wanted.id, codes.LIMIT_EXCEEDED)
             if asked.token:
                 token = self._read(wanted, asked.channel, asked.token, at=at)
-                if isinstance(token, Fault):
+                if isinstance(token, ErrorReply):
                     return _reply(wanted.id, token)
                 if isinstance(token, Ends):
                     return [token]
                 fresh.expires_ms, grant = token.expires_ms, _opened(grant)
-        act = self._step(asked.channel, Signal.SUBSCRIBE, fresh=fresh)
+        act = self._step(asked.channel, SubscriptionSignal.SUBSCRIBE, fresh=fresh)
         if act is Act.ENTER:
             return [Enter(asked.channel, grant, asked.since, asked.tags)]
         return self._answer(wanted, act)
 
     def _refresh(self, wanted: "_Wanted", asked: SubRefresh, *, at: Now) -> list[Outcome]:
         place = self._places.get(asked.channel)
-        signal, expires_ms = Signal.REFRESH_UNASKED, None
+        signal, expires_ms = SubscriptionSignal.REFRESH_UNASKED, None
         if place is not None and place.expires_ms is not None and asked.token:
             token = self._read(wanted, asked.channel, asked.token, at=at)
-            if isinstance(token, Fault) and token.temporary:
+            if isinstance(token, ErrorReply) and token.temporary:
                 return _reply(wanted.id, token)
             if isinstance(token, Grant):
-                signal, expires_ms = Signal.REFRESH_GOOD, token.expires_ms
+                signal, expires_ms = SubscriptionSignal.REFRESH_GOOD, token.expires_ms
             elif token == codes.TOKEN_EXPIRED:
-                signal = Signal.REFRESH_LATE
+                signal = SubscriptionSignal.REFRESH_LATE
             else:
-                signal = Signal.REFRESH_FORGED
+                signal = SubscriptionSignal.REFRESH_FORGED
         act = self._step(asked.channel, signal)
         if act is Act.PROLONG and place is not None:
             return _reply(wanted.id, SubRefreshed(self._expire(place, expires_ms, at=at)))
@@ -186,7 +198,7 @@ class Subscriptions:
 
     def _read(
         self, wanted: "_Wanted", channel: str, token: str, *, at: Now
-    ) -> Grant | Fault | Ends:
+    ) -> Grant | ErrorReply | Ends:
         """Return a channel's token if it is for this channel and this user."""
         try:
             grant = self._verify(token, at.wall_ms)
@@ -214,12 +226,14 @@ class Subscriptions:
         left: list[Outcome] = [Leave(channel)] if act is Act.LEAVE else []
         return left + _reply(wanted.id, _REPLIES[act])
 
-    def _step(self, channel: str, signal: Signal, *, fresh: "_Place | None" = None) -> Act:
+    def _step(
+        self, channel: str, signal: SubscriptionSignal, *, fresh: "_Place | None" = None
+    ) -> Act:
         place = self._places.get(channel)
-        state = State.ABSENT if place is None else place.state
+        state = SubscriptionState.ABSENT if place is None else place.state
         step = TRANSITIONS[state].get(signal)
         assert step is not None, f"{signal!r} cannot happen while {state!r}"
-        if step.state is State.ABSENT:
+        if step.state is SubscriptionState.ABSENT:
             self._places.pop(channel, None)
         elif place is not None:
             place.state = step.state
@@ -231,7 +245,7 @@ class Subscriptions:
         held, place.held = place.held, []
         outcomes: list[Outcome] = []
         for one in held:
-            if isinstance(one, Cut):
+            if isinstance(one, SubscriptionLost):
                 outcomes += self.cut(one)
             else:
                 outcomes += self.ask(one.id, one.asked, grant=one.grant, at=at)
@@ -259,16 +273,16 @@ class _Wanted(Struct, frozen=True):
 
 
 class _Place(Struct):
-    state: State = State.JOINING
+    state: SubscriptionState = SubscriptionState.JOINING
     server_side: bool = False
     id: int = 0
     flag: int = 0
     expires_ms: int | None = None
     due_ms: int = NEVER_MS
-    held: list[_Wanted | Cut] = field(default_factory=list)
+    held: list[_Wanted | SubscriptionLost] = field(default_factory=list)
 
 
-_REPLIES: Final[dict[Act, Result | Fault]] = {
+_REPLIES: Final[dict[Act, Result | ErrorReply]] = {
     Act.TWICE: codes.ALREADY_SUBSCRIBED,
     Act.AGREE: Unsubscribed(),
     Act.LEAVE: Unsubscribed(),
@@ -281,13 +295,13 @@ _ENDS: Final = {
 }
 
 
-def _reply(command_id: int, result: Result | Fault) -> list[Outcome]:
+def _reply(command_id: int, result: Result | ErrorReply) -> list[Outcome]:
     return [Write(Reply(command_id, result))]
 
 
 def _opened(grant: Grant) -> Grant:
     """Return the grant with the scope that a channel's token, or the server, gives."""
-    return replace(grant, scopes=grant.scopes | {Scope.SUBSCRIBE})
+    return replace(grant, scopes=grant.scopes | {TokenScope.SUBSCRIBE})
 
 
 def _is_useless(result: Subscribed, *, flag: int) -> bool:

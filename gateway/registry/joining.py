@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from gateway.registry.journal import Journal
-from gateway.registry.keeper import Keeper, Ways
 from gateway.registry.link_redis import connect
 from gateway.registry.registry import Load, Registry
+from gateway.registry.registry_keeper import RegistryKeeper, RegistryOptions
 from gateway.registry.registry_memory import MemoryRegistry
-from gateway.settings_registry import RegistrySettings
+from gateway.registry.settings import RegistrySettings
 
 
 def keeper_of(
@@ -16,15 +16,15 @@ def keeper_of(
     node: str,
     now_ms: Callable[[], int],
     load: Callable[[], Load],
-) -> Keeper:
+) -> RegistryKeeper:
     """Return the keeper, not yet running; raise `MissingPart` if Redis needs to be installed."""
     journal = Journal(changes_max=settings.registry_changes_max, told_max=settings.recent_told_max)
-    ways = Ways(
+    ways = RegistryOptions(
         beat_s=settings.registry_beat_seconds,
         dead_s=settings.registry_dead_seconds,
         members_max=settings.registry_members_max,
     )
-    return Keeper(_registry(settings, now_ms), journal, ways, node=node, load=load)
+    return RegistryKeeper(_registry(settings, now_ms), journal, ways, node=node, load=load)
 
 
 def _registry(settings: RegistrySettings, now_ms: Callable[[], int]) -> Registry:

@@ -8,9 +8,9 @@ told, as it is by then. Local questions are answered from here, whether the regi
 from collections.abc import Mapping, Sequence
 
 from analytics.contracts.ids import TenantId
-from gateway.registry.registry import Changes, Linked, Member, Room
+from gateway.registry.registry import Changes, Linked, Member, TenantChannel
 
-Name = str | tuple[Room, str]
+Name = str | tuple[TenantChannel, str]
 
 
 class Journal:
@@ -21,7 +21,7 @@ class Journal:
         self._changes_max = changes_max
         self._told_max = told_max
         self._connections: dict[str, Linked] = {}
-        self._rooms: dict[Room, dict[str, Member]] = {}
+        self._rooms: dict[TenantChannel, dict[str, Member]] = {}
         self._changed: dict[Name, None] = {}
         self._told: list[bytes] = []
 
@@ -42,13 +42,13 @@ class Journal:
 
     def joined(self, tenant: TenantId, channel: str, member: Member) -> None:
         """Note that a client is in a channel."""
-        room = Room(tenant, channel)
+        room = TenantChannel(tenant, channel)
         self._rooms.setdefault(room, {})[member.client] = member
         self._changed[room, member.client] = None
 
     def left(self, tenant: TenantId, channel: str, client: str) -> None:
         """Note that a client is in a channel no more."""
-        room = Room(tenant, channel)
+        room = TenantChannel(tenant, channel)
         members = self._rooms.get(room, {})
         if members.pop(client, None) is None:
             return
@@ -69,7 +69,7 @@ class Journal:
         """Return connections of this node."""
         return list(self._connections.values())[:limit]
 
-    def presence(self, room: Room, *, limit: int) -> Sequence[Member]:
+    def presence(self, room: TenantChannel, *, limit: int) -> Sequence[Member]:
         """Return who is in a channel on this node."""
         return list(self._rooms.get(room, {}).values())[:limit]
 
@@ -79,7 +79,7 @@ class Journal:
         for name in names:
             del self._changed[name]
         connections = {name: self._connections.get(name) for name in names if isinstance(name, str)}
-        members: Mapping[tuple[Room, str], Member | None] = {
+        members: Mapping[tuple[TenantChannel, str], Member | None] = {
             name: self._rooms.get(name[0], {}).get(name[1])
             for name in names
             if not isinstance(name, str)

@@ -8,7 +8,7 @@ import importlib.util
 from typing import Any, Final
 
 from analytics.contracts.errors import MissingPart
-from gateway.settings_registry import RegistrySettings
+from gateway.registry.settings import RegistrySettings
 
 CLIENT_NAME: Final = "mainstem-gateway"
 

@@ -50,7 +50,7 @@ class Member(Struct, frozen=True, kw_only=True, order=True):
     info: bytes = b""
 
 
-class Room(Struct, frozen=True, order=True):
+class TenantChannel(Struct, frozen=True, order=True):
     """A channel of a tenant."""
 
     tenant: TenantId
@@ -61,14 +61,14 @@ class Changes(Struct, frozen=True, kw_only=True):
     """What became different at a node; nothing as a value says that it is gone."""
 
     connections: Mapping[str, Linked | None] = {}
-    members: Mapping[tuple[Room, str], Member | None] = {}
+    members: Mapping[tuple[TenantChannel, str], Member | None] = {}
 
     def __len__(self) -> int:
         """Return how many changes there are."""
         return len(self.connections) + len(self.members)
 
 
-class Told(Struct, frozen=True, kw_only=True):
+class KnownEventIds(Struct, frozen=True, kw_only=True):
     """Ids of events that a node's log has, 16 bytes each, joined."""
 
     log_id: str
@@ -82,14 +82,14 @@ class Beat(Struct, frozen=True, kw_only=True):
     epoch: int
     load: Load
     changes: Changes = Changes()
-    told: Told | None = None
+    told: KnownEventIds | None = None
 
 
 class Seen(Struct, frozen=True, kw_only=True):
     """What a node hears back: who lives, and what others told since it last asked."""
 
     nodes: Sequence[NodeState]
-    told: Sequence[Told] = ()
+    told: Sequence[KnownEventIds] = ()
 
 
 class Registry(Protocol):
@@ -119,7 +119,7 @@ class Registry(Protocol):
         """Return connections of nodes that live, about `limit` of them at most."""
         ...
 
-    async def presence(self, room: Room, *, limit: int) -> Sequence[Member]:
+    async def presence(self, room: TenantChannel, *, limit: int) -> Sequence[Member]:
         """Return who is in a channel on nodes that live, about `limit` of them at most."""
         ...
 

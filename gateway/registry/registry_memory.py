@@ -6,7 +6,16 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from analytics.contracts.errors import Fenced
-from gateway.registry.registry import Beat, Linked, Load, Member, NodeState, Room, Seen, Told
+from gateway.registry.registry import (
+    Beat,
+    KnownEventIds,
+    Linked,
+    Load,
+    Member,
+    NodeState,
+    Seen,
+    TenantChannel,
+)
 
 TOLD_MAX: int = 120
 """Tellings of ids that are kept for those who have not heard them."""
@@ -18,7 +27,7 @@ class _Life(Struct, kw_only=True):
     load: Load = field(default_factory=Load)
     heard: int = 0
     connections: dict[str, Linked] = field(default_factory=dict)
-    rooms: dict[Room, dict[str, Member]] = field(default_factory=dict)
+    rooms: dict[TenantChannel, dict[str, Member]] = field(default_factory=dict)
 
 
 class MemoryRegistry:
@@ -29,7 +38,7 @@ class MemoryRegistry:
         self._dead_ms = dead_ms
         self._epoch = 0
         self._lives: dict[str, _Life] = {}
-        self._told: list[tuple[int, str, Told]] = []
+        self._told: list[tuple[int, str, KnownEventIds]] = []
         self._told_count = 0
 
     async def enter(self, node: str) -> int:
@@ -94,7 +103,7 @@ class MemoryRegistry:
         found = [linked for _, life in self._living() for linked in life.connections.values()]
         return found[:limit]
 
-    async def presence(self, room: Room, *, limit: int) -> Sequence[Member]:
+    async def presence(self, room: TenantChannel, *, limit: int) -> Sequence[Member]:
         """Return who is in a channel on nodes that live, about `limit` of them at most."""
         found = [
             member for _, life in self._living() for member in life.rooms.get(room, {}).values()

@@ -15,7 +15,15 @@ from msgspec.structs import replace
 from redis.exceptions import RedisError
 
 from analytics.contracts.errors import Fenced, Unavailable
-from gateway.registry.registry import Beat, Linked, Member, NodeState, Room, Seen, Told
+from gateway.registry.registry import (
+    Beat,
+    KnownEventIds,
+    Linked,
+    Member,
+    NodeState,
+    Seen,
+    TenantChannel,
+)
 
 EXPIRY_S: Final = 3_600
 """How long what a node told outlives its last touch; keepers tell all anew more often."""
@@ -144,7 +152,7 @@ class RedisRegistry:
             found += [replace(_linked.decode(value), node=node.node) for value in values]
         return found[:limit]
 
-    async def presence(self, room: Room, *, limit: int) -> Sequence[Member]:
+    async def presence(self, room: TenantChannel, *, limit: int) -> Sequence[Member]:
         """Return who is in a channel on nodes that live, about `limit` of them at most."""
         found: list[Member] = []
         for node in await self.nodes():
@@ -172,7 +180,7 @@ class RedisRegistry:
     async def _script(self, script: str, *given: object) -> Any:  # noqa: ANN401 - redis-py
         return await self._client.eval(script, len(self._keys), *self._keys, *given)
 
-    async def _tell(self, beat: Beat) -> list[Told]:
+    async def _tell(self, beat: Beat) -> list[KnownEventIds]:
         pipe = self._client.pipeline(transaction=False)
         self._put(pipe, beat)
         stream = f"{self._prefix}:{{told}}"
@@ -186,11 +194,11 @@ class RedisRegistry:
             self._heard = newest[0][0].decode() if newest else "0-0"
             return []
         entries = await self._client.xrange(stream, f"({self._heard}", "+", count=TOLD_READ_MAX)
-        told: list[Told] = []
+        told: list[KnownEventIds] = []
         for entry_id, fields in entries:
             self._heard = entry_id.decode()
             if fields.get(b"node") != beat.node.encode():
-                told.append(Told(log_id=fields[b"log"].decode(), keys=fields[b"keys"]))
+                told.append(KnownEventIds(log_id=fields[b"log"].decode(), keys=fields[b"keys"]))
         return told
 
     def _put(self, pipe: Client, beat: Beat) -> None:
@@ -253,7 +261,7 @@ def _states(found: Sequence[bytes | None]) -> list[NodeState]:
     return sorted(states, key=lambda state: state.node)
 
 
-def _spelled(room: Room) -> str:
+def _spelled(room: TenantChannel) -> str:
     return msgspec.json.encode([room.tenant, room.channel]).decode()
 
 

@@ -11,13 +11,15 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from analytics.contracts.errors import BadBody, Unavailable
-from gateway import admission, limits, problem
-from gateway.auth import Scope
-from gateway.guard import grant_of
-from gateway.routes.parts import JSON, NDJSON, Parts, off_loop, responses
+from gateway.http import limits, problem
+from gateway.http.auth import TokenScope
+from gateway.http.guard import grant_of
+from gateway.kafka import admission
+from gateway.kafka.dead_letters import Letter, send_dead_letters
+from gateway.routes.parts import JSON, NDJSON, Parts, responses
 
 PATH: Final = "/v1/events"
-ROAD: Final = "events"
+INGEST_PATH: Final = "events"
 
 _EVENT: Final[dict[str, Any]] = {"type": "object"}
 _BATCH: Final[dict[str, Any]] = {
@@ -70,18 +72,19 @@ def router(parts: Parts) -> APIRouter:
     )
     async def publish(request: Request) -> Response:
         grant = grant_of(request)
-        grant.require(Scope.PUBLISH)
+        grant.require(TokenScope.PUBLISH)
         media = limits.media_type(request, (JSON, NDJSON))
         body = await parts.body(request)
         read = admission.split if media == JSON else admission.split_lines
         try:
-            batch = await off_loop(len(body), read, body)
+            batch = await parts.off_loop(request, len(body), read, body)
         except BadBody as error:
-            await admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
+            letter = Letter(body, str(error))
+            await send_dead_letters(parts.publisher, [letter], road=INGEST_PATH, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent")) or batch.traceparent
         verdicts = await parts.admission.take(
-            msgspec.structs.replace(batch, traceparent=traceparent), grant=grant, road=ROAD
+            msgspec.structs.replace(batch, traceparent=traceparent), grant=grant, road=INGEST_PATH
         )
         retry_after_ms = admission.postponed(verdicts)
         if retry_after_ms is None:

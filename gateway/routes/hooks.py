@@ -1,7 +1,8 @@
 """`POST /hooks/claude`: what an agent's hooks tell, answered `{}` without waiting for the broker.
 
 A hook sits in the agent's critical path, so its events are posted: kept within the publisher's
-limits while the broker is slow or away, and refused with 503 past them.
+limits while the broker is slow or away, and refused with 503 past them. A hook that carries an
+image or a whole file is cut while it comes, and counted like any other.
 """
 
 from typing import Any, Final
@@ -10,15 +11,18 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from analytics.contracts.errors import BadBody
-from gateway import admission, limits, metrics
-from gateway.auth import Scope
-from gateway.guard import grant_of
-from gateway.hooks import read_hook
-from gateway.publish import Outgoing, Status
-from gateway.routes.parts import JSON, Parts, off_loop, responses
+from gateway import metrics
+from gateway.hooks.claude_code import read_hook
+from gateway.http import limits
+from gateway.http.auth import TokenScope
+from gateway.http.guard import grant_of
+from gateway.kafka import admission
+from gateway.kafka.dead_letters import Letter, send_dead_letters
+from gateway.kafka.publisher import OutgoingEvent, Status
+from gateway.routes.parts import JSON, Parts, responses
 
 PATH: Final = "/hooks/claude"
-ROAD: Final = "hooks"
+INGEST_PATH: Final = "hooks"
 NOTHING: Final = b"{}"
 """No decision: a hook of ours only listens."""
 
@@ -40,24 +44,30 @@ def router(parts: Parts) -> APIRouter:
     )
     async def hook(request: Request) -> Response:
         grant = grant_of(request)
-        grant.require(Scope.PUBLISH)
+        grant.require(TokenScope.PUBLISH)
         limits.media_type(request, (JSON,))
-        body = await parts.body(request, bytes_max=parts.hook_bytes_max)
+        cut = await parts.hook_body(request)
+        body = cut.body
         try:
-            events = await off_loop(
+            events = await parts.off_loop(
+                request,
                 len(body),
                 read_hook,
                 body,
                 tenant=grant.tenant,
                 received_ms=parts.wall_ms(),
                 keep_content=parts.keep_content,
+                lost=cut.lost,
             )
         except BadBody as error:
-            await admission.bury(parts.publisher, body, reason=str(error), road=ROAD, grant=grant)
+            letter = Letter(body, str(error))
+            await send_dead_letters(parts.publisher, [letter], road=INGEST_PATH, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent"))
-        parts.publisher.post([Outgoing(event=event, traceparent=traceparent) for event in events])
-        metrics.count_events(ROAD, (Status.ACCEPTED for _ in events))
+        parts.publisher.post(
+            [OutgoingEvent(event=event, traceparent=traceparent) for event in events]
+        )
+        metrics.count_events(INGEST_PATH, (Status.ACCEPTED for _ in events))
         return Response(NOTHING, media_type=JSON)
 
     return routes

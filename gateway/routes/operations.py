@@ -3,10 +3,12 @@
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from gateway import metrics
+from gateway.http.auth import TokenScope
+from gateway.http.guard import grant_of
 from gateway.routes.parts import JSON, Parts, responses
 
 LIVE: Final = "/health/live"
@@ -44,13 +46,14 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get(
         METRICS,
-        summary="Show the metrics, for Prometheus",
+        summary="Show the metrics of the process, for an operator's Prometheus (scope admin)",
         responses={
             200: {"description": "Text format.", "content": {"text/plain": {}}},
             **responses(401, 403, 429),
         },
     )
-    async def show() -> Response:
+    async def show(request: Request) -> Response:
+        grant_of(request).require(TokenScope.ADMIN)
         return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
     return routes

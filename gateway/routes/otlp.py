@@ -1,8 +1,9 @@
 """`POST /v1/{metrics,logs,traces}`: OpenTelemetry as it comes from any exporter.
 
-200 only once the broker has the whole batch; a record that cannot be read is buried and told in the
-partial success. Errors are a `google.rpc.Status` in the request's own type, and only 503 asks the
-sender to come again: its records keep their ids, so what got through the first time counts once.
+200 only once the broker has the whole batch; a record that cannot be read becomes a dead letter and
+is told in the partial success. Errors are a `google.rpc.Status` in the request's own type, and only
+503 asks the sender to come again: its records keep their ids, so what got through the first time
+counts once.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,16 @@ from analytics.contracts.errors import (
     TooLarge,
     Unavailable,
 )
-from gateway import admission, limits, metrics, problem
-from gateway.auth import Grant, Scope
-from gateway.guard import grant_of
+from gateway import metrics
+from gateway.http import limits, problem
+from gateway.http.auth import Grant, TokenScope
+from gateway.http.guard import grant_of
+from gateway.kafka import admission
+from gateway.kafka.dead_letters import Letter, send_dead_letters
+from gateway.kafka.publisher import OutgoingEvent, Receipt
 from gateway.otlp import intake
-from gateway.otlp.intake import Intake, Signal
-from gateway.publish import Outgoing, Verdict
-from gateway.routes.parts import JSON, PROTOBUF, Parts, off_loop, responses
+from gateway.otlp.intake import Intake, OtlpSignal
+from gateway.routes.parts import JSON, PROTOBUF, Parts, responses
 
 MESSAGE_LENGTH_MAX: Final = 500
 INVALID_ARGUMENT: Final = 3
@@ -48,12 +52,12 @@ _STATUS: Final = {JSON: _OBJECT, PROTOBUF: _BYTES}
 def router(parts: Parts) -> APIRouter:
     """Return the three routes."""
     routes = APIRouter(tags=["ingest"])
-    for signal in Signal:
+    for signal in OtlpSignal:
         _add(routes, parts, signal)
     return routes
 
 
-def _add(routes: APIRouter, parts: Parts, signal: Signal) -> None:
+def _add(routes: APIRouter, parts: Parts, signal: OtlpSignal) -> None:
     described = responses(400, 401, 403, 408, 413, 415, 429, 503)
     for status in (400, 403, 408, 413, 503):
         described[status]["content"] = {**described[status]["content"], **_STATUS}
@@ -70,7 +74,7 @@ def _add(routes: APIRouter, parts: Parts, signal: Signal) -> None:
         media = limits.media_type(request, (JSON, PROTOBUF))
         as_json = media == JSON
         try:
-            grant.require(Scope.PUBLISH)
+            grant.require(TokenScope.PUBLISH)
             body = await _take(parts, signal, request, grant=grant, as_json=as_json)
         except (BadBody, TooLarge, Forbidden, Unavailable, problem.BodyTooSlow) as error:
             told = intake.status(str(error), code=_code_of(error), as_json=as_json)
@@ -80,11 +84,12 @@ def _add(routes: APIRouter, parts: Parts, signal: Signal) -> None:
 
 
 async def _take(
-    parts: Parts, signal: Signal, request: Request, *, grant: Grant, as_json: bool
+    parts: Parts, signal: OtlpSignal, request: Request, *, grant: Grant, as_json: bool
 ) -> bytes:
     body = await parts.body(request)
     try:
-        read = await off_loop(
+        read = await parts.off_loop(
+            request,
             len(body),
             intake.read,
             signal,
@@ -93,24 +98,26 @@ async def _take(
             tenant=grant.tenant,
             received_ms=parts.wall_ms(),
             keep_content=parts.keep_content,
+            lineage=parts.lineage,
         )
     except BadBody as error:
-        await admission.bury(parts.publisher, body, reason=str(error), road=signal, grant=grant)
+        await send_dead_letters(
+            parts.publisher, [Letter(body, str(error))], road=signal, grant=grant
+        )
         raise
+    metrics.SPANS_FORGOTTEN.inc(parts.lineage.metered.take_forgotten())
     traceparent = admission.trace_of(request.headers.get("traceparent"))
     verdicts = await parts.publisher.publish(
-        [Outgoing(event=event, traceparent=traceparent) for event in read.events]
+        [OutgoingEvent(event=event, traceparent=traceparent) for event in read.events]
     )
     metrics.count_events(signal, (verdict.status for verdict in verdicts))
     _check(verdicts)
-    for refusal in read.refused:
-        await admission.bury(
-            parts.publisher, refusal.payload, reason=refusal.reason, road=signal, grant=grant
-        )
+    letters = [Letter(refusal.payload, refusal.reason) for refusal in read.refused]
+    await send_dead_letters(parts.publisher, letters, road=signal, grant=grant)
     return _partial(signal, read, verdicts, as_json=as_json)
 
 
-def _check(verdicts: Sequence[Verdict]) -> None:
+def _check(verdicts: Sequence[Receipt]) -> None:
     """Raise `Unavailable` if anything has to come again: OTLP can only repeat the whole."""
     late = [verdict for verdict in verdicts if verdict.retry_after_ms is not None]
     if late:
@@ -118,7 +125,9 @@ def _check(verdicts: Sequence[Verdict]) -> None:
         raise Unavailable(late[0].reason, retry_after_ms=wait_ms)
 
 
-def _partial(signal: Signal, read: Intake, verdicts: Sequence[Verdict], *, as_json: bool) -> bytes:
+def _partial(
+    signal: OtlpSignal, read: Intake, verdicts: Sequence[Receipt], *, as_json: bool
+) -> bytes:
     reasons = [verdict.reason for verdict in verdicts if verdict.reason]
     reasons += [refusal.reason for refusal in read.refused]
     message = "; ".join(dict.fromkeys(reasons))[:MESSAGE_LENGTH_MAX]

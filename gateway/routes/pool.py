@@ -13,19 +13,20 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from analytics.contracts import clean
 from analytics.contracts.errors import BadBody
 from analytics.contracts.ids import TenantId
 from analytics.pool.lifecycle import PICKABLE
 from analytics.pool.rules import changed
-from gateway import limits
-from gateway.auth import Grant, Scope
-from gateway.guard import grant_of
+from gateway.http import limits
+from gateway.http.auth import Grant, TokenScope
+from gateway.http.guard import grant_of
 from gateway.pool.pools import Pools
 from gateway.pool.values import shown
 from gateway.protocol import codes
 from gateway.routes.parts import JSON, Parts, responses
-from gateway.sessions import Sessions
-from gateway.websocket import Socket
+from gateway.websocket.connection import Socket
+from gateway.websocket.endpoint import Sessions
 
 POOL: Final = "/v1/pool"
 HEALTH: Final = "/v1/pool/health"
@@ -133,7 +134,7 @@ def _add_pool(routes: APIRouter, parts: Parts, pools: Pools) -> None:
     )
     async def configure(request: Request) -> Response:
         grant = grant_of(request)
-        grant.require(Scope.ADMIN)
+        grant.require(TokenScope.ADMIN)
         limits.media_type(request, (JSON, MERGE_PATCH))
         patch = _read(await parts.body(request, bytes_max=PATCH_BYTES_MAX))
         rules = changed(pools.known(grant.tenant).rules, patch)
@@ -178,7 +179,7 @@ def _add_connections(routes: APIRouter, pools: Pools, sockets: Sessions) -> None
     )
     async def close(request: Request, connection_id: str) -> Response:
         grant = grant_of(request)
-        grant.require(Scope.ADMIN)
+        grant.require(TokenScope.ADMIN)
         member = pools.known(grant.tenant).roster.get(connection_id)
         if member is not None:
             pools.drain(grant.tenant, member)
@@ -217,8 +218,8 @@ def _picture(pools: Pools, tenant: TenantId, limit: int) -> dict[str, object]:
 
 def _looking(request: Request) -> Grant:
     grant = grant_of(request)
-    if Scope.ADMIN not in grant.scopes:
-        grant.require(Scope.WORK)
+    if TokenScope.ADMIN not in grant.scopes:
+        grant.require(TokenScope.WORK)
     return grant
 
 
@@ -232,10 +233,13 @@ def _socket(sockets: Sessions, connection_id: str, tenant: TenantId) -> tuple[So
 
 def _read(body: bytes) -> dict[str, object]:
     try:
-        return msgspec.json.decode(body, type=dict[str, object])
+        return clean.decoded(_object.decode, body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"not a patch of rules: {error}") from error
 
 
 def _json(value: object, *, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status_code=status, media_type=JSON)
+
+
+_object: Final = msgspec.json.Decoder(dict[str, object])

@@ -18,8 +18,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from gateway import metrics
-from gateway.auth import Grant
 from gateway.channels.values import ClientInfo, Encoded, Joined, Publication, PublicationPush
+from gateway.http.auth import Grant
 
 MEDIA_TYPE: Final = "text/event-stream"
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -30,7 +30,7 @@ COMMENT: Final = b":\n\n"
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Manner(Protocol):
+class StreamFormat(Protocol):
     """How one kind of stream writes things; also an encoder of pushes, shared by its streams."""
 
     def encode(self, outbound: PublicationPush, /) -> bytes:
@@ -125,7 +125,7 @@ class Uni:
 class Listener:
     """One stream as the hub's subscriber."""
 
-    def __init__(self, who: ClientInfo, manner: Manner, *, grant: Grant) -> None:
+    def __init__(self, who: ClientInfo, manner: StreamFormat, *, grant: Grant) -> None:
         self.who = who
         self.manner = manner
         self.grant = grant

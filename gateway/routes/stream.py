@@ -19,12 +19,14 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from analytics.contracts import clean
 from analytics.contracts.errors import BadBody, Forbidden, Refused, Unavailable
-from gateway import limits, metrics
+from gateway import metrics
 from gateway.channels.values import ClientInfo, Hub, Joined, Position
-from gateway.guard import grant_of
+from gateway.http import limits
+from gateway.http.guard import grant_of
 from gateway.protocol import codes
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.routes import sse
 from gateway.routes.parts import JSON, Parts, responses
 
@@ -149,7 +151,7 @@ async def _uni(streaming: Streaming, request: Request, connect: _Connect) -> Res
     return await _begun(streaming, request, _listener(streaming, request, manner), wanted)
 
 
-def _listener(streaming: Streaming, request: Request, manner: sse.Manner) -> sse.Listener:
+def _listener(streaming: Streaming, request: Request, manner: sse.StreamFormat) -> sse.Listener:
     grant = grant_of(request)
     who = ClientInfo(user=grant.user, client=streaming.new_id(), connection=grant.info)
     return sse.Listener(who, manner, grant=grant)
@@ -182,7 +184,7 @@ async def _begun(
     return streams.response(listener, ended=lambda: hub.leave_all(listener))
 
 
-def _or_refusal(channel: str, joined: Joined | Fault) -> Joined:
+def _or_refusal(channel: str, joined: Joined | ErrorReply) -> Joined:
     shown = channel[:64]
     if isinstance(joined, Joined):
         return joined
@@ -195,6 +197,9 @@ def _or_refusal(channel: str, joined: Joined | Fault) -> Joined:
 
 def _read(text: bytes) -> _Connect:
     try:
-        return msgspec.json.decode(text or b"{}", type=_Connect)
+        return clean.decoded(_connect.decode, text or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"not a connect request: {error}") from error
+
+
+_connect: Final = msgspec.json.Decoder(_Connect)

@@ -16,13 +16,14 @@ from starlette.responses import Response
 
 from analytics.contracts.errors import BadBody, Forbidden, Unavailable
 from analytics.contracts.ids import TenantId
-from gateway import limits, metrics
-from gateway.publish import Outgoing, Status
-from gateway.routes.parts import JSON, Parts, off_loop, responses
+from gateway import metrics
+from gateway.http import limits
+from gateway.kafka.publisher import OutgoingEvent, Status
+from gateway.routes.parts import JSON, Parts, responses
 from gateway.webhooks import github, signatures
 
 PATH: Final = "/webhooks/github"
-ROAD: Final = "webhooks"
+INGEST_PATH: Final = "webhooks"
 NOTHING: Final = b"{}"
 
 _OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}
@@ -94,12 +95,14 @@ def router(parts: Parts, hooked: Hooked) -> APIRouter:
         media = limits.media_type(request, (JSON, github.FORM))
         body = await parts.body(request, bytes_max=hooked.bytes_max)
         signed = request.headers.get("x-hub-signature-256")
-        await off_loop(len(body), signatures.check, body, signed, secrets=hooked.secrets)
+        await parts.off_loop(
+            request, len(body), signatures.check, body, signed, secrets=hooked.secrets
+        )
         delivery = _delivery_of(request, parts, hooked)
         if deliveries.knows(delivery.id, body):
-            metrics.count_events(ROAD, (Status.DUPLICATE,))
+            metrics.count_events(INGEST_PATH, (Status.DUPLICATE,))
             return Response(NOTHING, status_code=202, media_type=JSON)
-        told = await off_loop(len(body), _read, body, media, delivery)
+        told = await parts.off_loop(request, len(body), _read, body, media, delivery)
         await _publish(parts, told)
         deliveries.keep(delivery.id, body)
         return Response(NOTHING, status_code=202, media_type=JSON)
@@ -107,25 +110,25 @@ def router(parts: Parts, hooked: Hooked) -> APIRouter:
     return routes
 
 
-def _read(body: bytes, media: str, delivery: github.Delivery) -> list[Outgoing]:
+def _read(body: bytes, media: str, delivery: github.WebhookDelivery) -> list[OutgoingEvent]:
     events = github.read(github.unwrap(body, media_type=media), delivery)
-    return [Outgoing(event=event) for event in events]
+    return [OutgoingEvent(event=event) for event in events]
 
 
-async def _publish(parts: Parts, told: list[Outgoing]) -> None:
+async def _publish(parts: Parts, told: list[OutgoingEvent]) -> None:
     verdicts = await parts.publisher.publish(told) if told else []
-    metrics.count_events(ROAD, (verdict.status for verdict in verdicts))
+    metrics.count_events(INGEST_PATH, (verdict.status for verdict in verdicts))
     late = [verdict for verdict in verdicts if verdict.retry_after_ms is not None]
     if late:
         raise Unavailable(late[0].reason, retry_after_ms=late[0].retry_after_ms or 1_000)
 
 
-def _delivery_of(request: Request, parts: Parts, hooked: Hooked) -> github.Delivery:
+def _delivery_of(request: Request, parts: Parts, hooked: Hooked) -> github.WebhookDelivery:
     delivery_id = request.headers.get("x-github-delivery", "")
     event = request.headers.get("x-github-event", "")
     if not github.DELIVERY.fullmatch(delivery_id) or not github.EVENT.fullmatch(event):
         raise BadBody("the headers X-GitHub-Event and X-GitHub-Delivery are not as GitHub's")
-    return github.Delivery(
+    return github.WebhookDelivery(
         id=delivery_id,
         event=event,
         tenant=hooked.tenant,

@@ -1,7 +1,7 @@
 """GitHub's webhooks as events of a code review: what was asked for, found, and made of findings.
 
 A finding is known by the id of the first comment of its thread. Verdicts are `accepted` (approved,
-a suggestion committed, merged, or a word that says so), `dismissed` and `resolved`; every other
+a suggestion committed, merged, or a reply that says so), `dismissed` and `resolved`; every other
 action has none. The id of each event is made from the delivery's id, which GitHub keeps when it
 delivers again. What tells nothing about a review becomes no event.
 """
@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 import msgspec
 from msgspec import Struct
 
+from analytics.contracts import clean
 from analytics.contracts.errors import BadBody
 from analytics.contracts.events import (
     FindingReported,
@@ -24,7 +25,8 @@ from analytics.contracts.events import (
 )
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import EventId, TenantId, derived
-from gateway.webhooks.payloads import Checks, Comment, Payload, PullRequest, User
+from gateway.webhooks.payloads import CheckRun, Comment, Payload, PullRequest, User
+from gateway.webhooks.replies import ACCEPTED, DISMISSED, verdict_of
 
 FORM: Final = "application/x-www-form-urlencoded"
 DELIVERY: Final = re.compile(r"[0-9A-Za-z-]{8,100}")
@@ -35,22 +37,13 @@ LINE_MAX: Final = 2**31
 PULLS_MAX: Final = 20
 """Pull requests that one check is told for."""
 
-ACCEPTED: Final = "accepted"
-DISMISSED: Final = "dismissed"
 RESOLVED: Final = "resolved"
 ASKED: Final = frozenset({"opened", "synchronize", "reopened", "ready_for_review"})
 SUGGESTED: Final = re.compile(r"apply suggestions? from ", re.IGNORECASE)
 """How a commit begins that GitHub makes of a suggestion."""
-SAYS_ACCEPTED: Final = re.compile(
-    r"\W*(fixed|done|accepted|applied|good catch|agreed|will fix)\b", re.IGNORECASE
-)
-SAYS_DISMISSED: Final = re.compile(
-    r"\W*(won'?t ?fix|wontfix|false positive|not an issue|dismissed?|by design|invalid)\b",
-    re.IGNORECASE,
-)
 
 
-class Delivery(Struct, frozen=True, kw_only=True):
+class WebhookDelivery(Struct, frozen=True, kw_only=True):
     """One webhook as it came."""
 
     id: str
@@ -65,7 +58,7 @@ def unwrap(body: bytes, *, media_type: str) -> bytes:
     if media_type != FORM:
         return body
     try:
-        fields = parse_qs(body.decode(), max_num_fields=10, strict_parsing=True)
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10, strict_parsing=True)
     except ValueError as error:
         raise BadBody("the body is no form as it says") from error
     if len(fields.get("payload", ())) != 1:
@@ -73,10 +66,10 @@ def unwrap(body: bytes, *, media_type: str) -> bytes:
     return fields["payload"][0].encode()
 
 
-def read(body: bytes, delivery: Delivery) -> list[ReviewEvent]:
+def read(body: bytes, delivery: WebhookDelivery) -> list[ReviewEvent]:
     """Return the events that a webhook tells; raise `BadBody` if it cannot be read."""
     try:
-        payload = _decoder.decode(body)
+        payload = clean.decoded(_decoder.decode, body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadBody(f"the payload cannot be read: {error}") from error
     telling = TELLERS.get(delivery.event)
@@ -97,7 +90,7 @@ class _Named(TypedDict):
 class _Teller:
     """Makes events of one payload."""
 
-    def __init__(self, payload: Payload, delivery: Delivery) -> None:
+    def __init__(self, payload: Payload, delivery: WebhookDelivery) -> None:
         self.payload = payload
         self.action = payload.action or ""
         self._delivery = delivery
@@ -211,7 +204,7 @@ def _review_comment(tell: _Teller) -> Iterator[ReviewEvent]:
     yield from tell.feedback(
         where,
         "replied" if is_reply else tell.action,
-        verdict=_word(comment.body) if is_reply else "",
+        verdict=verdict_of(comment.body or "") if is_reply else "",
         finding=comment.in_reply_to_id or comment.id,
         user=comment.user if is_reply else None,
         at=comment.updated_at,
@@ -257,7 +250,7 @@ def _push(tell: _Teller) -> Iterator[ReviewEvent]:
 
 def _checks(tell: _Teller) -> Iterator[ReviewEvent]:
     payload = tell.payload
-    checks: Checks | None = payload.check_run or payload.check_suite or payload.workflow_run
+    checks: CheckRun | None = payload.check_run or payload.check_suite or payload.workflow_run
     if checks is None or tell.action != "completed":
         return
     suite = checks.check_suite
@@ -281,13 +274,6 @@ TELLERS: Final[Mapping[str, Callable[[_Teller], Iterator[ReviewEvent]]]] = {
     "workflow_run": _checks,
 }
 """What each of GitHub's events tells; those that are not here tell nothing about a review."""
-
-
-def _word(body: str | None) -> str:
-    text = body or ""
-    if SAYS_ACCEPTED.match(text):
-        return ACCEPTED
-    return DISMISSED if SAYS_DISMISSED.match(text) else ""
 
 
 def _cut(text: str | None) -> str:

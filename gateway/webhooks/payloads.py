@@ -12,7 +12,7 @@ class User(Struct, frozen=True):
     login: str | None = None
 
 
-class Head(Struct, frozen=True):
+class BranchHead(Struct, frozen=True):
     """One end of a pull request."""
 
     sha: str | None = None
@@ -22,7 +22,7 @@ class PullRequest(Struct, frozen=True):
     """A pull request, or as much as an event tells of it."""
 
     number: int | None = None
-    head: Head | None = None
+    head: BranchHead | None = None
     merged: bool | None = None
     updated_at: str | None = None
     draft: bool | None = None
@@ -41,7 +41,7 @@ class Comment(Struct, frozen=True):
     user: User | None = None
 
 
-class Thread(Struct, frozen=True):
+class ReviewThread(Struct, frozen=True):
     """Comments at the same lines."""
 
     comments: list[Comment] | None = None
@@ -69,7 +69,7 @@ class Suite(Struct, frozen=True):
     head_branch: str | None = None
 
 
-class Checks(Struct, frozen=True):
+class CheckRun(Struct, frozen=True):
     """A check, a suite of them, or a workflow's run."""
 
     id: int | None = None
@@ -103,11 +103,11 @@ class Payload(Struct, frozen=True):
     pull_request: PullRequest | None = None
     review: Review | None = None
     comment: Comment | None = None
-    thread: Thread | None = None
+    thread: ReviewThread | None = None
     issue: Issue | None = None
-    check_run: Checks | None = None
-    check_suite: Checks | None = None
-    workflow_run: Checks | None = None
+    check_run: CheckRun | None = None
+    check_suite: CheckRun | None = None
+    workflow_run: CheckRun | None = None
     ref: str | None = None
     before: str | None = None
     after: str | None = None

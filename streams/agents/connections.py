@@ -7,8 +7,8 @@ import faust
 from faust.types import StreamT
 
 from analytics.contracts import topics
-from streams.agents.taking import Take, source
-from streams.cutting import Batch
+from streams.agents.handing import Take, source
+from streams.consumer.record_batches import Batch
 
 TOPIC = topics.CONNECTIONS
 NAME = "connections"
@@ -19,5 +19,6 @@ def add_to(app: faust.App, take: Take) -> None:
 
     @app.agent(source(app, TOPIC), name=NAME, concurrency=1)
     async def connections(batches: StreamT[Batch]) -> None:
+        """Keep and count sockets opened and closed."""
         async for batch in batches:
             await take(batch)

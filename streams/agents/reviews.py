@@ -7,8 +7,8 @@ import faust
 from faust.types import StreamT
 
 from analytics.contracts import topics
-from streams.agents.taking import Take, source
-from streams.cutting import Batch
+from streams.agents.handing import Take, source
+from streams.consumer.record_batches import Batch
 
 TOPIC = topics.REVIEWS
 NAME = "reviews"
@@ -19,5 +19,6 @@ def add_to(app: faust.App, take: Take) -> None:
 
     @app.agent(source(app, TOPIC), name=NAME, concurrency=1)
     async def reviews(batches: StreamT[Batch]) -> None:
+        """Keep and count findings, and what people made of them."""
         async for batch in batches:
             await take(batch)

@@ -1,1 +1,1 @@
-"""The store: migrations, the offset ledger, batch writes and named queries."""
+"""The store: migrations, the offset checkpoints, batch writes and named queries."""

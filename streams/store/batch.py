@@ -15,9 +15,10 @@ from psycopg.sql import SQL, Composed, Identifier
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import ROLLED_MS, WIDTHS_MS, CellKey, CellRow, Outcome, SessionRow
-from streams.ledger import Burial, Claim
-from streams.store import columns, copying, fencing, wire
+from analytics.measures.rows import BatchOutcome, CellKey, CellRow, SessionRow
+from streams.store import columns, fencing, holdings, wire
+from streams.store import copy as copying
+from streams.store.checkpoint import Checkpoint, DeadLetter
 from streams.store.columns import Columns
 from streams.store.pool import Db
 from streams.store.wire import RowTypes
@@ -25,13 +26,13 @@ from streams.store.wire import RowTypes
 Moved = AsyncCursor[TupleRow]
 PARTITION_BITS: Final = 32
 
-_TABLES: Final = ("window_10s", "window_1m", "window_5m", "window_1h", "window_1d")
-WINDOWS: Final = dict(zip((*WIDTHS_MS, *ROLLED_MS), _TABLES, strict=True))
+WINDOWS: Final = {width: one.table for width, one in holdings.WINDOWS.items()}
 """The table of each window width."""
 _MOVE: Final = """
-update ledger
+update checkpoints
    set next_offset = %(next_offset)s,
        watermark_ms = greatest(watermark_ms, %(watermark_ms)s),
+       settled_ms = greatest(settled_ms, %(settled_ms)s),
        event_count = event_count + %(events)s,
        late_count = late_count + %(late)s,
        duplicate_count = duplicate_count + %(duplicates)s,
@@ -50,8 +51,8 @@ _ADD_OUTBOX: Final = b"""
 insert into outbox (topic, key, value, headers)
 select topic, key, value, headers from unnest(%b::outbox_row[])
 """
-_ADD_GRAVES: Final = """
-insert into graveyard (at, topic, partition, log_offset, tenant, origin, reason, payload)
+_ADD_DEAD_LETTERS: Final = """
+insert into dead_letters (at, topic, partition, log_offset, tenant, origin, reason, payload)
 select to_timestamp(at_ms / 1000.0), topic, partition, log_offset, tenant, origin, reason, payload
   from unnest(%s::bigint[], %s::text[], %s::int[], %s::bigint[],
               %s::text[], %s::text[], %s::text[], %s::bytea[])
@@ -66,7 +67,7 @@ async def row_types(db: Db) -> RowTypes:
     return RowTypes(*row)
 
 
-async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Moved:
+async def move(db: Db, claim: Checkpoint, outcome: BatchOutcome, *, expected: int) -> Moved:
     """Ask for the offset to move, if the claim still holds and the batch is what comes next."""
     if not expected <= outcome.first_offset <= outcome.next_offset:
         raise Fenced(
@@ -77,6 +78,7 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Move
     return await db.execute(_MOVE, {
         "next_offset": outcome.next_offset,
         "watermark_ms": outcome.watermark_ms,
+        "settled_ms": outcome.settled_ms,
         "events": len(outcome.raw),
         "late": outcome.late_count,
         "duplicates": outcome.duplicate_count,
@@ -89,7 +91,7 @@ async def move(db: Db, claim: Claim, outcome: Outcome, *, expected: int) -> Move
     })  # fmt: skip
 
 
-async def check_moved(moved: Moved, claim: Claim, *, expected: int) -> int:
+async def check_moved(moved: Moved, claim: Checkpoint, *, expected: int) -> int:
     """Raise `Fenced` when the offset did not move, before anything is written.
 
     Return the number of the last tombstone.
@@ -103,7 +105,7 @@ async def check_moved(moved: Moved, claim: Claim, *, expected: int) -> int:
     return int(row[0])
 
 
-async def add_events(db: Db, claim: Claim, outcome: Outcome, *, received_ms: int) -> None:
+async def add_events(db: Db, claim: Checkpoint, outcome: BatchOutcome, *, received_ms: int) -> None:
     """Copy the raw rows."""
     if not outcome.raw:
         return
@@ -116,7 +118,7 @@ async def add_events(db: Db, claim: Claim, outcome: Outcome, *, received_ms: int
 
 
 async def put_cells(
-    db: Db, claim: Claim, cells: Sequence[CellRow], *, ids: dict[CellKey, int], types: RowTypes
+    db: Db, claim: Checkpoint, cells: Sequence[CellRow], *, ids: dict[CellKey, int], types: RowTypes
 ) -> None:
     """Replace window cells, each in the table of its width."""
     by_width: dict[int, list[CellRow]] = {}
@@ -127,13 +129,13 @@ async def put_cells(
         await db.execute(_PUT_CELLS[width_ms], [claim.log_id, claim.partition, array])
 
 
-def owner_of(claim: Claim) -> int:
+def owner_of(claim: Checkpoint) -> int:
     """Return the number by which sessions say that they are followed for a claim's partition."""
     return claim.log_id << PARTITION_BITS | claim.partition
 
 
 async def put_sessions(
-    db: Db, claim: Claim, sessions: Sequence[SessionRow], *, types: RowTypes
+    db: Db, claim: Checkpoint, sessions: Sequence[SessionRow], *, types: RowTypes
 ) -> None:
     """Replace the rows of sessions, if all of them are still followed for this partition."""
     if sessions:
@@ -149,8 +151,8 @@ async def add_series(db: Db, new: dict[CellKey, int], *, types: RowTypes) -> Non
 
 
 async def add_rest(
-    db: Db, claim: Claim, outcome: Outcome, *, outbox: Sequence[Record],
-    burials: Sequence[Burial], types: RowTypes,
+    db: Db, claim: Checkpoint, outcome: BatchOutcome, *, outbox: Sequence[Record],
+    dead_letters: Sequence[DeadLetter], types: RowTypes,
 ) -> None:  # fmt: skip
     """Add what sessions are to remember, records to be sent, and what could not be read."""
     if outcome.seen:
@@ -158,9 +160,9 @@ async def add_rest(
         await db.execute(_ADD_SEEN, [claim.log_id, claim.partition, array])
     if outbox:
         await db.execute(_ADD_OUTBOX, [wire.outbox(types, outbox)])
-    if burials:
+    if dead_letters:
         fields = ("at_ms", "topic", "partition", "offset", "tenant", "origin", "reason", "payload")
-        await db.execute(_ADD_GRAVES, _arrays(burials, fields))
+        await db.execute(_ADD_DEAD_LETTERS, _arrays(dead_letters, fields))
 
 
 def _arrays(rows: Sequence[object], fields: Sequence[str]) -> list[list[object]]:
@@ -180,7 +182,7 @@ def _put_cells(table: str) -> bytes:
     return (
         SQL(
             "insert into {table} (log_id, partition, {all})"
-            " select %s::int2, %s::int4, {all} from unnest(%b::window_row[])"
+            " select %s::int2, %s::int4, {all} from unnest(%b::window_row_v2[])"
             " on conflict ({key}) do update set {changes}"
         )
         .format(
@@ -205,7 +207,8 @@ _PUT_CELLS: Final = {width_ms: _put_cells(table) for width_ms, table in WINDOWS.
 _PUT_SESSIONS: Final = (
     SQL(
         "with replaced as ("
-        "insert into sessions (owner, {all}) select %s::int8, {all} from unnest(%b::session_row[])"
+        "insert into sessions (owner, {all})"
+        " select %s::int8, {all} from unnest(%b::session_row_v2[])"
         " order by tenant, session_id"
         " on conflict (tenant, session_id) do update set owner = excluded.owner, {changes}"
         " where sessions.owner in (0, excluded.owner) returning 1"

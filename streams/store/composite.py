@@ -28,6 +28,7 @@ OIDS: Final = {
     "int4": 23,
     "text": 25,
     "timestamptz": 1184,
+    "uuid": 2950,
     "jsonb": 3802,
 }
 """The numbers that PostgreSQL has for its own types, the same in every database."""
@@ -41,18 +42,18 @@ _ARRAY: Final = Layout(">iiIii")
 _NULL: Final = -1
 
 
-class Rows(msgspec.Struct, frozen=True):
+class EncodedRows(msgspec.Struct, frozen=True):
     """An array of rows, ready to be sent."""
 
     data: bytes
 
 
 class RowsDumper(Dumper):
-    """Hands `Rows` to psycopg as they are; the statement casts them to their type."""
+    """Hands `EncodedRows` to psycopg as they are; the statement casts them to their type."""
 
     format = Format.BINARY
 
-    def dump(self, obj: Rows) -> Buffer | None:
+    def dump(self, obj: EncodedRows) -> Buffer | None:
         """Return the bytes."""
         return obj.data
 
@@ -117,10 +118,10 @@ class Sparse:
         return blank, layout.pack, layout.size
 
 
-def array(type_number: int, rows: Iterable[bytes]) -> Rows:
+def array(type_number: int, rows: Iterable[bytes]) -> EncodedRows:
     """Return encoded rows as an array of the composite type that has this number."""
     listed = list(rows)
-    return Rows(_ARRAY.pack(1, 0, type_number, len(listed), 1) + b"".join(listed))
+    return EncodedRows(_ARRAY.pack(1, 0, type_number, len(listed), 1) + b"".join(listed))
 
 
 def row(field_count: int, *fields: bytes) -> bytes:

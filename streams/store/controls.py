@@ -1,10 +1,10 @@
-"""What people tell alerting: silences, acknowledgements, files, words on anomalies, budgets.
+"""What people tell alerting: silences, acknowledgements, words on anomalies, budgets.
 
 Each function takes a writable connection and the tenant, does its work in one transaction of its
 own, and raises `Refused` with the reason where what is asked for has no meaning; nothing is written
 then. What is checked is what `analytics.alerts` checks, so what is taken here is taken by the stage
 that reads it, at its next pass. Times are the caller's clock. Limits: `SILENCES_MAX` that are not
-over, `FILES_MAX` of a kind and `BUDGETS_MAX`, each of one tenant.
+over and `BUDGETS_MAX`, each of one tenant. Files of alerts: see `alert_files`.
 """
 
 import math
@@ -18,23 +18,19 @@ from msgspec import Struct, structs
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from analytics.alerts import matchers, routing_files, rule_files, silences
+from analytics.alerts import matchers
 from analytics.alerts.matchers import Matchers
-from analytics.alerts.routing_files import unreached
-from analytics.alerts.silences import Reach, Silence
-from analytics.contracts.errors import Refused
-from streams.store.away import checked_url, mapped
-from streams.store.watching.keeping import instant
+from analytics.alerts.silence import silences
+from analytics.alerts.silence.silences import Reach, Silence
+from analytics.contracts.errors import NotFound, Refused
+from streams.clients.errors import checked_url, mapped
+from streams.clients.times import instant
 
 SILENCES_MAX: Final = 1_000
-FILES_MAX: Final = 100
 BUDGETS_MAX: Final = 1_000
 NAME_CHARACTERS_MAX: Final = 200
 CONNECT_TIMEOUT_S: Final = 5
 STATEMENT_TIMEOUT_S: Final = 10
-RULES: Final = "rules"
-ROUTING: Final = "routing"
-KINDS: Final = (RULES, ROUTING)
 PERIODS: Final = ("5h", "day", "week")
 FEEDBACK: Final = ("", "useful", "noise")
 """What people may say of an anomaly; the empty word takes back what was said."""
@@ -43,10 +39,8 @@ FIRING: Final = "firing"
 Db = Connection[TupleRow]
 
 
-class NotThere(Refused):
+class NotThere(NotFound):
     """Something that is named and does not exist."""
-
-    code = "not-there"
 
 
 class BadControl(Refused):
@@ -62,7 +56,7 @@ class Added(Struct, frozen=True):
     reach: Reach
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class MutedAlert(Struct, frozen=True, kw_only=True):
     """An alert that a silence would mute."""
 
     fingerprint: str
@@ -70,23 +64,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     labels: dict[str, str]
 
 
-class AlertFile(Struct, frozen=True, kw_only=True):
-    """A file of rules or of routing, as somebody wrote it."""
-
-    kind: str
-    """`rules` or `routing`."""
-    name: str
-    body: str
-
-
-class Warnings(Struct, frozen=True):
-    """What loads and is most likely not meant, and what loads and cannot be evaluated."""
-
-    cautions: tuple[str, ...] = ()
-    beyond: tuple[str, ...] = ()
-
-
-class Budget(Struct, frozen=True, kw_only=True):
+class BudgetLimit(Struct, frozen=True, kw_only=True):
     """How much may be spent in a period, by a project or, if that is empty, by all."""
 
     name: str
@@ -121,14 +99,6 @@ _ACKNOWLEDGE: Final = """
 insert into acknowledgements (tenant, fingerprint, at, acknowledged_by) values (%s, %s, %s, %s)
 on conflict (tenant, fingerprint, at) do nothing
 """
-_FILES: Final = "select name from alert_files where tenant = %s and kind = %s and name <> %s"
-_PUT_FILE: Final = """
-insert into alert_files (tenant, kind, name, body, changed_by, changed_at)
-values (%s, %s, %s, %s, %s, clock_timestamp())
-on conflict (tenant, kind, name) do update
-   set body = excluded.body, changed_by = excluded.changed_by, changed_at = excluded.changed_at
-"""
-_REMOVE_FILE: Final = "delete from alert_files where tenant = %s and kind = %s and name = %s"
 _FEEDBACK: Final = """
 update anomalies set feedback = %s, feedback_by = %s, feedback_at = clock_timestamp()
  where tenant = %s and anomaly_id = %s
@@ -188,7 +158,7 @@ def add_silence(db: Db, tenant: str, draft: Silence, *, now_ms: int) -> Added:
         return Added(silence, silences.reach(silence, labels))
 
 
-def preview_silence(db: Db, tenant: str, wanted: Matchers) -> tuple[Shown, ...]:
+def preview_silence(db: Db, tenant: str, wanted: Matchers) -> tuple[MutedAlert, ...]:
     """Return the pending and firing alerts that matchers hold for."""
     with mapped("a preview"):
         return tuple(one for one in _alerts(db, tenant) if matchers.all_hold(wanted, one.labels))
@@ -214,43 +184,6 @@ def acknowledge(db: Db, tenant: str, fingerprint: str, *, by: str, now_ms: int) 
         db.execute(_ACKNOWLEDGE, [tenant, fingerprint, instant(now_ms), by])
 
 
-def put_file(db: Db, tenant: str, file: AlertFile, *, by: str) -> Warnings:
-    """Keep a file in place of the one of its name; raise `BadFile` with the place of what is wrong.
-
-    A tenant has one routing file, which replaces the routing of the preset pack.
-    """
-    warnings = checked(file)
-    with mapped("a file of alerts"), _together(db, tenant):
-        others = [name for (name,) in db.execute(_FILES, [tenant, file.kind, file.name])]
-        if file.kind == ROUTING and others:
-            raise BadControl(f"there is one routing file, {others[0]!r}: replace or remove it")
-        if len(others) >= FILES_MAX:
-            raise BadControl(f"there are {FILES_MAX} files of {file.kind}: remove some")
-        db.execute(_PUT_FILE, [tenant, file.kind, file.name, file.body, by])
-    return warnings
-
-
-def checked(file: AlertFile) -> Warnings:
-    """Return what is to be said of a file; raise `Refused` if it cannot be taken."""
-    if file.kind not in KINDS:
-        raise BadControl(f"a file is of rules or of routing, not of {file.kind!r}")
-    _check_name(file.name, "a file's name")
-    if ";" in file.name or file.name.startswith("presets/"):
-        raise BadControl(f"{file.name!r} cannot name a file: leave out ';' and 'presets/'")
-    if file.kind == ROUTING:
-        routing = routing_files.load(file.name, file.body)
-        return Warnings(tuple(map(str, (*routing.cautions, *unreached(routing)))))
-    rules = rule_files.load(file.name, file.body)
-    return Warnings(tuple(map(str, rules.cautions)), tuple(map(str, rules.beyond)))
-
-
-def remove_file(db: Db, tenant: str, kind: str, name: str) -> None:
-    """Remove a file; raise `NotThere`."""
-    with mapped("a file of alerts"), db.transaction():
-        if not db.execute(_REMOVE_FILE, [tenant, kind, name]).rowcount:
-            raise NotThere(f"there is no file {name!r} of {kind}")
-
-
 def set_feedback(db: Db, tenant: str, anomaly_id: str, feedback: str, *, by: str) -> None:
     """Say that an anomaly was useful or noise; raise `NotThere`."""
     if feedback not in FEEDBACK:
@@ -260,7 +193,7 @@ def set_feedback(db: Db, tenant: str, anomaly_id: str, feedback: str, *, by: str
             raise NotThere(f"there is no anomaly {anomaly_id!r}")
 
 
-def put_budget(db: Db, tenant: str, budget: Budget, *, by: str) -> None:
+def put_budget(db: Db, tenant: str, budget: BudgetLimit, *, by: str) -> None:
     """Keep a budget in place of the one of its name; what is known of that one is forgotten."""
     _check_name(budget.name, "a budget's name")
     if budget.period not in PERIODS:
@@ -318,9 +251,9 @@ def _begins_ms(db: Db, tenant: str, silence: Silence) -> int:
     return silence.starts_at_ms if row is None else min(silence.starts_at_ms, int(row[0]))
 
 
-def _alerts(db: Db, tenant: str) -> list[Shown]:
+def _alerts(db: Db, tenant: str) -> list[MutedAlert]:
     rows = db.execute(_ALERTS, [tenant])
-    return [Shown(fingerprint=one, state=state, labels=labels) for one, state, labels in rows]
+    return [MutedAlert(fingerprint=one, state=state, labels=labels) for one, state, labels in rows]
 
 
 def _one(db: Db, query: str, given: list[object]) -> int:

@@ -15,14 +15,15 @@ from msgspec import Struct
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from analytics.alerts import presets, routing_files
-from analytics.alerts.delivery import State, Verdict
+from analytics.alerts import presets
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.groups import Notice
+from analytics.alerts.dispatch.routes import Routing
 from analytics.alerts.documents import BadFile
-from analytics.alerts.groups import Notice
-from analytics.alerts.routes import Routing
-from streams.store.away import checked_url
+from analytics.alerts.notify.delivery import DeliveryDecision, DeliveryState
+from streams.clients.errors import checked_url
+from streams.clients.times import instant
 from streams.store.pool import SILENCE_S
-from streams.store.watching.keeping import instant
 
 CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 10
@@ -80,7 +81,7 @@ select name, body from alert_files where tenant = %s and kind = 'routing' order 
 """
 
 
-class Taken(Struct, frozen=True, kw_only=True):
+class LeasedNotice(Struct, frozen=True, kw_only=True):
     """A notice that is ours to send for a while."""
 
     key: str
@@ -98,7 +99,7 @@ class Taken(Struct, frozen=True, kw_only=True):
         return f"{self.tenant}/{self.integration}"
 
 
-class Backlog(Struct, frozen=True):
+class NoticeBacklog(Struct, frozen=True):
     """How many notices wait, and the age of the oldest."""
 
     count: int
@@ -116,7 +117,7 @@ class Routings:
         version = db.execute(_ROUTING_CHANGED, [tenant]).fetchone()
         known = self._known.get(tenant)
         if known is None or known[0] != version:
-            known = self._known[tenant] = (version, _routing(db, tenant))
+            known = self._known[tenant] = (version, routing(db, tenant))
         return known[1]
 
 
@@ -135,14 +136,14 @@ def connected(url: str) -> Db:
 
 def take(
     db: Db, *, limit: int, each: int, busy: Collection[str], lease_s: float
-) -> tuple[Taken, ...]:
+) -> tuple[LeasedNotice, ...]:
     """Take notices that are due: `limit` at most, `each` of one integration, none that is busy."""
     given = {
         "limit": limit, "each": each, "busy": list(busy), "lease_s": lease_s, "looked": LOOKED_MAX,
     }  # fmt: skip
     with db.cursor(binary=True) as cursor:
         return tuple(
-            Taken(
+            LeasedNotice(
                 key=row[0],
                 tenant=row[1],
                 receiver=row[2],
@@ -155,13 +156,15 @@ def take(
         )
 
 
-def mark(db: Db, taken: Taken, verdict: Verdict, passed_on: Iterable[Notice] = ()) -> bool:
+def mark(
+    db: Db, taken: LeasedNotice, verdict: DeliveryDecision, passed_on: Iterable[Notice] = ()
+) -> bool:
     """Keep what came of a notice and what is passed on; say whether it was still ours."""
     given = {
         "key": taken.key,
         "attempts": taken.attempts,
         "state": verdict.state.value,
-        "error": "" if verdict.state is State.SENT else verdict.reason,
+        "error": "" if verdict.state is DeliveryState.SENT else verdict.reason,
         "wait_ms": verdict.wait_ms,
     }
     with db.transaction():
@@ -185,14 +188,15 @@ def add(db: Db, tenant: str, notice: Notice) -> None:
     db.execute(_ADD, row(tenant, notice))
 
 
-def backlog(db: Db) -> Backlog:
+def backlog(db: Db) -> NoticeBacklog:
     """Return how much waits."""
     found = db.execute(_WAITING).fetchone()
     assert found is not None
-    return Backlog(*found)
+    return NoticeBacklog(*found)
 
 
-def _routing(db: Db, tenant: str) -> Routing:
+def routing(db: Db, tenant: str) -> Routing:
+    """Return the routing in force of a tenant."""
     for name, body in db.execute(_ROUTING, [tenant]).fetchall()[-1:]:
         try:
             return routing_files.load(name, body)

@@ -12,8 +12,8 @@ from psycopg import AsyncConnection, generators
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from streams.store.away import checked_url
-from streams.store.composite import Rows, RowsDumper
+from streams.clients.errors import checked_url
+from streams.store.composite import EncodedRows, RowsDumper
 
 Db = AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Db]
@@ -68,7 +68,7 @@ async def pipelined(db: Db, *, commit: bool = False) -> AsyncIterator[None]:
 
 
 async def _configure(db: Db) -> None:
-    db.adapters.register_dumper(Rows, RowsDumper)
+    db.adapters.register_dumper(EncodedRows, RowsDumper)
 
 
 def _settings(statement_timeout_ms: int) -> dict[str, str | int]:

@@ -22,8 +22,8 @@ from psycopg.rows import TupleRow
 from psycopg.sql import SQL
 
 from analytics.contracts.errors import Refused, StoreAway
+from streams.clients.errors import checked_url, first_line, mapped
 from streams.store import levels, partitions
-from streams.store.away import checked_url, first_line, mapped
 from streams.store.levels import Level
 
 LOCK_KEY: Final = 0x4D41494E
@@ -33,7 +33,7 @@ LOCK_TIMEOUT_S: Final = 5
 ATTEMPTS: Final = 5
 CONNECT_TIMEOUT_S: Final = 10
 _NO_TRANSACTION: Final = "-- no-transaction"
-LEDGER: Final = """
+CHECKPOINT: Final = """
 create table if not exists schema_migrations (
     version int not null,
     level text not null,
@@ -104,7 +104,7 @@ def migrate(url: str, *, migrations: Sequence[Migration] | None = None) -> State
     """Bring the store up to date and return what was done; safe to call at every start."""
     known = shipped() if migrations is None else migrations
     with mapped("migration"), _connected(url) as db, _alone(db):
-        db.execute(LEDGER)
+        db.execute(CHECKPOINT)
         if not _applied(db):
             levels.offer_timescaledb(db)
         level = levels.detect(db)

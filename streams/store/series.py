@@ -85,6 +85,10 @@ class KnownSeries:
             ids[key] = known
         return ids, new
 
+    def forget(self) -> None:
+        """Remember nothing: what was known to be in the store may have been erased."""
+        self._ids.clear()
+
     def stored(self, series: dict[CellKey, int]) -> None:
         """Remember what a commit has put into the store."""
         self._ids.update(series)

@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from analytics.contracts import clean
 from analytics.contracts.cloudevents import Record
-from analytics.measures.rows import Outcome
-from streams.ledger import Burial
+from analytics.measures.rows import BatchOutcome
+from streams.store.checkpoint import DeadLetter
 
-REPLACEMENT: Final = "\ufffd"
 INTEGER_MAX: Final = 2**63 - 1
 DIGITS_MAX: Final = 300
 """Digits of a number that is kept as one; a longer one becomes text."""
@@ -25,7 +25,7 @@ DIGITS_MAX: Final = 300
 
 def text(value: str) -> str:
     """Return `value` without what PostgreSQL's text cannot hold."""
-    return value.replace("\x00", REPLACEMENT).encode("utf-8", "replace").decode()
+    return clean.text(value)
 
 
 def payload(value: bytes) -> bytes:
@@ -37,7 +37,7 @@ def payload(value: bytes) -> bytes:
         return json.dumps({"unreadable": text(value.decode("utf-8", "replace"))}).encode()
 
 
-def outcome(value: Outcome) -> Outcome:
+def outcome(value: BatchOutcome) -> BatchOutcome:
     """Return the outcome with every text and payload made fit."""
     return msgspec.structs.replace(
         value,
@@ -52,12 +52,14 @@ def outcome(value: Outcome) -> Outcome:
             msgspec.structs.replace(_fit(row), totals=_fit(row.totals)) for row in value.sessions
         ),
         seen=tuple(_fit(row) for row in value.seen),
+        apart=tuple(_fit(row) for row in value.apart),
+        limited=tuple(_fit(row) for row in value.limited),
     )
 
 
-def burials(values: Sequence[Burial]) -> list[Burial]:
-    """Return burials with every text made fit; the payload is bytes and stays."""
-    return [_fit(burial) for burial in values]
+def dead_letters(values: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Return dead letters with every text made fit; the payload is bytes and stays."""
+    return [_fit(dead_letter) for dead_letter in values]
 
 
 def records(values: Sequence[Record]) -> list[Record]:

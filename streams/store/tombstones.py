@@ -6,8 +6,8 @@ Whoever erases holds `LOCK` alone while it sets up a tombstone, and every commit
 commit is either over before the erasing begins or knows of it. Where nothing was ever erased this
 costs the comparison of two numbers.
 
-A session's tombstone holds for ever. A user's holds for what happened before the erasing: the user
-may go on working, and what they do from then on is kept.
+A session's tombstone holds for ever. A user's or a tenant's holds for what happened before the
+erasing: they may go on working, and what they do from then on is kept. A tenant's takes sums too.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from analytics.contracts.cloudevents import Record
-from analytics.measures.rows import Grain, Outcome, RawRow
+from analytics.measures.rows import BatchOutcome, Grain, RawRow, SessionRow
 from streams.store import storable
 from streams.store.pool import Db
 
@@ -41,11 +41,12 @@ Session = tuple[str, str]
 """Tenant and session id."""
 
 
-class Kind(StrEnum):
+class ErasureKind(StrEnum):
     """Whose rows are erased."""
 
     SESSION = "session"
     USER = "user"
+    TENANT = "tenant"
 
 
 class Outdated(Exception):
@@ -75,6 +76,7 @@ class Tombstones:
         self._salt = b""
         self._sessions: dict[str, set[bytes]] = {}
         self._users: dict[str, dict[bytes, int]] = {}
+        self._tenants: dict[str, int] = {}
 
     async def read(self, db: Db) -> None:
         """Read all tombstones."""
@@ -86,21 +88,23 @@ class Tombstones:
     def learn(self, salt: bytes, rows: Sequence[tuple[int, str, str, bytes, datetime]]) -> None:
         """Know these tombstones and no others."""
         self._salt = salt
-        self._sessions, self._users = {}, {}
+        self._sessions, self._users, self._tenants = {}, {}, {}
         self.newest = max((number for number, *_ in rows), default=0)
         for _, tenant, kind, told, until in rows:
-            if kind == Kind.SESSION:
+            if kind == ErasureKind.SESSION:
                 self._sessions.setdefault(tenant, set()).add(told)
+            elif kind == ErasureKind.TENANT:
+                self._tenants[tenant] = int(until.timestamp() * 1_000)
             else:
                 self._users.setdefault(tenant, {})[told] = int(until.timestamp() * 1_000)
 
     def spare(
-        self, outcome: Outcome, outbox: Sequence[Record]
-    ) -> tuple[Outcome, Sequence[Record], list[Session]]:
+        self, outcome: BatchOutcome, outbox: Sequence[Record]
+    ) -> tuple[BatchOutcome, Sequence[Record], list[Session]]:
         """Return what may be stored and sent, and the sessions of erased users that came up."""
         if not self.newest:
             return outcome, outbox, []
-        found = self._sessions_of_users(outcome)
+        found = self._sessions_begun_before(outcome)
         gone = {*found, *self._erased(outcome)}
         spared = structs.replace(
             outcome,
@@ -108,8 +112,11 @@ class Tombstones:
             cells=tuple(
                 row
                 for row in outcome.cells
-                if row.key.grain is not Grain.SESSION
-                or (row.key.tenant, row.key.session_id) not in gone
+                if row.start_ms > self._tenants.get(row.key.tenant, -1)
+                and (
+                    row.key.grain is not Grain.SESSION
+                    or (row.key.tenant, row.key.session_id) not in gone
+                )
             ),
             sessions=tuple(
                 row for row in outcome.sessions if (row.tenant, row.session_id) not in gone
@@ -128,17 +135,21 @@ class Tombstones:
             tenants = [storable.text(tenant) for tenant, _ in listed]
             await db.execute(_ADD, [tenants, told])
 
-    def _sessions_of_users(self, outcome: Outcome) -> list[Session]:
+    def _sessions_begun_before(self, outcome: BatchOutcome) -> list[Session]:
+        """Return the sessions that an erased user or tenant began before the erasing."""
         return [
             (row.tenant, row.session_id)
             for row in outcome.sessions
-            if row.tenant in self._users
-            and row.user
-            and row.started_ms <= self._until_ms(row.tenant, row.user)
-            and not self._has_stone((row.tenant, row.session_id))
+            if self._is_begun_before(row) and not self._has_stone((row.tenant, row.session_id))
         ]
 
-    def _erased(self, outcome: Outcome) -> set[Session]:
+    def _is_begun_before(self, row: SessionRow) -> bool:
+        if row.started_ms <= self._tenants.get(row.tenant, -1):
+            return True
+        is_known = bool(row.user) and row.tenant in self._users
+        return is_known and row.started_ms <= self._until_ms(row.tenant, row.user)
+
+    def _erased(self, outcome: BatchOutcome) -> set[Session]:
         """Return the sessions in an outcome that have a tombstone."""
         named: set[Session] = {(row.tenant, row.session_id) for row in outcome.raw}
         named |= {(row.key.tenant, row.key.session_id) for row in outcome.cells}
@@ -153,6 +164,8 @@ class Tombstones:
 
     def _is_erased(self, row: RawRow, gone: set[Session]) -> bool:
         if (row.tenant, row.session_id) in gone:
+            return True
+        if row.at_ms <= self._tenants.get(row.tenant, -1):
             return True
         if row.tenant not in self._users:
             return False

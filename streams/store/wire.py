@@ -1,8 +1,8 @@
 """Our rows as arrays of composite types: what a commit hands to the store beside the raw rows.
 
-Each type is one of migration `row_types`; its columns stand here in the same order. A sum of a cell
-that is zero is null in the store, which makes such a row less than half as large: readers add sums
-up, where null counts as nothing.
+Each type is one of migration `row_types` or `unpriced`; its columns stand here in the same order. A
+sum of a cell that is zero is null in the store, which makes such a row less than half as large:
+readers add sums up, where null counts as nothing.
 """
 
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from analytics.contracts.cloudevents import Record
-from analytics.measures.rows import CellKey, CellRow, SeenRow, SessionRow
+from analytics.measures.rows import CellKey, CellRow, IdentityRow, SeenRow, SessionRow
 from streams.store import columns, composite
 from streams.store.columns import Columns, instant
-from streams.store.composite import Rows
+from streams.store.composite import EncodedRows
 from streams.store.series import FIELDS
 
 CELL_HEAD: Final[Columns] = (
@@ -38,6 +38,11 @@ OUTBOX: Final[Columns] = (
     ("value", "bytea"),
     ("headers", "jsonb"),
 )
+IDENTITIES: Final[Columns] = (
+    ("digest", "uuid"),
+    ("owner", "int8"),
+    ("tenant", "text"),
+)
 _pack_cell: Final = composite.Sparse(CELL_HEAD, columns.SUMS)
 _pack_sums: Final = composite.Fixed(columns.SUMS)
 
@@ -45,17 +50,18 @@ _pack_sums: Final = composite.Fixed(columns.SUMS)
 class RowTypes(Struct, frozen=True):
     """The numbers that a database has for the types of our rows."""
 
-    window_row: int
-    session_row: int
+    window_row_v2: int
+    session_row_v2: int
     series_row: int
     seen_row: int
     outbox_row: int
+    identity_row: int
 
 
-def cells(types: RowTypes, rows: Sequence[CellRow], ids: dict[CellKey, int]) -> Rows:
+def cells(types: RowTypes, rows: Sequence[CellRow], ids: dict[CellKey, int]) -> EncodedRows:
     """Return window cells, of one width."""
     return composite.array(
-        types.window_row,
+        types.window_row_v2,
         [
             _pack_cell(
                 (instant(row.start_ms), ids[row.key], row.batch_offset),
@@ -68,13 +74,13 @@ def cells(types: RowTypes, rows: Sequence[CellRow], ids: dict[CellKey, int]) -> 
     )
 
 
-def sessions(types: RowTypes, rows: Sequence[SessionRow]) -> Rows:
+def sessions(types: RowTypes, rows: Sequence[SessionRow]) -> EncodedRows:
     """Return sessions; what many of them have in common is encoded once."""
     texts = _Texts()
-    return composite.array(types.session_row, [_session(row, texts) for row in rows])
+    return composite.array(types.session_row_v2, [_session(row, texts) for row in rows])
 
 
-def series(types: RowTypes, new: Sequence[tuple[CellKey, int]]) -> Rows:
+def series(types: RowTypes, new: Sequence[tuple[CellKey, int]]) -> EncodedRows:
     """Return series with their ids."""
     texts = _Texts()
     return composite.array(
@@ -90,7 +96,7 @@ def series(types: RowTypes, new: Sequence[tuple[CellKey, int]]) -> Rows:
     )
 
 
-def seen(types: RowTypes, rows: Sequence[SeenRow]) -> Rows:
+def seen(types: RowTypes, rows: Sequence[SeenRow]) -> EncodedRows:
     """Return what sessions are to remember."""
     texts = _Texts()
     return composite.array(
@@ -108,7 +114,24 @@ def seen(types: RowTypes, rows: Sequence[SeenRow]) -> Rows:
     )
 
 
-def outbox(types: RowTypes, records: Sequence[Record]) -> Rows:
+def identities(types: RowTypes, rows: Sequence[IdentityRow]) -> EncodedRows:
+    """Return things and whose they are."""
+    texts = _Texts()
+    return composite.array(
+        types.identity_row,
+        [
+            composite.row(
+                len(IDENTITIES),
+                composite.binary(row.digest, "uuid"),
+                composite.number(row.owner),
+                texts[row.tenant],
+            )
+            for row in rows
+        ],
+    )
+
+
+def outbox(types: RowTypes, records: Sequence[Record]) -> EncodedRows:
     """Return records to be sent."""
     texts = _Texts()
     return composite.array(

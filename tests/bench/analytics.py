@@ -22,14 +22,14 @@ from msgspec import Struct
 
 from analytics.contracts import topics
 from analytics.measures.rows import CellKey
-from analytics.watching.catalogue import STEP_MS, Key
-from analytics.watching.watch import Watch, WatchRules
-from apps.bench.report import Figure, Report, percentile, report
+from analytics.monitoring.catalogue import STEP_MS, Key
+from analytics.monitoring.monitor import SeriesMonitor, WatchRules
+from apps.bench.report import BenchReport, Figure, percentile, report
 from apps.local import database
+from streams.monitoring import readings as minutes
+from streams.monitoring.leases import SHARDS
+from streams.monitoring.stage import Passed, Stage, StageOptions
 from streams.store import schema
-from streams.store.watching import minutes
-from streams.store.watching.leases import SHARDS
-from streams.store.watching.stage import Passed, Rules, Stage
 from tests.bench import analytics_reading
 from tests.support.facts import T0_MS
 from tests.support.watched_windows import TENANT, Window, fleet, session, write
@@ -71,7 +71,7 @@ class Ran(Struct, frozen=True, kw_only=True):
     slowest_s: float
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure the passes, the wait for a notice, and queries."""
     with TemporaryDirectory(prefix="mainstem-bench-") as folder:
         home = Path(folder)
@@ -137,7 +137,7 @@ def _passes(url: str) -> Iterator[Figure]:
         "five minutes, the preset rules and the transaction; the store runs on the other core.",
     )  # fmt: skip
     begun_s = time.perf_counter()
-    stage = Stage(url, Rules(lease_s=600), now_ms=lambda: 0)
+    stage = Stage(url, StageOptions(lease_s=600), now_ms=lambda: 0)
     with stage.connected() as db:
         stage.lease(db)
         taken_s = time.perf_counter() - begun_s
@@ -157,7 +157,7 @@ def _run(url: str, reached: int) -> Ran:
     """Watch up to a minute in one thread, as a worker does."""
     passed: list[Passed] = []
     reached_ms = T0_MS + reached * STEP_MS
-    stage = Stage(url, Rules(lease_s=600), now_ms=lambda: reached_ms, told=passed.append)
+    stage = Stage(url, StageOptions(lease_s=600), now_ms=lambda: reached_ms, told=passed.append)
     with stage.connected() as db:
         stage.lease(db)
         cpu_s, wall_s = time.process_time(), time.perf_counter()
@@ -180,14 +180,14 @@ def _bare(url: str, reached: int) -> float:
             (T0_MS + minute * STEP_MS, minutes.read(db, shards, T0_MS + minute * STEP_MS)[TENANT])
             for minute in range(1, reached + 1)
         ]
-    watch = Watch(TENANT, WatchRules(snapshot_minutes=10**6))
+    watch = SeriesMonitor(TENANT, WatchRules(snapshot_minutes=10**6))
     _learn(watch, lines[:WARM_MINUTES])
     begun_s = time.perf_counter()
     learnt = _learn(watch, lines[WARM_MINUTES:])
     return learnt / (time.perf_counter() - begun_s)
 
 
-def _learn(watch: Watch, lines: Sequence[tuple[int, dict[Key, float]]]) -> int:
+def _learn(watch: SeriesMonitor, lines: Sequence[tuple[int, dict[Key, float]]]) -> int:
     return sum(len(watch.learn(at_ms, readings).scores) for at_ms, readings in lines)
 
 
@@ -195,7 +195,7 @@ def _waits(url: str) -> Iterator[Figure]:
     """Have minutes become whole one after the other, and wait for the notice of each."""
     first = WARM_MINUTES + MEASURED_MINUTES
     stop = threading.Event()
-    stage = Stage(url, Rules(), now_ms=lambda: T0_MS + (first + WAITS) * STEP_MS)
+    stage = Stage(url, StageOptions(), now_ms=lambda: T0_MS + (first + WAITS) * STEP_MS)
     running = threading.Thread(target=stage.run, args=[stop])
     write(url, _windows(first, first + WAITS), reached_minutes=first)
     running.start()
@@ -216,7 +216,7 @@ def _wait(db: "psycopg.Connection[tuple[object, ...]]", minute: int) -> float:
     """Let a minute be whole, and return how long its notice took."""
     at_ms = T0_MS + minute * STEP_MS
     db.execute(
-        "update ledger set watermark_ms = %s where log_id in"
+        "update checkpoints set watermark_ms = %s where log_id in"
         " (select log_id from logs where topic = %s)",
         [at_ms, topics.PARTIALS.address],
     )

@@ -14,13 +14,13 @@ from analytics import promql
 from analytics.contracts.ids import TenantId
 from apps.bench.report import Figure, percentile
 from apps.local import database
+from streams.clients.reader import Reader
+from streams.queries import cover, grouped, monitoring, span
+from streams.queries.grouped import GroupedQuery
+from streams.queries.measures import Db
+from streams.queries.monitoring import AnomalyFilter
+from streams.queries.store_series import EverySeries
 from streams.store import schema
-from streams.store.queries import cover, grouped, measured, span, watching
-from streams.store.queries.everything import EverySeries
-from streams.store.queries.grouped import Wanted
-from streams.store.queries.measured import Db
-from streams.store.queries.watching import Which
-from streams.store.reader import Reader
 from tests.bench.store_filling import TENANT, Filled, fill
 from tests.support.database import fresh
 
@@ -88,15 +88,14 @@ def _queries() -> dict[str, tuple[Query, tuple[int, ...]]]:
 
 
 def _anomalies(db: Db, from_ms: int, until_ms: int) -> object:
-    which = Which(from_ms=from_ms, until_ms=until_ms)
-    return watching.anomalies(db, TenantId(TENANT), which)
+    which = AnomalyFilter(from_ms=from_ms, until_ms=until_ms)
+    return monitoring.anomalies(db, TenantId(TENANT), which)
 
 
 def _measures(db: Db, from_ms: int, until_ms: int) -> object:
     over = span.over(from_ms, until_ms, now_ms=until_ms, since=cover.since(db))
-    wanted = Wanted(span=over, measures=("cost_nanousd", "calls"), group_by=("model",))
-    second = measured.second_book(db, TENANT, from_ms=over.from_ms)
-    return grouped.query(db, TENANT, wanted, second=second)
+    wanted = GroupedQuery(span=over, measures=("cost_nanousd", "calls"), group_by=("model",))
+    return grouped.query(db, TENANT, wanted)
 
 
 def _promql(text: str) -> Query:

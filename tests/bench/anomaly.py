@@ -18,8 +18,8 @@ from river import anomaly as river_anomaly
 
 from analytics.anomaly.detector import SNAPSHOT_BYTES_MAX, Detector
 from analytics.anomaly.shapes import VIEWS
-from analytics.anomaly.specs import Spec
-from apps.bench.report import Figure, Report, report
+from analytics.anomaly.specs import DetectorSpec
+from apps.bench.report import BenchReport, Figure, report
 from tests.bench.nab import Recording, Scored, recordings, score
 
 REQUIREMENTS = ("anomaly-nab", "anomaly-speed")
@@ -60,7 +60,7 @@ class RatedValue(Protocol):
         ...
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Score ours, then its parameters with a category left out, then river's, random and null."""
     files = recordings()
     started = time.process_time()
@@ -129,7 +129,7 @@ def _left_out(files: Sequence[Recording]) -> float:
 
 def _rarities(one: Recording, width: int) -> Scores:
     """Return the views' rarities and the silence's of every row, one row each."""
-    detector = Detector(Spec(width=width))
+    detector = Detector(DetectorSpec(width=width))
     rows = zip(one.at_ms, one.values, strict=True)
     return np.array([list(detector.learn(at, value).rarities.values()) for at, value in rows])
 
@@ -141,7 +141,7 @@ def _joined(rarities: Scores, power: float) -> Scores:
 
 
 def _alarms(scores: Scores, least: float, share: float) -> list[int]:
-    spec = Spec()
+    spec = DetectorSpec()
     alarms, until = list[int](), -1
     for row in np.flatnonzero(scores >= least).tolist():
         if row > until:
@@ -153,7 +153,7 @@ def _alarms(scores: Scores, least: float, share: float) -> list[int]:
 def _hindsight(files: Sequence[Recording], rate: Callable[[Recording], Scores]) -> Scored:
     """Return the best score of one threshold for the corpus, chosen knowing the answer."""
     rated = [rate(one) for one in files]
-    share = Spec().quiet_share
+    share = DetectorSpec().quiet_share
     every = np.concatenate(rated)
     best = sum((score(one, ()) for one in files), Scored())
     for least in sorted({float(np.quantile(every, quantile)) for quantile in QUANTILES}):

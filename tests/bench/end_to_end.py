@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from tests.bench.pacing import pacing
 from tests.bench.plant import ROWS, Cost, Plant, Worker, started_plant, until
 from tests.bench.preload import Load, send
@@ -73,7 +73,7 @@ class Drained(Struct, frozen=True, kw_only=True):
         return self.cpu_s * self.rate / 1e6 / CORES
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure one thing after the other."""
     figures: list[Figure] = []
     runs: list[Drained] = []

@@ -16,7 +16,7 @@ from typing import Final
 
 import psutil
 
-from apps.bench.report import Figure, Report, report
+from apps.bench.report import BenchReport, Figure, report
 from tests.bench.chromium import browser, charted
 from tests.support.stack import ROOT, Stack, started_stack
 
@@ -31,7 +31,7 @@ GOAL_INSTALL_MB: Final = 600.0
 MB: Final = 1e6
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure the first run, the idle stack and the installed size."""
     figures = (*_first_chart(), *_idle(), *_installed())
     return report("first_run", "A fresh data folder to the first live chart.", figures=figures)

@@ -22,8 +22,8 @@ from river import linear_model, optim, preprocessing, time_series
 
 from analytics.contracts.agent_events import RequestFinished, ToolFinished
 from analytics.forecast.forecaster import Forecaster
-from analytics.forecast.specs import HOUR_MS, Spec
-from apps.bench.report import Figure, Report, report
+from analytics.forecast.specs import HOUR_MS, ForecastSpec
+from apps.bench.report import BenchReport, Figure, report
 from apps.load.demo import Fleet
 from apps.load.script import bundled
 from tests.bench.nab import recordings
@@ -42,18 +42,18 @@ class Ahead(Struct, frozen=True, kw_only=True):
     """How far apart readings lie, how far is looked, and how many are learnt before."""
 
     name: str
-    spec: Spec
+    spec: ForecastSpec
     warm: int
 
 
 AHEADS: Final = (
     Ahead(
         name="hour", warm=600,
-        spec=Spec(step_ms=300_000, horizon=12, season=288, long_season=2_016, lower=None),
+        spec=ForecastSpec(step_ms=300_000, horizon=12, season=288, long_season=2_016, lower=None),
     ),
     Ahead(
         name="day", warm=96,
-        spec=Spec(step_ms=HOUR_MS, horizon=24, season=24, long_season=168, lower=None),
+        spec=ForecastSpec(step_ms=HOUR_MS, horizon=24, season=24, long_season=168, lower=None),
     ),
 )  # fmt: skip
 
@@ -80,7 +80,7 @@ class Held(Struct, frozen=True, kw_only=True):
     forecast_us: float
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Forecast every series at both distances; ours first, then some by river's."""
     figures: list[Figure] = []
     for ahead in AHEADS:
@@ -212,7 +212,7 @@ def _is_origin(row: int, rows: int, ahead: Ahead) -> bool:
     return ahead.warm <= row < rows - horizon and (row - ahead.warm) % (horizon // 2) == 0
 
 
-def _outcomes(values: Floats, row: int, spec: Spec) -> tuple[Floats, Floats]:
+def _outcomes(values: Floats, row: int, spec: ForecastSpec) -> tuple[Floats, Floats]:
     """Return what came after a row, and what seasonal naive says of it."""
     came = values[row + 1 : row + 1 + spec.horizon]
     season = values[row + 1 - spec.season : row + 1]
@@ -234,7 +234,7 @@ def _peers(ahead: Ahead, real: Sequence[Sequence[tuple[int, float]]]) -> Iterato
         )
 
 
-def _peer(name: str, spec: Spec) -> Peer:
+def _peer(name: str, spec: ForecastSpec) -> Peer:
     if name == "HoltWinters":
         return time_series.HoltWinters(  # type: ignore[no-untyped-call] # river has no types here
             alpha=0.1, beta=0.02, gamma=0.15, seasonality=spec.season, multiplicative=False

@@ -23,7 +23,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import Struct
 
 from analytics.contracts import topics
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from apps.local.ports import LOOPBACK
 from tests.bench import gateway_parts
 from tests.bench.gateway_parts import Server
@@ -90,7 +90,7 @@ class Rate(Struct, frozen=True):
         return self.events / self.cpu_s
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure one thing after the other."""
     with (
         TemporaryDirectory(prefix="bench-") as folder,

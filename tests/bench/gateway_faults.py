@@ -20,7 +20,7 @@ from typing import Final
 
 import uvloop
 
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from apps.local.ports import LOOPBACK
 from tests.bench import gateway_parts, gateway_stalls
 from tests.bench.gateway import CHANNEL, drop, open_many
@@ -107,7 +107,7 @@ class Watcher:
         self._at = (self._at[0], offset)
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Let one thing after the other fail."""
     with TemporaryDirectory(prefix="bench-") as folder, gateway_parts.kafka(Path(folder)) as node:
         figures = uvloop.run(_all(Path(folder), node))

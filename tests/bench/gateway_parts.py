@@ -24,8 +24,8 @@ from apps.local import kafka as apache
 from apps.local.home import cache_folder
 from apps.local.ports import LOOPBACK, free_port
 from apps.local.ports import answers as accepts
-from apps.topics import ensure_topics
-from gateway.auth import Scope, issue
+from apps.local.topics import ensure_topics
+from gateway.http.auth import TokenScope, issue
 from tests.support.stack import ROOT, answers, wait_for
 
 KEY: Final = "a key for benchmarks, as long as one has to be"
@@ -39,6 +39,7 @@ class Server:
 
     def __init__(self, port: int, pid: int, *, token: str = "-", by_rpc: bool = False) -> None:
         self.port = port
+        self.pid = pid
         self.token = token
         self._process = psutil.Process(pid)
         self._by_rpc = by_rpc
@@ -79,7 +80,7 @@ class KafkaNode:
     """An Apache Kafka that can be killed and started again on the log it has."""
 
     def __init__(self, folder: Path) -> None:
-        self._node = apache.Node(
+        self._node = apache.KafkaNode(
             folder=folder,
             port=free_port(),
             controller_port=free_port(),
@@ -156,11 +157,12 @@ def gateway(
     folder: Path, address: str, more: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Server]:
     """Run one gateway, with `more` in its environment."""
-    command = [sys.executable, "-m", "apps.cli", "gateway", "--port", "0", "--json"]
+    command = [sys.executable, "-m", "apps.cli.main", "gateway", "--port", "0", "--json"]
     environment = {
         "MAINSTEM_GATEWAY_BROKER": address,
         "MAINSTEM_GATEWAY_TOKEN_KEY": KEY,
         "MAINSTEM_GATEWAY_CONNECTIONS_MAX": "20000",
+        "MAINSTEM_GATEWAY_RATE_EVENTS_BY_TENANT": "",
         **more,
     }
     with (folder / "gateway.log").open("a") as log, _running(command, environment, log) as process:
@@ -168,11 +170,15 @@ def gateway(
         said = json.loads(process.stdout.readline())
         port = int(str(said["url"]).rpartition(":")[2].strip("/"))
         wait_for(lambda: answers(f"http://{LOOPBACK}:{port}/health/ready"), what="a ready gateway")
-        token = issue(
-            KEY.encode(), user="bench", tenant=TenantId("bench"), scopes=list(Scope),
-            now_ms=time.time_ns() // 1_000_000,
-        )  # fmt: skip
-        yield Server(port, process.pid, token=token)
+        yield Server(port, process.pid, token=token_of("bench"))
+
+
+def token_of(tenant: str) -> str:
+    """Return a token for all that a tenant may do."""
+    return issue(
+        KEY.encode(), user="bench", tenant=TenantId(tenant), scopes=list(TokenScope),
+        now_ms=time.time_ns() // 1_000_000,
+    )  # fmt: skip
 
 
 @contextmanager

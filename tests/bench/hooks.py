@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from apps.local.ports import LOOPBACK, free_port
 from tests.bench.wire import client
 from tests.support.stack import ROOT, Stack, answers, started_stack, wait_for
@@ -29,7 +29,7 @@ GOAL_MS: Final = 20.0
 SESSIONS: Final = 20
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure hook answers beside bare answers."""
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,

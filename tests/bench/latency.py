@@ -19,7 +19,7 @@ import psycopg
 from playwright.sync_api import Page
 from playwright.sync_api import TimeoutError as PageTimeout
 
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from tests.bench.chromium import browser, settled
 from tests.support.stack import Stack, started_stack, wait_for
 
@@ -46,7 +46,7 @@ _OBSERVE: Final = """prefix => {
 }"""
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Publish one event after another; see when each is stored and shown."""
     run_id = f"bench-{uuid.uuid4().hex[:12]}"
     with (

@@ -19,7 +19,7 @@ from typing import Final
 import psycopg
 from playwright.sync_api import Browser
 
-from apps.bench.report import Figure, Report, report
+from apps.bench.report import BenchReport, Figure, report
 from apps.local.ports import LOOPBACK, free_port
 from tests.bench.chromium import browser, settled
 from tests.support.stack import Stack, answers, started_stack, wait_for
@@ -51,7 +51,7 @@ OPTIONS: Final = (
 )  # fmt: skip
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Open every page and the empty one in turn."""
     with (
         tempfile.TemporaryDirectory(prefix="mainstem-bench-") as home,

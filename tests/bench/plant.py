@@ -24,17 +24,17 @@ from msgspec import Struct
 from psycopg.sql import SQL, Identifier
 
 from apps.local import database
-from apps.topics import ensure_topics
+from apps.local.topics import ensure_topics
 from streams.store import schema
 from tests.support.broker import RunningBroker, started_kafka
 from tests.support.database import in_database
 from tests.support.stack import ROOT, wait_for
 
-WORKER: Final = (sys.executable, "-m", "apps.cli", "worker", "--json")
+WORKER: Final = (sys.executable, "-m", "apps.cli.main", "worker", "--json")
 START_S: Final = 60.0
 STOP_S: Final = 60.0
 ANSWER_S: Final = 5.0
-ROWS: Final = "select coalesce(sum(event_count + duplicate_count), 0) from ledger"
+ROWS: Final = "select coalesce(sum(event_count + duplicate_count), 0) from checkpoints"
 MIB: Final = 1024 * 1024
 
 

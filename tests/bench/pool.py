@@ -21,13 +21,13 @@ from typing import Final
 import uvloop
 from msgspec import Struct
 
-from analytics.pool.leases import Ask, Outcome
+from analytics.pool.leases import Ask, LeaseOutcome
 from analytics.pool.members import Joining
 from analytics.pool.notices import Granted
 from analytics.pool.pool import Pool
 from analytics.pool.rules import Rules
 from analytics.pool.skills import ANYBODY, AgentCard
-from apps.bench.report import Figure, Report, percentile, report
+from apps.bench.report import BenchReport, Figure, percentile, report
 from apps.local.ports import LOOPBACK
 from tests.bench import gateway_parts
 from tests.bench.gateway import drop, open_many
@@ -60,7 +60,7 @@ class Cost(Struct, frozen=True):
     memory_bytes: int
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure overhead, then leases."""
     figures = _in_process()
     with (
@@ -159,7 +159,7 @@ def _in_process() -> list[Figure]:
         notices = pool.take()
         took_ms.append((time.perf_counter() - began) * 1_000)
         [lease] = [one.lease for one in notices if isinstance(one, Granted)]
-        pool.finish(lease, Outcome.DONE, now_ms=now_ms)
+        pool.finish(lease, LeaseOutcome.DONE, now_ms=now_ms)
         pool.take()
     return _times(f"to acquire a ready agent of {SESSIONS:,}, in process", took_ms, PROCESS_GOAL_MS)
 

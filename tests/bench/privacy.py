@@ -17,11 +17,11 @@ from analytics.contracts.ids import TenantId
 from analytics.privacy.filter import Filter
 from analytics.privacy.rules import PrivacyRules
 from analytics.privacy.texts import scrub
-from apps.bench.report import Figure, Report, report
-from gateway.admission import Admission, Batch
-from gateway.auth import Grant
-from gateway.private import Private
-from gateway.publish import Outgoing, Status, Verdict
+from apps.bench.report import BenchReport, Figure, report
+from gateway.http.auth import Grant
+from gateway.kafka.admission import Admission, EventBatch
+from gateway.kafka.publisher import OutgoingEvent, Receipt, Status
+from gateway.kafka.redaction import Private
 
 ROUNDS: Final = 7
 COUNT: Final = 5_000
@@ -53,19 +53,21 @@ class _Sink:
 
     ready = True
 
-    async def publish(self, outgoing: Sequence[Outgoing]) -> list[Verdict]:
+    async def publish(self, outgoing: Sequence[OutgoingEvent]) -> list[Receipt]:
         for item in outgoing:
             cloudevents.record(item.event, payload=item.payload, traceparent=item.traceparent)
-        return [Verdict(id=item.event.id, status=Status.ACCEPTED) for item in outgoing]
+        return [Receipt(id=item.event.id, status=Status.ACCEPTED) for item in outgoing]
 
-    def post(self, outgoing: Sequence[Outgoing]) -> None:
+    def post(self, outgoing: Sequence[OutgoingEvent]) -> None:
         del outgoing
 
-    async def bury(self, payload: bytes, *, reason: str, origin: str, tenant: TenantId) -> None:
+    async def dead_letter(
+        self, payload: bytes, *, reason: str, origin: str, tenant: TenantId, whole_bytes: int = 0
+    ) -> None:
         del payload, reason, origin, tenant
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure."""
     named = {"user": "ada@example.com"}
     encode_us = _least(events.encode, _event(HEAD | ANSWERED))
@@ -123,7 +125,7 @@ def _least(work: Callable[[Event], object], event: Event) -> float:
 
 async def _published() -> tuple[float, float]:
     """Return what the way in costs a single event, without the filter and with it, in µs."""
-    item = Batch((msgspec.json.encode(HEAD | ANSWERED),))
+    item = EventBatch((msgspec.json.encode(HEAD | ANSWERED),))
     sink = _Sink()
     ways = [
         Admission(outlet, events_max=10, new_id=lambda: "new")

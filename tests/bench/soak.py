@@ -17,7 +17,7 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from apps.bench.report import ARTIFACTS, Figure, Report, percentile, report
+from apps.bench.report import ARTIFACTS, BenchReport, Figure, percentile, report
 from tests.bench.pacing import Paced, pacing
 from tests.bench.plant import MIB, ROWS, Plant, started_plant, until
 from tests.bench.preload import Load, send
@@ -43,14 +43,14 @@ select coalesce(sum(calls), 0) from window_1m join series using (series_id) wher
 """
 SESSION_CALLS: Final = "select coalesce(sum(calls), 0) from sessions"
 RAW: Final = "select count(*) from events"
-DUPLICATES: Final = "select coalesce(sum(duplicate_count), 0) from ledger"
+DUPLICATES: Final = "select coalesce(sum(duplicate_count), 0) from checkpoints"
 OUTBOX: Final = "select count(*) from outbox"
 FAILED_JOBS: Final = "select count(*) from jobs where last_error is not null"
 FAULTS: Final = (
     "streams_restarts_total",
     "streams_fenced_total",
     "streams_rewinds_total",
-    "streams_buried_total",
+    "streams_dead_letters_total",
     "streams_logs_replaced_total",
 )
 """Metrics that stay at 0 where nothing goes wrong."""
@@ -113,7 +113,7 @@ class Soaked(Struct, frozen=True, kw_only=True):
     behind_ms: int
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure the capacity, then keep half of it going."""
     with started_plant(partitions=PARTITIONS) as plant:
         capacity = _capacity(plant)

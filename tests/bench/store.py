@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from apps.bench.report import Figure, Report, report
+from apps.bench.report import BenchReport, Figure, report
 from apps.local import database
 from streams.store import schema
 from tests.bench import store_reading, store_writing
@@ -45,7 +45,7 @@ PLAIN: Final = "PostgreSQL"
 APACHE: Final = "TimescaleDB"
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure writing on both, then reading."""
     figures: list[Figure] = []
     with _server(durable=True) as server_url:

@@ -17,7 +17,8 @@ from psycopg.sql import SQL, Composed, Identifier
 from psycopg.types.numeric import Int4
 
 from analytics.measures.rows import MEASURES
-from streams.store import levels, partitions, rollups
+from streams.maintenance import rollups
+from streams.store import levels, partitions
 from streams.store.levels import Level
 
 TENANT: Final = "bench"

@@ -15,20 +15,11 @@ from typing import Final
 from msgspec import Struct, structs
 
 from apps.bench.report import Figure, percentile
-from streams.store.queries import (
-    cover,
-    happenings,
-    measured,
-    rankings,
-    sessions,
-    span,
-    system,
-    trends,
-)
-from streams.store.queries.happenings import Stretch
-from streams.store.queries.measured import Db
-from streams.store.queries.span import Span
-from streams.store.reader import Reader
+from streams.clients.reader import Reader
+from streams.queries import cover, rankings, session_events, sessions, span, system, trends
+from streams.queries.measures import Db
+from streams.queries.session_events import Stretch
+from streams.queries.span import Span
 from tests.bench.store_filling import LARGE, TENANT, Filled
 
 READ_GOAL_MS: Final = 100.0
@@ -53,7 +44,6 @@ class Ask(Struct, frozen=True):
 
     now_ms: int
     over: Span
-    second: tuple[str, ...]
 
     @property
     def sessions(self) -> sessions.Filter:
@@ -71,10 +61,9 @@ def _listed(db: Db, ask: Ask, *, sort: str) -> object:
 
 BY_SPAN: Final[Mapping[str, SpanQuery]] = {
     "what is settled": lambda db, ask: cover.since(db),
-    "second book": lambda db, ask: measured.second_book(db, TENANT, from_ms=ask.over.from_ms),
-    "trend": lambda db, ask: trends.measures(db, TENANT, ask.over, second=ask.second),
+    "trend": lambda db, ask: trends.measures(db, TENANT, ask.over),
     "latency": lambda db, ask: trends.latency(db, TENANT, ask.over, wanted=QUANTILES),
-    "rankings": lambda db, ask: rankings.top(db, TENANT, ask.over, second=ask.second),
+    "rankings": lambda db, ask: rankings.top(db, TENANT, ask.over),
     "states": lambda db, ask: sessions.states(db, TENANT, ask.sessions),
     "number of sessions": lambda db, ask: sessions.count(db, TENANT, ask.sessions),
     "facets of sessions": lambda db, ask: sessions.facets(db, TENANT, ask.sessions),
@@ -107,7 +96,7 @@ def figures(url: str, filled: Filled, *, of: str) -> tuple[Figure, ...]:
 
 def _ask(db: Db, now_ms: int, long_ms: int) -> Ask:
     over = span.over(now_ms - long_ms, now_ms, now_ms=now_ms, since=cover.since(db))
-    return Ask(now_ms, over, measured.second_book(db, TENANT, from_ms=over.from_ms))
+    return Ask(now_ms, over)
 
 
 def _call(query: SpanQuery, ask: Ask, db: Db) -> object:
@@ -127,8 +116,10 @@ def _others(filled: Filled) -> dict[str, Query]:
         ),
         "progress": system.progress,
         "open windows": lambda db: system.windows(db, TENANT, since_ms=now_ms - HOUR_MS),
-        "reasons of burials": lambda db: system.reasons(db, TENANT, since_ms=now_ms - 7 * DAY_MS),
-        "graves": lambda db: system.graves(db, TENANT, since_ms=now_ms - 7 * DAY_MS),
+        "reasons of dead_letters": lambda db: system.reasons(
+            db, TENANT, since_ms=now_ms - 7 * DAY_MS
+        ),
+        "dead_letters": lambda db: system.dead_letters(db, TENANT, since_ms=now_ms - 7 * DAY_MS),
     }
     for kind, session_id in (("a session", filled.typical), (f"a {LARGE} session", LARGE)):
         part = Stretch(session_id=session_id, from_ms=now_ms - DAY_MS, until_ms=now_ms)
@@ -139,13 +130,13 @@ def _others(filled: Filled) -> dict[str, Query]:
 def _of_session(part: Stretch) -> dict[str, Query]:
     return {
         "itself": lambda db: sessions.one(db, TENANT, part.session_id),
-        "lanes": lambda db: happenings.lanes(db, TENANT, part),
-        "marks": lambda db: happenings.marks(db, TENANT, part),
-        "prompts": lambda db: happenings.prompts(db, TENANT, part),
-        "failures": lambda db: happenings.failures(db, TENANT, part),
-        "waits": lambda db: happenings.waited_ms(db, TENANT, part),
-        "number of events": lambda db: happenings.count(db, TENANT, part),
-        "first page": lambda db: happenings.page(db, TENANT, part),
+        "lanes": lambda db: session_events.lanes(db, TENANT, part),
+        "marks": lambda db: session_events.marks(db, TENANT, part),
+        "prompts": lambda db: session_events.prompts(db, TENANT, part),
+        "failures": lambda db: session_events.failures(db, TENANT, part),
+        "waits": lambda db: session_events.waited_ms(db, TENANT, part),
+        "number of events": lambda db: session_events.count(db, TENANT, part),
+        "first page": lambda db: session_events.page(db, TENANT, part),
     }
 
 

@@ -1,9 +1,9 @@
 """What a commit costs beside the bare COPY of its raw rows, in turn on one database.
 
 Outcomes are real: events of a load are read and folded by a partition's own step, outside of the
-clock. What is timed is `PostgresLedger.commit` of them, and `COPY` of the same raw rows with the
-same encoding, a transaction a batch, on a connection of its own. CPU is that of this process and of
-the connection's server process; nobody else uses either.
+clock. What is timed is `PostgresCheckpoint.commit` of them, and `COPY` of the same raw rows with
+the same encoding, a transaction a batch, on a connection of its own. CPU is that of this process
+and of the connection's server process; nobody else uses either.
 """
 
 import asyncio
@@ -21,14 +21,21 @@ from psycopg.rows import TupleRow
 from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
 from analytics.measures.fold import FoldRules
-from analytics.measures.rows import Outcome
+from analytics.measures.rows import BatchOutcome
 from apps.bench.report import Figure, percentile
-from apps.prices import price_table
-from streams.ledger import Burial, Claim, Ledger, Outgoing, Remembered, SessionKey
-from streams.recipes import recipes
-from streams.step import PartitionStep
+from apps.runtime.prices import price_table
+from streams.consumer.partition_processor import PartitionStep
+from streams.consumer.topology import recipes
 from streams.store import batch
-from streams.store.ledger_postgres import open_ledger
+from streams.store.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    DeadLetter,
+    OutboxRecords,
+    SavedSession,
+    SessionKey,
+)
+from streams.store.checkpoint_postgres import open_checkpoint
 from tests.bench.preload import Load, made
 
 ROUNDS: Final = 9
@@ -86,40 +93,47 @@ class Slice(Struct, frozen=True):
 class Work(Struct, frozen=True):
     """The arguments of one commit."""
 
-    claim: Claim
-    outcome: Outcome
+    claim: Checkpoint
+    outcome: BatchOutcome
     outbox: Sequence[Record]
-    burials: Sequence[Burial]
+    dead_letters: Sequence[DeadLetter]
 
 
 class Recorder:
-    """A ledger that keeps what it is asked to commit, for later."""
+    """A store that keeps what it is asked to commit, for later."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, checkpoints: CheckpointStore) -> None:
+        self._checkpoints = checkpoints
         self.work: list[Work] = []
 
-    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Checkpoint:
         """Take the partition over, in the store."""
-        return await self._ledger.claim(cluster_id=cluster_id, topic=topic, partition=partition)
+        return await self._checkpoints.claim(
+            cluster_id=cluster_id, topic=topic, partition=partition
+        )
 
     async def recall(
-        self, sessions: Iterable[SessionKey], *, claim: Claim | None = None
-    ) -> Mapping[SessionKey, Remembered]:
+        self, sessions: Iterable[SessionKey], *, claim: Checkpoint | None = None
+    ) -> Mapping[SessionKey, SavedSession]:
         """Know no session: each is new."""
         del sessions, claim
         return {}
 
+    async def owners_of(self, digests: Sequence[bytes]) -> Mapping[bytes, int]:
+        """Know of no other session."""
+        del digests
+        return {}
+
     async def commit(
-        self, claim: Claim, outcome: Outcome, *, outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        self, claim: Checkpoint, outcome: BatchOutcome, *, outbox: Sequence[Record] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:  # fmt: skip
         """Keep it."""
-        self.work.append(Work(claim, outcome, outbox, burials))
+        self.work.append(Work(claim, outcome, outbox, dead_letters))
 
-    def sending(self, *, limit: int) -> AbstractAsyncContextManager[Outgoing]:
+    def sending(self, *, limit: int) -> AbstractAsyncContextManager[OutboxRecords]:
         """Give what the store has to send."""
-        return self._ledger.sending(limit=limit)
+        return self._checkpoints.sending(limit=limit)
 
 
 def figures(url: str, shape: Shape, *, of: str) -> tuple[Figure, ...]:
@@ -133,8 +147,8 @@ async def _measured(url: str, shape: Shape, of: str) -> tuple[Figure, ...]:
     touched: list[int] = []
     batches = _batches(shape)
     copying = await psycopg.AsyncConnection.connect(url)
-    async with open_ledger(url, clock=_now_ms, size_max=1) as ledger, copying:
-        recorder = Recorder(ledger)
+    async with open_checkpoint(url, clock=_now_ms, size_max=1) as checkpoints, copying:
+        recorder = Recorder(checkpoints)
         step = PartitionStep(
             recipes(price_table(), FoldRules())[topics.AGENTS.address],
             recorder,
@@ -148,7 +162,7 @@ async def _measured(url: str, shape: Shape, of: str) -> tuple[Figure, ...]:
             for _ in range(shape.batches):
                 one = next(batches)
                 await step.take(one, one.records[-1].timestamp)
-            runs = [_copied(copying, recorder.work), _committed(ledger, url, recorder.work)]
+            runs = [_copied(copying, recorder.work), _committed(checkpoints, url, recorder.work)]
             costs = [await run for run in (runs if number % 2 else reversed(runs))]
             if number:
                 bare.append(costs[0 if number % 2 else 1])
@@ -183,7 +197,7 @@ async def _copied(db: psycopg.AsyncConnection[TupleRow], work: Sequence[Work]) -
     """Copy the raw rows alone."""
     meter = Meter(db.info.backend_pid)
     for one in work:
-        claim = Claim(
+        claim = Checkpoint(
             log_id=BARE_LOG, topic="", partition=0, epoch=0, next_offset=0, watermark_ms=0,
             open_cells=(),
         )  # fmt: skip
@@ -193,7 +207,7 @@ async def _copied(db: psycopg.AsyncConnection[TupleRow], work: Sequence[Work]) -
     return meter.cost(sum(len(one.outcome.raw) for one in work))
 
 
-async def _committed(ledger: Ledger, url: str, work: Sequence[Work]) -> Cost:
+async def _committed(checkpoints: CheckpointStore, url: str, work: Sequence[Work]) -> Cost:
     """Commit everything."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as db:
         query = (
@@ -204,7 +218,9 @@ async def _committed(ledger: Ledger, url: str, work: Sequence[Work]) -> Cost:
     meter = Meter(pid)
     for one in work:
         with meter:
-            await ledger.commit(one.claim, one.outcome, outbox=one.outbox, burials=one.burials)
+            await checkpoints.commit(
+                one.claim, one.outcome, outbox=one.outbox, dead_letters=one.dead_letters
+            )
     return meter.cost(sum(len(one.outcome.raw) for one in work))
 
 

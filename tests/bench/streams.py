@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from analytics.contracts import topics
 from analytics.contracts.errors import MissingPart
-from apps.bench.report import Figure, Report, report
+from apps.bench.report import BenchReport, Figure, report
 from tests.bench import preload
 from tests.bench.engines import log as logs
 from tests.bench.engines.agents_decode import WIDTH_MS
@@ -127,7 +127,7 @@ class Compare:
         return logs.complaint(self._true, before)
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Send the logs, and run every engine."""
     for peer in PEERS:
         if importlib.util.find_spec(peer) is None:

@@ -60,7 +60,7 @@ def test_defaults_are_left_out_on_the_wire_and_read_back(event: events.Event) ->
     assert events.read(json.loads(payload)) == event
 
 
-@pytest.mark.requirement("unreadable-buried")
+@pytest.mark.requirement("unreadable-dead-letter")
 @pytest.mark.parametrize(
     ("payload", "error"),
     [

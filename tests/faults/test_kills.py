@@ -53,6 +53,24 @@ async def test_workers_that_join_leave_sleep_and_die_count_everything_once(
 
 @pytest.mark.kafka
 @pytest.mark.usefixtures("jars")
+@pytest.mark.requirement("streams-kills")
+async def test_workers_of_fausts_own_command_that_are_killed_count_everything_once(
+    tmp_path: Path, seed: int, kills: int
+) -> None:
+    kinds = (Kind.KILL_WORKER, Kind.KILL_BROKER, Kind.ADD_WORKER, Kind.REMOVE_WORKER)
+    faults = schedule(seed, kinds, faults=kills)
+    shape = Shape(workers=2, worker=("faust", "-A", "apps.worker", "worker", "-l", "warn"))
+
+    report = await run(tmp_path, faults, name="faust", seed=seed, shape=shape)
+
+    assert report.wrong == ()
+    assert (report.found.lost, report.found.doubled, report.found.windows_wrong) == (0, 0, 0)
+    assert report.is_whole
+    assert len(report.faults) == kills
+
+
+@pytest.mark.kafka
+@pytest.mark.usefixtures("jars")
 @pytest.mark.requirement("acknowledged-kept")
 @pytest.mark.requirement("refused-may-be-resent")
 async def test_a_broker_that_restarts_or_sleeps_costs_nothing_that_it_acknowledged(

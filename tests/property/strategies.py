@@ -18,6 +18,9 @@ from tests.support.facts import MODEL, T0_MS, fact
 SPAN_MS: Final = 200_000
 _T = TypeVar("_T")
 
+METRICS: Final = (
+    "claude_code.token.usage", "claude_code.cost.usage", "gemini_cli.token.usage", "x",
+)  # fmt: skip
 _names = st.sampled_from(["", "a", "b"])
 _counts = st.integers(0, 5_000)
 _durations = st.none() | st.integers(0, 100_000)
@@ -63,7 +66,7 @@ def _tool_finished(draw: DrawFn) -> dict[str, object]:
 
 def _usage(draw: DrawFn) -> dict[str, object]:
     return {
-        "metric": draw(st.sampled_from(["claude_code.token.usage", "claude_code.cost.usage", "x"])),
+        "metric": draw(st.sampled_from(METRICS)),
         "kind": draw(st.sampled_from(["input", "output", "?"])),
         "value": draw(st.integers(0, 1_000).map(float)),
         "cumulative": draw(st.booleans()),

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.contracts.ids import TenantId
-from gateway.admission import Admission
-from gateway.auth import Grant
-from gateway.publish import Outgoing
+from gateway.http.auth import Grant
+from gateway.kafka.admission import Admission
+from gateway.kafka.publisher import OutgoingEvent
 from tests.support import facts
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -40,6 +40,6 @@ def test_both_ways_in_say_the_same_of_every_item(item: bytes) -> None:
     close = way_in._read_closely(item, grant=GRANT, traceparent="")
 
     assert short == close
-    if isinstance(short, Outgoing):
+    if isinstance(short, OutgoingEvent):
         assert short.event.tenant == "acme"
         assert short.event.id

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.anomaly.detector import Detector
-from analytics.anomaly.specs import Kind, Spec
+from analytics.anomaly.specs import DetectorSpec, SeriesKind
 
 readings = st.lists(
     st.tuples(
@@ -14,13 +14,13 @@ readings = st.lists(
     ),
     max_size=120,
 )
-specs = st.builds(Spec, kind=st.sampled_from(Kind))
+specs = st.builds(DetectorSpec, kind=st.sampled_from(SeriesKind))
 
 
 @pytest.mark.requirement("anomaly-bounded-and-resumable")
 @given(spec=specs, given_readings=readings, cut=st.integers(0, 120))
 def test_a_restored_detector_goes_on_as_if_nothing_had_been(
-    spec: Spec, given_readings: list[tuple[int, float]], cut: int
+    spec: DetectorSpec, given_readings: list[tuple[int, float]], cut: int
 ) -> None:
     whole, resumed = Detector(spec), Detector(spec)
 

@@ -6,13 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.pool.breaker import Breaker, Limits, Permit, State
-from analytics.pool.ejection import Ejection
-from analytics.pool.ejection import Limits as EjectionLimits
+from analytics.pool.breaker import Breaker, BreakerLimits, BreakerState, Permit
+from analytics.pool.ejection import Ejection, EjectionLimits
 
 NOW_MS: Final = 1_795_000_000_000
 LIMITS: Final = st.builds(
-    Limits,
+    BreakerLimits,
     window_calls=st.integers(1, 12),
     window_ms=st.sampled_from([1_000, 10_000, 60_000]),
     calls_min=st.integers(1, 8),
@@ -43,7 +42,7 @@ class Oracle:
     call that was let through in it with what came of it.
     """
 
-    def __init__(self, limits: Limits, chance: float) -> None:
+    def __init__(self, limits: BreakerLimits, chance: float) -> None:
         self.limits = limits
         self.chance = chance
         self.phases: list[tuple[str, int]] = [("closed", 0)]
@@ -115,7 +114,7 @@ class Oracle:
 @settings(max_examples=300)
 @given(limits=LIMITS, steps=STEPS, chance=st.sampled_from([0.0, 0.5, 0.75]))
 def test_the_breaker_does_what_its_words_say(
-    limits: Limits, steps: list[tuple[str, int, int, bool, int]], chance: float
+    limits: BreakerLimits, steps: list[tuple[str, int, int, bool, int]], chance: float
 ) -> None:
     breaker, oracle, now_ms = Breaker(limits, lambda: chance), Oracle(limits, chance), NOW_MS
     running: list[tuple[Permit, int]] = []
@@ -137,7 +136,7 @@ def test_the_breaker_does_what_its_words_say(
 
 
 def test_openings_in_a_row_last_longer_up_to_a_limit() -> None:
-    limits = Limits(calls_min=1, probes=1, open_ms=10_000, open_ms_max=25_000, jitter=0)
+    limits = BreakerLimits(calls_min=1, probes=1, open_ms=10_000, open_ms_max=25_000, jitter=0)
     breaker, now_ms, lengths = Breaker(limits, lambda: 0.0), NOW_MS, []
 
     for _ in range(4):
@@ -150,7 +149,7 @@ def test_openings_in_a_row_last_longer_up_to_a_limit() -> None:
 
 
 def test_once_it_has_closed_the_next_opening_is_the_first_again() -> None:
-    limits = Limits(calls_min=1, probes=1, open_ms=10_000, jitter=0)
+    limits = BreakerLimits(calls_min=1, probes=1, open_ms=10_000, jitter=0)
     breaker, now_ms = Breaker(limits, lambda: 0.0), NOW_MS
 
     for failed in (True, True, False, True):
@@ -161,7 +160,7 @@ def test_once_it_has_closed_the_next_opening_is_the_first_again() -> None:
 
 
 def test_a_permit_from_before_gives_no_probe_back() -> None:
-    limits = Limits(calls_min=1, probes=1, open_ms=1_000, jitter=0)
+    limits = BreakerLimits(calls_min=1, probes=1, open_ms=1_000, jitter=0)
     breaker = Breaker(limits, lambda: 0.0)
     early = breaker.begin(NOW_MS)
     breaker.end(breaker.begin(NOW_MS), now_ms=NOW_MS, failed=True, took_ms=1)
@@ -175,16 +174,16 @@ def test_a_permit_from_before_gives_no_probe_back() -> None:
 
 
 def test_slow_calls_open_it_though_none_failed() -> None:
-    breaker = Breaker(Limits(calls_min=2, slow_ms=100, slow_share=1.0), lambda: 0.0)
+    breaker = Breaker(BreakerLimits(calls_min=2, slow_ms=100, slow_share=1.0), lambda: 0.0)
 
     for _ in range(2):
         breaker.end(breaker.begin(NOW_MS), now_ms=NOW_MS, failed=False, took_ms=100)
 
-    assert breaker.state(NOW_MS) is State.OPEN
+    assert breaker.state(NOW_MS) is BreakerState.OPEN
 
 
 def test_doubt_of_others_lets_probes_through_only() -> None:
-    breaker = Breaker(Limits(probes=2), lambda: 0.0)
+    breaker = Breaker(BreakerLimits(probes=2), lambda: 0.0)
 
     breaker.doubt()
     permits = [breaker.begin(NOW_MS), breaker.begin(NOW_MS)]
@@ -192,7 +191,7 @@ def test_doubt_of_others_lets_probes_through_only() -> None:
     for permit in permits:
         breaker.end(permit, now_ms=NOW_MS, failed=False, took_ms=1)
 
-    assert breaker.state(NOW_MS) is State.CLOSED
+    assert breaker.state(NOW_MS) is BreakerState.CLOSED
 
 
 EJECTIONS: Final = st.builds(

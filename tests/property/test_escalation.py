@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from analytics.alerts import routing_files
-from analytics.alerts.groups import Acknowledgement, Why
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.groups import Acknowledgement, NotifyReason
 from tests.support.alerted import World
 
 ESCALATING: Final = routing_files.load(
@@ -47,7 +47,7 @@ def test_an_acknowledged_alert_is_not_escalated_but_one_that_comes_later_is() ->
     world.run(480)
 
     assert quiet == []
-    assert [one.receiver for one in world.notices if one.why is Why.ESCALATED] == ["lead"]
+    assert [one.receiver for one in world.notices if one.why is NotifyReason.ESCALATED] == ["lead"]
 
 
 def test_an_acknowledgement_holds_for_no_alert_that_began_after_it() -> None:
@@ -63,7 +63,7 @@ def test_an_acknowledgement_holds_for_no_alert_that_began_after_it() -> None:
     world.acknowledged = [old]
     world.run(480)
 
-    assert [one.receiver for one in world.notices if one.why is Why.ESCALATED] == ["lead"]
+    assert [one.receiver for one in world.notices if one.why is NotifyReason.ESCALATED] == ["lead"]
 
 
 MUTED: Final = routing_files.load(
@@ -110,6 +110,6 @@ def test_an_alert_that_begins_anew_is_escalated_from_then_on_only() -> None:
     world.fire("A")
     began_anew_ms = world.now_ms
 
-    escalated = [one for one in world.run(900) if one.why is Why.ESCALATED]
+    escalated = [one for one in world.run(900) if one.why is NotifyReason.ESCALATED]
 
     assert escalated[0].at_ms - began_anew_ms >= 300_000

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.forecast.forecaster import Forecaster
-from analytics.forecast.specs import Spec
+from analytics.forecast.specs import ForecastSpec
 
-SPEC = Spec(step_ms=1_000, horizon=5, season=4, long_season=8, lower=0.0)
+SPEC = ForecastSpec(step_ms=1_000, horizon=5, season=4, long_season=8, lower=0.0)
 readings = st.lists(
     st.tuples(st.integers(0, 6), st.one_of(st.floats(), st.floats(0, 100))),
     min_size=1,

@@ -9,12 +9,20 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from analytics.measures.sketch import bucket_of, from_bytes, merge, to_bytes
-from analytics.windows.keyed import NO_VALUE, VALUE_MAX, KeyedWindows, Pane, Readings, Spec, Width
+from analytics.windows.keyed import (
+    NO_VALUE,
+    VALUE_MAX,
+    KeyedBatch,
+    KeyedWindows,
+    Pane,
+    Width,
+    WindowSpec,
+)
 
 NARROW_MS, WIDE_MS, ROLLED_MS = 1_000, 10_000, 60_000
 LATENESS_MS = 1_500
 SKEW_MS = 5_000
-SPEC = Spec(
+SPEC = WindowSpec(
     widths=(Width(NARROW_MS, 40_000), Width(WIDE_MS, 80_000)),
     rolled=(Width(ROLLED_MS, 120_000),),
     lateness_ms=LATENESS_MS,
@@ -92,8 +100,8 @@ def _cut(readings: list[Reading], cuts: list[int]) -> list[list[Reading]]:
     return [readings[start:end] for start, end in pairwise(bounds)]
 
 
-def _columns(readings: list[Reading]) -> Readings[str]:
-    return Readings(
+def _columns(readings: list[Reading]) -> KeyedBatch[str]:
+    return KeyedBatch(
         [key for key, _, _, _ in readings],
         [at_ms for _, at_ms, _, _ in readings],
         [received_ms for _, _, received_ms, _ in readings],
@@ -102,7 +110,7 @@ def _columns(readings: list[Reading]) -> Readings[str]:
 
 
 def _run(
-    batches: list[list[Reading]], *, spec: Spec = SPEC, restarted: bool = False
+    batches: list[list[Reading]], *, spec: WindowSpec = SPEC, restarted: bool = False
 ) -> tuple[Written, KeyedWindows[str]]:
     written, windows = Written(), KeyedWindows[str](spec)
     late_count = 0
@@ -179,7 +187,7 @@ def test_a_restart_after_every_batch_changes_nothing(
 def test_beyond_the_limit_of_open_windows_no_sum_changes(
     readings: list[Reading], cuts: list[int], panes_max: int
 ) -> None:
-    narrow = Spec(
+    narrow = WindowSpec(
         widths=SPEC.widths,
         rolled=SPEC.rolled,
         lateness_ms=LATENESS_MS,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from analytics.contracts.ids import TenantId
 from analytics.measures.rows import (
@@ -17,8 +18,8 @@ from analytics.measures.rows import (
     MergedRow,
 )
 from analytics.measures.sketch import from_bytes, merge, to_bytes
-from analytics.windows.merging import Arrived, MergeFold, MergeRules
-from analytics.windows.partials import Parcel, decode, encode, parcels
+from analytics.windows.final_aggregation import Arrived, MergeFold, MergeRules
+from analytics.windows.partials import ShuffleBatch, decode, encode, parcels
 
 RULES = MergeRules(idle_ms=60_000, kept_ms=10**9)
 LOG = 3
@@ -35,7 +36,11 @@ def sources(draw: st.DrawFn) -> list[list[tuple[int, list[CellRow]]]]:
         for number in range(draw(st.integers(1, 5))):
             cells = [
                 CellRow(
-                    CellKey(TenantId("acme"), Grain.FLEET, model=draw(st.sampled_from("abc"))),
+                    CellKey(
+                        TenantId(draw(st.sampled_from(["acme", "other"]))),
+                        Grain.FLEET,
+                        model=draw(st.sampled_from("abc")),
+                    ),
                     10_000,
                     number * 10_000,
                     ON_TIME,
@@ -67,7 +72,7 @@ def _truth(found: Sequence[Sequence[tuple[int, Sequence[CellRow]]]]) -> Final:
     return sums
 
 
-def _sent(found: Sequence[Sequence[tuple[int, Sequence[CellRow]]]]) -> list[list[Parcel]]:
+def _sent(found: Sequence[Sequence[tuple[int, Sequence[CellRow]]]]) -> list[list[ShuffleBatch]]:
     return [
         [
             parcel
@@ -93,7 +98,8 @@ def test_any_order_of_sources_any_batching_and_any_repeat_end_in_the_same_window
 ) -> None:
     log = _interleaved(_sent(found), chance)
     arrived = [Arrived(offset, 1_000, parcel, encode(parcel)) for offset, parcel in enumerate(log)]
-    fold = MergeFold(state=b"", kept=(), rules=RULES)
+    rules = structs.replace(RULES, closing_max=chance.choice([1, 2, 200]))
+    fold = MergeFold(state=b"", kept=(), rules=rules)
     rows: list[MergedRow] = []
     kept: dict[int, bytes] = {}
 
@@ -106,10 +112,15 @@ def test_any_order_of_sources_any_batching_and_any_repeat_end_in_the_same_window
         kept |= {row.offset: row.payload for row in outcome.kept}
         at += size
         if chance.random() < 0.5:
-            fold = MergeFold(state=outcome.state, kept=kept.values(), rules=RULES)
+            fold = MergeFold(state=outcome.state, kept=kept.values(), rules=rules)
     ended = fold.tick(next_offset=at, now_ms=1_000 + RULES.idle_ms)
+    while ended is not None:
+        rows += ended.merged
+        if chance.random() < 0.5:
+            fold = MergeFold(state=ended.state, kept=kept.values(), rules=rules)
+        ended = fold.tick(next_offset=at, now_ms=1_000 + RULES.idle_ms)
 
-    rows += ended.merged if ended else ()
+    assert fold.closing_count == 0
     assert _final(rows) == _truth(found)
 
 
@@ -119,10 +130,10 @@ def test_what_is_sent_is_what_arrives(found: list[list[tuple[int, list[CellRow]]
         assert [decode(encode(parcel)) for parcel in sent] == sent
 
 
-def _interleaved(sent: list[list[Parcel]], chance: random.Random) -> list[Parcel]:
+def _interleaved(sent: list[list[ShuffleBatch]], chance: random.Random) -> list[ShuffleBatch]:
     """Return one log of all sources, each in its order, with some parcels said again."""
     waiting = [list(one) for one in sent]
-    log: list[Parcel] = []
+    log: list[ShuffleBatch] = []
     while any(waiting):
         source = chance.choice([one for one in waiting if one])
         log.append(source.pop(0))

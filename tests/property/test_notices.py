@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.alerts import dispatch as deciding
-from analytics.alerts.groups import Why
+from analytics.alerts.dispatch import dispatcher as deciding
+from analytics.alerts.dispatch.groups import NotifyReason
 from tests.support.alerted import CHAT, HOOK, SECOND, World, said
 
 steps = st.lists(
@@ -51,10 +51,12 @@ def test_no_receiver_hears_twice_that_an_alert_began_or_ended(
             ended = {
                 (one.fingerprint, one.starts_at_ms) for one in notice.alerts if not one.is_firing
             }
-            assert notice.why is not Why.FIRING or episodes - ended - news, "nothing is news"
+            assert notice.why is not NotifyReason.FIRING or episodes - ended - news, (
+                "nothing is news"
+            )
             assert not ended & over, "an end is told once"
             assert ended <= news, "only what was told to fire ends"
-            assert notice.why is not Why.RESOLVED or ended
+            assert notice.why is not NotifyReason.RESOLVED or ended
             news |= episodes - ended
             over |= ended
     keys = [one.key for one in world.notices]

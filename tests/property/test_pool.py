@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analytics.pool.balance import Algorithm
-from analytics.pool.breaker import Limits
-from analytics.pool.ejection import Limits as EjectionLimits
-from analytics.pool.leases import Outcome
-from analytics.pool.lifecycle import PICKABLE, State
+from analytics.pool.breaker import BreakerLimits
+from analytics.pool.ejection import EjectionLimits
+from analytics.pool.leases import LeaseOutcome
+from analytics.pool.lifecycle import PICKABLE, AgentState
 from analytics.pool.members import Member
-from analytics.pool.notices import Ended, Granted, Unserved
+from analytics.pool.notices import Granted, LeaseEnded, Unserved
 from analytics.pool.pool import Pool
 from analytics.pool.rules import Rules
 from analytics.pool.skills import ANYBODY, Needs
@@ -39,8 +39,8 @@ RULES: Final = st.builds(
     idle_ms=st.sampled_from([1_000, 60_000]),
     retire_ms=st.sampled_from([5_000, 600_000]),
     age_ms=st.sampled_from([20_000, 86_400_000]),
-    breaker=st.just(Limits(calls_min=1, window_calls=4, probes=1, open_ms=5_000)),
-    upstream=st.just(Limits(calls_min=3, window_calls=6, probes=2, open_ms=5_000)),
+    breaker=st.just(BreakerLimits(calls_min=1, window_calls=4, probes=1, open_ms=5_000)),
+    upstream=st.just(BreakerLimits(calls_min=3, window_calls=6, probes=2, open_ms=5_000)),
     ejection=st.sampled_from(
         [EjectionLimits(failures_in_a_row=1, share_max=share) for share in (0.0, 0.2, 0.5)]
     ),
@@ -66,7 +66,7 @@ class Play:
         for notice in self.pool.take():
             if isinstance(notice, Granted):
                 self._look_at(notice, barred if what != "tick" else set())
-            elif isinstance(notice, Ended):
+            elif isinstance(notice, LeaseEnded):
                 self.ended[notice.lease.id] += 1
             elif isinstance(notice, Unserved):
                 self.answered[notice.ask.id] += 1
@@ -107,13 +107,13 @@ class Play:
             ask(f"q{self.asked}", needs=needs, wait_ms=wait_ms, lease_ms=8_000), self.now_ms
         )
 
-    def _finish(self, which: int, outcome: Outcome = Outcome.DONE) -> None:
+    def _finish(self, which: int, outcome: LeaseOutcome = LeaseOutcome.DONE) -> None:
         leases = list(self.pool.leases.values())
         if leases:
             self.pool.finish(leases[which % len(leases)], outcome, now_ms=self.now_ms)
 
     def _fail(self, which: int) -> None:
-        self._finish(which, Outcome.FAILED)
+        self._finish(which, LeaseOutcome.FAILED)
 
     def _renew(self, which: int) -> None:
         leases = list(self.pool.leases.values())
@@ -149,12 +149,17 @@ def _open(under_test: Pool, member: Member, now_ms: int) -> bool:
 
 def _consistent(under_test: Pool) -> None:
     for member in under_test.roster:
-        assert member.state is not State.CLOSED
+        assert member.state is not AgentState.CLOSED
         assert len(member.leases) <= member.capacity
         assert all(under_test.leases[lease].member == member.id for lease in member.leases)
-        if member.state is State.ACTIVE:
+        if member.state is AgentState.ACTIVE:
             assert member.leases
-        if member.state in {State.READY, State.IDLE, State.INITIALIZING, State.FAILED}:
+        if member.state in {
+            AgentState.READY,
+            AgentState.IDLE,
+            AgentState.INITIALIZING,
+            AgentState.FAILED,
+        }:
             assert not member.leases
         listed = any(one is member for one in under_test.roster.free(ANYBODY))
         assert listed == (member.state in PICKABLE and len(member.leases) < member.capacity)

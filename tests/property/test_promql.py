@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.promql import MemoryStorage, Point, Result, instant, parse, ranged
+from analytics.promql import InstantPoint, MemoryStorage, Result, instant, parse, ranged
 from analytics.promql.quantiles import of_sketch
-from analytics.promql.series import Matcher, Sign, Sketches, labelled, made
+from analytics.promql.series import MatchOperator, SeriesMatcher, Sketches, labelled, made
 
 values = st.floats(-1e6, 1e6)
 tables = st.dictionaries(
@@ -32,7 +32,7 @@ def _stored(table: Table) -> MemoryStorage:
 
 def _rows(result: Result) -> dict[object, float]:
     assert isinstance(result, tuple)
-    return {one.labels: one.value for one in result if isinstance(one, Point)}
+    return {one.labels: one.value for one in result if isinstance(one, InstantPoint)}
 
 
 @given(table=tables)
@@ -76,9 +76,11 @@ def test_a_range_is_its_instants(table: Table, text: str) -> None:
 
 @given(pattern=st.text("ab", max_size=4), value=st.text("ab", max_size=5))
 def test_a_pattern_matches_the_whole_value(pattern: str, value: str) -> None:
-    assert Matcher("l", Sign.LIKE, pattern).holds(value) is (pattern == value)
-    assert Matcher("l", Sign.UNLIKE, pattern).holds(value) is (pattern != value)
-    assert Matcher("l", Sign.LIKE, f".*{re.escape(pattern)}.*").holds(value) is (pattern in value)
+    assert SeriesMatcher("l", MatchOperator.LIKE, pattern).holds(value) is (pattern == value)
+    assert SeriesMatcher("l", MatchOperator.UNLIKE, pattern).holds(value) is (pattern != value)
+    assert SeriesMatcher("l", MatchOperator.LIKE, f".*{re.escape(pattern)}.*").holds(value) is (
+        pattern in value
+    )
 
 
 @given(counts=st.lists(st.dictionaries(st.integers(-50, 50), st.integers(1, 9)), min_size=1))

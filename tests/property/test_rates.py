@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from throttled import MemoryStore, Throttled, per_sec
 
 from analytics.contracts.errors import BadSetting
-from gateway.rates import Rate, Rates, read_rate, take_all
+from gateway.http.rates import Rate, Rates, read_rate, take_all
 
 NOW_MS: Final = 1_795_000_000_000
 EXACT_MS: Final = 125

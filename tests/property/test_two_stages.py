@@ -17,12 +17,12 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
 from analytics.contracts.result_events import WindowClosed
 from analytics.measures.fold import Arrival, FoldRules
-from analytics.measures.rows import MEASURES, WIDTHS_MS, CellKey, Grain
+from analytics.measures.rows import MEASURES, WIDTHS_MS, BatchOutcome, CellKey, Grain
 from analytics.measures.sketch import to_bytes
 from analytics.windows import partials
-from analytics.windows.merging import Arrived, MergeFold, MergeRules
-from streams import results
-from streams.ledger import Claim
+from analytics.windows.final_aggregation import Arrived, MergeFold, MergeRules
+from streams.consumer import results
+from streams.store.checkpoint import Checkpoint
 from tests.property.strategies import SPAN_MS, cut
 from tests.support.facts import MODEL, T0_MS, fact
 from tests.support.folding import Kept, fold_batch, new_fold
@@ -113,26 +113,33 @@ def _truth(said: Sequence[Event]) -> Found:
 def _first_stage(partition: int, said: Sequence[Event], chance: random.Random) -> list[Record]:
     """Return what a partition tells the second stage, killed and restarted now and then."""
     kept, sent = Kept(), list[Record]()
-    fold = new_fold(kept, rules=RULES)
+    rules = structs.replace(RULES, closing_max=chance.choice([1, 3, 200]))
+    fold = new_fold(kept, rules=rules)
     claim = _claim(topics.AGENTS.address, partition)
     for batch in _pieces(_arrivals(said), chance):
         if chance.random() < 0.3:
-            fold = new_fold(kept, rules=RULES)
-        before_ms = kept.watermark_ms
+            fold = new_fold(kept, rules=rules)
+        before_ms = kept.settled_ms
         sent += results.of_first_stage(claim, fold_batch(fold, kept, batch), before_ms=before_ms)
     for number in range(TICKS):
-        before_ms = kept.watermark_ms
-        outcome = fold.tick(next_offset=len(said), now_ms=NOW_MS + number * 10_000)
-        if outcome is not None:
+        now_ms = NOW_MS + number * 10_000
+        outcome = fold.tick(next_offset=len(said), now_ms=now_ms)
+        while outcome is not None:
+            before_ms = kept.settled_ms
             kept.commit(outcome)
             sent += results.of_first_stage(claim, outcome, before_ms=before_ms)
+            if chance.random() < 0.3:
+                fold = new_fold(kept, rules=rules)
+            behind = kept.settled_ms < kept.watermark_ms
+            outcome = fold.settle(next_offset=len(said), now_ms=now_ms) if behind else None
     assert not kept.open_cells()
     return [record for record in sent if record.topic == topics.PARTIALS.address]
 
 
 def _second_stage(target: int, log: Sequence[Record], chance: random.Random) -> Found:
     """Return what was said last of each window, by a stage that sources fall silent for."""
-    fold = MergeFold(state=b"", kept=(), rules=MERGE_RULES)
+    rules = structs.replace(MERGE_RULES, closing_max=chance.choice([1, 3, 200]))
+    fold = MergeFold(state=b"", kept=(), rules=rules)
     claim = _claim(topics.PARTIALS.address, target)
     arrived, now_ms = [], NOW_MS
     for offset, record in enumerate(log):
@@ -148,21 +155,27 @@ def _second_stage(target: int, log: Sequence[Record], chance: random.Random) -> 
             if batch
             else fold.tick(next_offset=end, now_ms=now_ms + MERGE_RULES.idle_ms)
         )
-        if outcome is None:
-            continue
-        for record in results.of_second_stage(claim, outcome, before_ms=0):
-            event = events.decode(record.value)
-            assert isinstance(event, WindowClosed)
-            dimensions = tuple(sorted(event.dimensions.items()))
-            window = (event.tenant, dimensions, event.width_ms, event.start_ms)
-            assert window not in last or last[window].revision < event.revision
-            last[window] = event
-        needed |= {row.offset: row.payload for row in outcome.kept}
-        if chance.random() < 0.3:
-            fold = MergeFold(state=outcome.state, kept=needed.values(), rules=MERGE_RULES)
+        while outcome is not None:
+            _tell(claim, outcome, last)
+            needed |= {row.offset: row.payload for row in outcome.kept}
+            if chance.random() < 0.3:
+                fold = MergeFold(state=outcome.state, kept=needed.values(), rules=rules)
+            again = chance.random() < 0.8 or not batch
+            outcome = fold.tick(next_offset=end, now_ms=0) if again else None
     return {
         window: (event.measures, event.latency) for window, event in last.items() if event.measures
     }
+
+
+def _tell(claim: Checkpoint, outcome: BatchOutcome, last: dict[Window, WindowClosed]) -> None:
+    """Take what is told of windows, each time under a later revision."""
+    for record in results.of_second_stage(claim, outcome, before_ms=0):
+        event = events.decode(record.value)
+        assert isinstance(event, WindowClosed)
+        dimensions = tuple(sorted(event.dimensions.items()))
+        window = (event.tenant, dimensions, event.width_ms, event.start_ms)
+        assert window not in last or last[window].revision < event.revision
+        last[window] = event
 
 
 def _mixed(sent: list[list[Record]], chance: random.Random) -> list[Record]:
@@ -188,8 +201,8 @@ def _arrivals(said: Sequence[Event]) -> list[Arrival]:
     ]
 
 
-def _claim(topic: str, partition: int) -> Claim:
-    return Claim(
+def _claim(topic: str, partition: int) -> Checkpoint:
+    return Checkpoint(
         log_id=1, topic=topic, partition=partition, epoch=1, next_offset=0, watermark_ms=0,
         open_cells=(),
     )  # fmt: skip

@@ -17,9 +17,9 @@ import pytest
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import StoreAway
-from analytics.measures.rows import MEASURES, CellRow, Outcome
-from streams.ledger import Burial, Claim
-from tests.support.ledger_memory import CellId, MemoryLedger, Position
+from analytics.measures.rows import MEASURES, BatchOutcome, CellRow
+from streams.store.checkpoint import Checkpoint, DeadLetter
+from tests.support.checkpoint_memory import CellId, MemoryCheckpoint, Position
 from tests.support.stream_simulation import Flow
 from tests.support.stream_truth import violations
 
@@ -27,12 +27,12 @@ SEEDS = int(os.environ.get("MAINSTEM_SIMULATION_SEEDS", "200"))
 STEPS = 80
 SHARE = 250
 """Seeds that one process runs in a row; fewer in all are run right here."""
-BROKEN_SEEDS = 40
-"""A broken ledger has to be found within so many seeds."""
+BROKEN_SEEDS = 120
+"""A broken checkpoints has to be found within so many seeds."""
 
 
-class OffsetFirst(MemoryLedger):
-    """A ledger that moves the offset before the rows are in, as two transactions would."""
+class OffsetFirst(MemoryCheckpoint):
+    """A store that moves the offset before the rows are in, as two transactions would."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,30 +40,30 @@ class OffsetFirst(MemoryLedger):
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Move the offset; every ninth time, fail before the rows."""
         self._commits += 1
         if self._commits % 9 == 0:
             self._move(self._held(claim), outcome)
             raise StoreAway("the connection was reset between two transactions")
-        await super().commit(claim, outcome, outbox=outbox, burials=burials)
+        await super().commit(claim, outcome, outbox=outbox, dead_letters=dead_letters)
 
 
 class RowsFirst(OffsetFirst):
-    """A ledger that writes the rows before the offset moves, as two transactions would."""
+    """A store that writes the rows before the offset moves, as two transactions would."""
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Write the rows; every ninth time, fail before the offset."""
         self._commits += 1
@@ -71,11 +71,13 @@ class RowsFirst(OffsetFirst):
             self._held(claim)
             self._write(claim, outcome)
             raise StoreAway("the connection was reset between two transactions")
-        await MemoryLedger.commit(self, claim, outcome, outbox=outbox, burials=burials)
+        await MemoryCheckpoint.commit(
+            self, claim, outcome, outbox=outbox, dead_letters=dead_letters
+        )
 
 
-class Adding(MemoryLedger):
-    """A ledger that adds a partial to what it has instead of replacing it."""
+class Adding(MemoryCheckpoint):
+    """A store that adds a partial to what it has instead of replacing it."""
 
     def _put(self, cells: dict[CellId, CellRow], cell: CellRow) -> None:
         key = (cell.key, cell.width_ms, cell.start_ms, cell.batch_offset)
@@ -88,34 +90,34 @@ class Adding(MemoryLedger):
         super()._put(cells, cell)
 
 
-class Unfenced(MemoryLedger):
-    """A ledger that lets a worker write whose partition another has claimed."""
+class Unfenced(MemoryCheckpoint):
+    """A store that lets a worker write whose partition another has claimed."""
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Commit under whatever epoch there is."""
         epoch = self.positions[claim.log_id, claim.partition].epoch
         latest = msgspec.structs.replace(claim, epoch=epoch)
-        await super().commit(latest, outcome, outbox=outbox, burials=burials)
+        await super().commit(latest, outcome, outbox=outbox, dead_letters=dead_letters)
 
-    def _expect(self, position: Position, outcome: Outcome) -> None:
+    def _expect(self, position: Position, outcome: BatchOutcome) -> None:
         """Take a batch from wherever it begins."""
 
 
-class Unfollowed(MemoryLedger):
-    """A ledger that lets a worker replace a session that another log's worker follows by now."""
+class Unfollowed(MemoryCheckpoint):
+    """A store that lets a worker replace a session that another log's worker follows by now."""
 
-    def _follow(self, claim: Claim, outcome: Outcome) -> None:
+    def _follow(self, claim: Checkpoint, outcome: BatchOutcome) -> None:
         """Let everybody."""
 
 
-def _ran(seed: int, make: Callable[[], MemoryLedger] = MemoryLedger) -> Flow:
+def _ran(seed: int, make: Callable[[], MemoryCheckpoint] = MemoryCheckpoint) -> Flow:
     flow = Flow(seed, store=make())
     asyncio.run(flow.run(STEPS))
     return flow
@@ -148,7 +150,7 @@ def _seeds() -> Sequence[int]:
 
 @pytest.mark.requirement("counted-once-on-replay")
 @pytest.mark.requirement("counted-once-by-id")
-@pytest.mark.requirement("unreadable-buried")
+@pytest.mark.requirement("unreadable-dead-letter")
 @pytest.mark.requirement("new-log-starts-anew")
 @pytest.mark.requirement("results-published")
 def test_whatever_fails_nothing_is_lost_and_nothing_counts_twice() -> None:
@@ -173,5 +175,5 @@ def test_the_same_seed_runs_the_same_way() -> None:
 
 @pytest.mark.requirement("fenced-worker-writes-nothing")
 @pytest.mark.parametrize("broken", [OffsetFirst, RowsFirst, Adding, Unfenced, Unfollowed])
-def test_a_broken_ledger_is_caught(broken: type[MemoryLedger]) -> None:
+def test_a_broken_checkpoint_is_caught(broken: type[MemoryCheckpoint]) -> None:
     assert any(violations(_ran(seed, broken)) for seed in range(BROKEN_SEEDS))

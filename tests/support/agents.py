@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from apps.connect import files
-from apps.connect.agents import Agent
-from apps.connect.files import Step
+from apps.connect.agents import ConnectableAgent
+from apps.connect.files import FileChange
 from apps.connect.telemetry import Telemetry
 from apps.local.home import Home
 
@@ -37,14 +37,14 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def connect(home: Home, agent: Agent, telemetry: Telemetry) -> list[Step]:
+def connect(home: Home, agent: ConnectableAgent, telemetry: Telemetry) -> list[FileChange]:
     """Connect an agent as the command does."""
     steps = files.plan_connect(home, agent, telemetry)
     files.carry_out(home, agent, steps)
     return steps
 
 
-def disconnect(home: Home, agent: Agent) -> list[Step]:
+def disconnect(home: Home, agent: ConnectableAgent) -> list[FileChange]:
     """Disconnect an agent as the command does."""
     steps = files.plan_disconnect(home, agent)
     files.carry_out(home, agent, steps)

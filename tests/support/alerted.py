@@ -5,12 +5,13 @@ from typing import Final
 
 import msgspec
 
-from analytics.alerts import dispatch as deciding
-from analytics.alerts import matchers, routing_files
-from analytics.alerts.dispatch import Arrivals
-from analytics.alerts.groups import Acknowledgement, Dispatch, Notice, Told
-from analytics.alerts.routes import Routing
-from analytics.alerts.silences import Silence
+from analytics.alerts import matchers
+from analytics.alerts.dispatch import dispatcher as deciding
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.dispatcher import Arrivals
+from analytics.alerts.dispatch.groups import Acknowledgement, Dispatch, Notice, SentAlert
+from analytics.alerts.dispatch.routes import Routing
+from analytics.alerts.silence.silences import Silence
 
 SECOND: Final = 1_000
 ROUTING: Final = routing_files.load(
@@ -35,7 +36,7 @@ class World:
         self._routing = routing
         self._restarts = restarts
         self.state = Dispatch()
-        self.alerts: dict[tuple[str, str], Told] = {}
+        self.alerts: dict[tuple[str, str], SentAlert] = {}
         self.silences: list[Silence] = []
         self.acknowledged: list[Acknowledgement] = []
         self.now_ms = 0
@@ -44,7 +45,7 @@ class World:
     def fire(self, name: str, severity: str = "critical", agent: str = "a1") -> None:
         """Let an alert begin."""
         labels = {"alertname": name, "severity": severity, "agent": agent}
-        self.alerts[name, agent] = Told(labels=labels, starts_at_ms=self.now_ms)
+        self.alerts[name, agent] = SentAlert(labels=labels, starts_at_ms=self.now_ms)
 
     def end(self, name: str, agent: str = "a1") -> None:
         """Let an alert end."""

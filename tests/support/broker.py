@@ -8,6 +8,7 @@ user's machine and fails where CI is set.
 """
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -21,7 +22,7 @@ import pytest
 from msgspec import Struct
 
 from analytics.contracts.errors import MissingPart
-from apps.local import broker, leash
+from apps.local import broker, parent_guard
 from apps.local import kafka as apache
 from apps.local.home import cache_folder
 from apps.local.ports import LOOPBACK, answers, free_port
@@ -40,6 +41,27 @@ class RunningBroker(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
+def suspended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a process's every thread while the block runs: the signal alone only asks for it."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        until = time.monotonic() + STOP_S
+        while not _is_suspended(process.pid):
+            if time.monotonic() > until:
+                raise TimeoutError(f"process {process.pid} does not stop")
+            time.sleep(0.001)
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def _is_suspended(pid: int) -> bool:
+    """Say whether all threads of a process are stopped (proc(5), the state in `stat`)."""
+    stats = (thread / "stat" for thread in Path(f"/proc/{pid}/task").iterdir())
+    return all(stat.read_text().rpartition(") ")[2].startswith("T") for stat in stats)
+
+
+@contextmanager
 def started_tansu(port: int | None = None) -> Iterator[RunningBroker]:
     """Run a Tansu with a fresh cluster id, on `port` or a free one."""
     at = port or free_port()
@@ -53,7 +75,7 @@ def started_tansu(port: int | None = None) -> Iterator[RunningBroker]:
 def started_kafka(folder: Path | None = None) -> Iterator[RunningBroker]:
     """Run a one-node Apache Kafka; with `folder` it keeps its log there."""
     with tempfile.TemporaryDirectory(prefix="kafka-") as scratch:
-        node = apache.Node(
+        node = apache.KafkaNode(
             folder=folder or Path(scratch),
             port=free_port(),
             controller_port=free_port(),
@@ -88,10 +110,10 @@ def kafka() -> Iterator[RunningBroker]:
 def _running(
     kind: str, command: list[str], *, port: int, cluster_id: str
 ) -> Iterator[RunningBroker]:
-    environment = broker.without_otel(dict(os.environ)) | {leash.PARENT: str(os.getpid())}
+    environment = broker.without_otel(dict(os.environ)) | {parent_guard.PARENT: str(os.getpid())}
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            leash.command(command),
+            parent_guard.command(command),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -18,6 +18,8 @@ from typing import Any, Final
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from apps.local import parent_guard
+
 LANE: Final = Path(__file__).parents[1] / "e2e" / "browser"
 WAIT_MS: Final = 30_000
 READY: Final = """() => {
@@ -72,10 +74,15 @@ def dashboard(store_url: str, *, home: Path, **settings: str) -> Iterator[str]:
     environment = {
         **os.environ, "MAINSTEM_DASHBOARD_STORE_URL": store_url, "MAINSTEM_HOME": str(home),
         "MAINSTEM_DASHBOARD_GATEWAY_URL": "", "MAINSTEM_DASHBOARD_WORKER_METRICS_URL": "",
-        "PYTHONUNBUFFERED": "1", **{f"MAINSTEM_DASHBOARD_{k}": v for k, v in settings.items()},
+        "PYTHONUNBUFFERED": "1", parent_guard.PARENT: str(os.getpid()),
+        **{f"MAINSTEM_DASHBOARD_{k}": v for k, v in settings.items()},
     }  # fmt: skip
-    command = [sys.executable, "-m", "apps.cli", "dashboard", "--port", "0"]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    command = parent_guard.command(
+        [sys.executable, "-m", "apps.cli.main", "dashboard", "--port", "0"]
+    )
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield _address(process)
         finally:

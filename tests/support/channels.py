@@ -12,14 +12,15 @@ from msgspec import Struct
 from analytics.contracts import events
 from analytics.contracts.events import NotePublished
 from analytics.contracts.ids import EventId, TenantId
-from gateway.auth import Grant, Scope
-from gateway.channels.board import Place, Roll
-from gateway.channels.hub import Limits, LiveHub
-from gateway.channels.reading import Line, read
+from gateway.channels.hub import ChannelLimits, LiveHub
+from gateway.channels.records import StreamPublication, read
 from gateway.channels.recovery import Slice
-from gateway.channels.ring import Bounds
-from gateway.channels.source import Archive, Told
+from gateway.channels.ring import RingBounds
+from gateway.channels.source import Archive, LogListener
+from gateway.channels.subscriptions import Roll
 from gateway.channels.values import ClientInfo, Encoded, Publication
+from gateway.http.auth import Grant, TokenScope
+from gateway.kafka.log_consumer import Place
 from tests.support.gateway import NOW_MS, Clock, clocks
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -27,9 +28,9 @@ NOTES = "mainstem.notes.v1"
 PLACE = Place(NOTES, 0)
 
 
-def grant(tenant: str = "acme", *scopes: Scope) -> Grant:
+def grant(tenant: str = "acme", *scopes: TokenScope) -> Grant:
     """Return what a token of this tenant may do: watch and publish, unless scopes are given."""
-    given = scopes or (Scope.SUBSCRIBE, Scope.PUBLISH)
+    given = scopes or (TokenScope.SUBSCRIBE, TokenScope.PUBLISH)
     return Grant(user="ada", tenant=TenantId(tenant), scopes=frozenset(given))
 
 
@@ -75,7 +76,7 @@ class MemoryLog:
         self.epoch += "'"
         self.first, self.values = 0, []
 
-    def lines(self, first: int, end: int) -> list[Line]:
+    def lines(self, first: int, end: int) -> list[StreamPublication]:
         """Return the lines of the records in `[first, end)`."""
         found = [read(NOTES, self.values[at - self.first], offset=at) for at in range(first, end)]
         return [line for line in found if line is not None]
@@ -89,9 +90,9 @@ class MemorySource:
         self.watches = 0
         self._log = log
         self._warm = warm
-        self._told: Told | None = None
+        self._told: LogListener | None = None
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: LogListener) -> None:
         """Say who is told."""
         self._told = told
 
@@ -200,8 +201,8 @@ def node(
         publisher=publisher,
         clock=clocks(Clock()),
         roll=roll,
-        limits=Limits(
-            ring=Bounds(records_max=records_max, bytes_max=1_000_000, age_ms=600_000),
+        limits=ChannelLimits(
+            ring=RingBounds(records_max=records_max, bytes_max=1_000_000, age_ms=600_000),
             join_seconds_max=seconds_max,
             ahead_seconds_max=0.01,
             publications_max=publications_max,

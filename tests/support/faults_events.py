@@ -95,7 +95,10 @@ class Source:
         """Make it a prompt, a request or a tool call; return what that counts."""
         chance, kind = self._chance, self._chance.random()
         if kind < 0.2:
-            fields |= {"type": "prompt.submitted", "length": 12}
+            fields |= {
+                "type": "prompt.submitted",
+                "length": self._count,
+            }  # one of equal length is told again
             return {"events": 1, "prompts": 1}
         if kind < 0.7:
             tokens, took = chance.randrange(1, 5_000), chance.randrange(1, 60_000)

@@ -2,7 +2,7 @@
 
 Everything listens on free ports of the loopback interface and keeps its data below one folder. Each
 is restarted by the supervisor of `mainstem up` when it ends by itself, with short pauses; all are
-on a leash, so none outlives the run, however that ends.
+ended with us, so none outlives the run, however that ends.
 """
 
 import asyncio
@@ -18,12 +18,12 @@ import psycopg
 from msgspec import Struct
 
 from apps.local import broker as brokers
-from apps.local import kafka, probe
+from apps.local import http_probe, kafka
 from apps.local.home import cache_folder
-from apps.local.keeper import Command, Keeper, Part, run_once
 from apps.local.lifecycle import Pacing
 from apps.local.ports import LOOPBACK, free_port
 from apps.local.store import EmbeddedStore
+from apps.local.supervisor import Command, SupervisedProcess, Supervisor, run_once
 from tests.support.faults_disk import Disk
 from tests.support.faults_proxy import Proxy, proxied
 
@@ -40,7 +40,7 @@ SHORT: Final = {
     "MAINSTEM_STREAMS_JOBS_WAIT_S": "1",
 }
 """Short waits, so that windows close and are rolled up while parts are being killed."""
-WORKER: Final = ("apps.cli", "worker")
+WORKER: Final = ("apps.cli.main", "worker")
 """The module and its arguments that run a worker as it is shipped."""
 
 
@@ -67,12 +67,12 @@ class Parts:
         self.shape = shape
         self.broker_port = free_port()
         self.gateway_port = free_port()
-        self.keepers: dict[str, Keeper] = {}
+        self.keepers: dict[str, Supervisor] = {}
         self.store = EmbeddedStore(self._store_folder, pacing=PACING)
         self.proxy: Proxy | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._workers = 0
-        self._node = kafka.Node(
+        self._node = kafka.KafkaNode(
             folder=folder / "kafka",
             port=self.broker_port,
             controller_port=free_port(),
@@ -171,14 +171,14 @@ class Parts:
         if self.proxy is not None:
             self.proxy.target_port = _port(self.store.url)
         migrate = Command(
-            [sys.executable, "-m", "apps.cli", "migrate"],
+            [sys.executable, "-m", "apps.cli.main", "migrate"],
             _environment({"MAINSTEM_STREAMS_STORE_URL": self.store.url}),
         )
         log = self.folder / "migrate.log"
         assert await run_once(migrate, log) == 0, log.read_text()
 
-    async def _keep(self, part: Part) -> None:
-        keeper = Keeper(
+    async def _keep(self, part: SupervisedProcess) -> None:
+        keeper = Supervisor(
             part,
             pacing=PACING,
             log_path=self.folder / f"{part.name}.log",
@@ -188,7 +188,7 @@ class Parts:
         self._tasks[part.name] = asyncio.create_task(keeper.run())
         await until(keeper.ready.is_set, what=f"{part.name} answers")
 
-    def _broker_part(self) -> Part:
+    def _broker_part(self) -> SupervisedProcess:
         def command() -> Command:
             told = brokers.without_otel(dict(os.environ))
             if self.shape.kafka:
@@ -197,24 +197,24 @@ class Parts:
             return Command(made, told)
 
         async def accepts() -> bool:
-            return await probe.accepts(self.broker_port)
+            return await http_probe.accepts(self.broker_port)
 
-        return Part(name="broker", command=command, is_ready=accepts)
+        return SupervisedProcess(name="broker", command=command, is_ready=accepts)
 
-    def _gateway_part(self) -> Part:
+    def _gateway_part(self) -> SupervisedProcess:
         told = {
             "MAINSTEM_GATEWAY_PORT": str(self.gateway_port),
             "MAINSTEM_GATEWAY_BROKER": self.broker,
             "MAINSTEM_GATEWAY_PARTITIONS": str(PARTITIONS),
             "MAINSTEM_GATEWAY_TOKEN_KEY": KEY,
         }
-        return Part(
+        return SupervisedProcess(
             name="gateway",
-            command=lambda: self._own(("apps.cli", "gateway"), told),
+            command=lambda: self._own(("apps.cli.main", "gateway"), told),
             is_ready=_is_ok(self.gateway_port),
         )
 
-    def _worker_part(self, name: str, port: int) -> Part:
+    def _worker_part(self, name: str, port: int) -> SupervisedProcess:
         is_named = self.shape.named and self._workers <= self.shape.workers
 
         def command() -> Command:
@@ -227,7 +227,7 @@ class Parts:
             }
             return self._own(self.shape.worker, told | SHORT | self.shape.settings)
 
-        return Part(name=name, command=command, is_ready=_is_ok(port))
+        return SupervisedProcess(name=name, command=command, is_ready=_is_ok(port))
 
     def _own(self, module: Sequence[str], told: dict[str, str]) -> Command:
         return Command([sys.executable, "-m", *module], _environment(told))
@@ -283,7 +283,7 @@ async def until(
         await asyncio.sleep(LOOK_S)
 
 
-def signal_(keeper: Keeper, number: signal.Signals) -> None:
+def signal_(keeper: Supervisor, number: signal.Signals) -> None:
     """Send a signal to a part that runs."""
     if keeper.pid is not None:
         os.kill(keeper.pid, number)
@@ -301,7 +301,7 @@ def _environment(told: dict[str, str]) -> dict[str, str]:
 
 def _is_ok(port: int) -> Callable[[], Awaitable[bool]]:
     async def is_ok() -> bool:
-        return await probe.status(port, "/health/ready") == 200
+        return await http_probe.status(port, "/health/ready") == 200
 
     return is_ok
 

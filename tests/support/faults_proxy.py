@@ -78,7 +78,7 @@ class Proxy:
             _abort(near)
         return len(broken)
 
-    def bury(self) -> None:
+    def abandon(self) -> None:
         """End the far sides that were deserted."""
         for writer in self._deserted:
             _abort(writer)
@@ -143,7 +143,7 @@ async def proxied(target_port: int) -> AsyncIterator[Proxy]:
     finally:
         server.close()
         proxy.flow()
-        proxy.bury()
+        proxy.abandon()
         proxy.reset()
         if taken:
             await asyncio.wait(taken)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from analytics.contracts import events, topics
 from analytics.contracts.result_events import WindowClosed
-from apps.topics import reaches
+from apps.local.topics import reaches
 from tests.support.faults_truth import (
     MEASURED,
     SHOWN_MAX,

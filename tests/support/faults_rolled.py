@@ -13,8 +13,9 @@ import psycopg
 from msgspec import Struct
 from psycopg import IsolationLevel
 
-from streams.store import levels, rollups
-from streams.store.queries import span, trends
+from streams.maintenance import rollups
+from streams.queries import span, trends
+from streams.store import levels
 from tests.support.faults_events import Known
 from tests.support.faults_truth import (
     MEASURED,

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from analytics.contracts import topics
 from apps.local import drain
-from apps.topics import cluster_id
+from apps.local.topics import cluster_id
 from tests.support.faults_load import Load
 from tests.support.faults_parts import Parts, Shape, running, until
 from tests.support.faults_results import Told, compare_told, is_settled, told
@@ -44,7 +44,7 @@ LOOK_S: Final = 0.03
 ARTIFACT: Final = Path(__file__).resolve().parents[2] / "artifacts" / "faults.json"
 FENCED: Final = "claimed by another worker"
 _REACHED: Final = """
-select l.partition, l.next_offset from ledger l join logs using (log_id)
+select l.partition, l.next_offset from checkpoints l join logs using (log_id)
  where cluster_id = %s and topic = %s
 """
 
@@ -252,7 +252,8 @@ async def run(
 ) -> Report:
     """Run the processes under load through these faults; return what it came to.
 
-    Without `derived`, rollups and results are not looked at: a broken ledger leaves none to see.
+    Without `derived`, rollups and results are not looked at: a broken checkpoints leaves none to
+    see.
     """
     begun = time.monotonic()
     print(f"{name}, seed {seed}: " + ", ".join(f"{f.kind} after {f.after}" for f in faults))  # noqa: T201 - to be replayed

@@ -1,8 +1,8 @@
-"""A worker with a broken ledger, for the crash tests alone: they have to catch what it does.
+"""A worker with a broken checkpoints, for the crash tests alone: they have to catch what it does.
 
 `python -m tests.support.faults_worker KIND` runs the worker as `mainstem worker` does, over a
-ledger that is wrong in the way that KIND names. Each is the real one but for how it commits, so the
-SQL is the real one too; the wrong moment is drawn out, so that a few kills hit it.
+checkpoints that is wrong in the way that KIND names. Each is the real one but for how it commits,
+so the SQL is the real one too; the wrong moment is drawn out, so that a few kills hit it.
 """
 
 import asyncio
@@ -17,26 +17,29 @@ import psycopg
 from psycopg.sql import SQL, Identifier
 
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import MEASURES, Outcome
-from apps import topics
-from apps.prices import price_table
-from apps.telemetry import log_to_stderr
-from streams import health, recipes
-from streams.app import Parts, Worker
-from streams.ledger import Claim
-from streams.marks import NO_MARK
+from analytics.measures.rows import MEASURES, BatchOutcome
+from apps.cli import worker_rules
+from apps.local import topics
+from apps.runtime.logging import log_to_stderr
+from apps.runtime.prices import price_table
+from streams import agents
+from streams.consumer import health, topology
+from streams.consumer.fingerprints import NO_MARK
+from streams.consumer.stream import Parts
+from streams.consumer.worker import Worker
+from streams.maintenance import jobs
 from streams.settings import StreamsSettings, load
-from streams.store import jobs
-from streams.store.ledger_postgres import PostgresLedger
+from streams.store.checkpoint import Checkpoint
+from streams.store.checkpoint_postgres import PostgresCheckpoint
 from streams.store.pool import opened
 
 GAP_S: Final = 0.15
 
 
-class OffsetFirst(PostgresLedger):
+class OffsetFirst(PostgresCheckpoint):
     """Commits the offset before the rows: what dies in between has lost them."""
 
-    async def commit(self, claim: Claim, outcome: Outcome, **rest: Any) -> None:
+    async def commit(self, claim: Checkpoint, outcome: BatchOutcome, **rest: Any) -> None:
         """Commit in two transactions."""
         await super().commit(claim, _bare(outcome))
         await asyncio.sleep(GAP_S)
@@ -44,10 +47,10 @@ class OffsetFirst(PostgresLedger):
         await super().commit(claim, rows, **rest)
 
 
-class RowsFirst(PostgresLedger):
+class RowsFirst(PostgresCheckpoint):
     """Commits the rows before the offset and the ids: what dies in between counts them again."""
 
-    async def commit(self, claim: Claim, outcome: Outcome, **rest: Any) -> None:
+    async def commit(self, claim: Checkpoint, outcome: BatchOutcome, **rest: Any) -> None:
         """Commit in two transactions."""
         rows = msgspec.structs.replace(
             outcome, next_offset=outcome.first_offset, seen=(), mark=NO_MARK
@@ -57,18 +60,18 @@ class RowsFirst(PostgresLedger):
         await super().commit(claim, msgspec.structs.replace(_bare(outcome), seen=outcome.seen))
 
 
-class Unfenced(PostgresLedger):
+class Unfenced(PostgresCheckpoint):
     """Writes whoever has claimed the partition by now: a worker that slept overwrites the other."""
 
     clusters: dict[int, str]
 
-    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Checkpoint:
         """Claim, and remember where."""
         claim = await super().claim(cluster_id=cluster_id, topic=topic, partition=partition)
         self.clusters = getattr(self, "clusters", {}) | {claim.log_id: cluster_id}
         return claim
 
-    async def commit(self, claim: Claim, outcome: Outcome, **rest: Any) -> None:
+    async def commit(self, claim: Checkpoint, outcome: BatchOutcome, **rest: Any) -> None:
         """Commit under whatever epoch there is, from wherever it is."""
         await asyncio.sleep(GAP_S)
         try:
@@ -87,18 +90,18 @@ class Unfenced(PostgresLedger):
             await super().commit(forced, moved, **rest)
 
 
-KINDS: Final[dict[str, type[PostgresLedger]]] = {
+KINDS: Final[dict[str, type[PostgresCheckpoint]]] = {
     "offset-first": OffsetFirst,
     "rows-first": RowsFirst,
     "unfenced": Unfenced,
-    "adding": PostgresLedger,
+    "adding": PostgresCheckpoint,
 }
 ADDING: Final = "adding"
 """Its store adds what a cell is told to what it had, instead of replacing it."""
 ADDED_TABLES: Final = ("window_10s", "window_1m")
 
 
-def _bare(outcome: Outcome) -> Outcome:
+def _bare(outcome: BatchOutcome) -> BatchOutcome:
     """Return the outcome without its rows: the offset alone."""
     return msgspec.structs.replace(outcome, raw=(), cells=(), closed=(), sessions=(), seen=())
 
@@ -133,12 +136,13 @@ async def _work(kind: str, settings: StreamsSettings) -> None:
         await asyncio.to_thread(_make_add, url)
     async with opened(url, size_max=settings.store_connections_max) as connections:
         parts = Parts(
-            ledger=KINDS[kind](connections, clock=_now_ms),
-            recipes=recipes.recipes(
-                price_table(None), recipes.rules(settings), recipes.merge_rules(settings)
+            checkpoints=KINDS[kind](connections, clock=_now_ms),
+            recipes=topology.recipes(
+                price_table(None), topology.rules(settings), topology.merge_rules(settings)
             ),
+            agents=agents.ALL,
             prepare=partial(topics.ensure_topics, settings.broker, partitions=settings.partitions),
-            jobs=lambda: jobs.run_due(url, recipes.retention(settings), now_ms=_now_ms()),
+            jobs=lambda: jobs.run_due(url, worker_rules.retention(settings), now_ms=_now_ms()),
         )
         worker = Worker(settings, parts)
         async with health.serving(worker.progress, host="127.0.0.1", port=settings.metrics_port):

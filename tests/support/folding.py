@@ -8,14 +8,17 @@ from msgspec import Struct
 
 from analytics.contracts.ids import SessionId, TenantId
 from analytics.measures.fold import Arrival, FoldRules, PartitionFold
+from analytics.measures.identities import digests_of
 from analytics.measures.prices import PriceTable
+from analytics.measures.report_matching import named_in
 from analytics.measures.rows import (
+    BatchOutcome,
     CellKey,
     CellRow,
     Grain,
-    Outcome,
     RawRow,
     SessionRow,
+    ToldApart,
 )
 from analytics.measures.sketch import Counts, from_bytes, merge
 
@@ -51,12 +54,15 @@ class Kept:
         self.cells: dict[tuple[CellKey, int, int, int], CellRow] = {}
         self.sessions: dict[Key, SessionRow] = {}
         self.memories: dict[Key, list[bytes]] = {}
+        self.owners: dict[bytes, int] = {}
         self.raw: list[RawRow] = []
         self.closed: list[CellRow] = []
-        self.watermark_ms = 0
+        self.apart: dict[tuple[str, str, int], ToldApart] = {}
+        self.limited: dict[tuple[str, str], int] = {}
+        self.watermark_ms = self.settled_ms = 0
         self.late_count = self.duplicate_count = self.backfill_count = 0
 
-    def commit(self, outcome: Outcome) -> None:
+    def commit(self, outcome: BatchOutcome) -> None:
         """Write an outcome."""
         for row in outcome.cells:
             self.cells[row.key, row.width_ms, row.start_ms, row.batch_offset] = row
@@ -64,16 +70,38 @@ class Kept:
             self.sessions[session.tenant, session.session_id] = session
         for seen in outcome.seen:
             self.memories.setdefault((seen.tenant, seen.session_id), []).append(seen.memory)
+        apart = self.apart.items()
+        self.apart = {k: row for k, row in apart if row.used_ms >= outcome.apart_since_ms}
+        self.apart |= {(row.tenant, row.dimension, row.digest): row for row in outcome.apart}
+        for met in outcome.limited:
+            key = (met.tenant, met.dimension)
+            self.limited[key] = self.limited.get(key, 0) + met.events
+        for told in outcome.identities:
+            assert self.owners.setdefault(told.digest, told.owner) == told.owner
         self.raw += outcome.raw
         self.closed += outcome.closed
-        self.watermark_ms = outcome.watermark_ms
+        self.watermark_ms, self.settled_ms = outcome.watermark_ms, outcome.settled_ms
         self.late_count += outcome.late_count
         self.duplicate_count += outcome.duplicate_count
         self.backfill_count += outcome.backfill_count
 
+    def owners_of(self, batch: Iterable[Arrival]) -> dict[bytes, int]:
+        """Return whose the things are that these tell of: as a worker knows at last."""
+        digests = {
+            digest
+            for arrival in batch
+            for digest in digests_of(arrival.event.tenant, named_in(arrival.event))
+        }
+        return {digest: self.owners[digest] for digest in digests & self.owners.keys()}
+
     def open_cells(self) -> list[CellRow]:
         """Return the cells that a claim would hold."""
         return [row for row in self.cells.values() if not row.closed]
+
+    @property
+    def behind(self) -> bool:
+        """Whether windows have ended that are not closed."""
+        return self.settled_ms < self.watermark_ms
 
     def totals(self, width_ms: int, grain: Grain) -> dict[tuple[CellKey, int], Total]:
         """Return every series' windows, without those that came to nothing."""
@@ -96,23 +124,27 @@ class Kept:
         )
 
 
-def new_fold(kept: Kept | None = None, *, rules: FoldRules | None = None) -> PartitionFold:
+def new_fold(
+    kept: Kept | None = None, *, rules: FoldRules | None = None, prices: PriceTable = PRICES
+) -> PartitionFold:
     """Return a fold that goes on where `kept` ends."""
     known = kept or Kept()
     return PartitionFold(
-        prices=PRICES,
+        prices=prices,
         watermark_ms=known.watermark_ms,
         open_cells=known.open_cells(),
         rules=rules or FoldRules(),
+        apart=known.apart.values(),
     )
 
 
 def fold_batch(
     fold: PartitionFold, kept: Kept, batch: Sequence[Arrival], *, now_ms: int | None = None
-) -> Outcome:
+) -> BatchOutcome:
     """Recall what the fold does not know, fold the batch and commit it."""
     for key in fold.unknown(batch):
         fold.remember(key, kept.sessions.get(key), tuple(kept.memories.get(key, ())))
+    fold.learn(kept.owners_of(batch))
     outcome = fold.fold(
         batch,
         first_offset=batch[0].offset,

@@ -13,14 +13,14 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 
 from analytics.contracts.ids import TenantId
-from gateway import sessions
-from gateway.app import NOTHING, Gateway, Surroundings, build
-from gateway.auth import AUDIENCE, ISSUER, Scope, Verifier, issue
+from gateway.app import NOTHING, Gateway, GatewayParts, build
 from gateway.channels.values import Hub
-from gateway.publish import Outlet
-from gateway.server import server, serving
-from gateway.sessions import Clocks
+from gateway.http.auth import AUDIENCE, ISSUER, TokenScope, Verifier, issue
+from gateway.http.server import server, serving
+from gateway.kafka.publisher import Outlet
 from gateway.settings import GatewaySettings
+from gateway.websocket import endpoint
+from gateway.websocket.endpoint import Clocks
 
 KEY: Final = b"a key that is long enough for HS256, and public"
 NOW_MS: Final = 1_795_000_000_000
@@ -42,7 +42,7 @@ class Clock:
 
 def token(
     *,
-    scopes: Iterable[Scope] = (Scope.PUBLISH,),
+    scopes: Iterable[TokenScope] = (TokenScope.PUBLISH,),
     tenant: TenantId = TENANT,
     user: str = "ada",
     lifetime_ms: int | None = None,
@@ -94,7 +94,7 @@ def gateway(
         clocks=clocks(clock or Clock()),
         node="node-1",
         version="0",
-        around=Surroundings(hub=hub),
+        around=GatewayParts(hub=hub),
     )
 
 
@@ -116,11 +116,11 @@ async def listening(
         ),
         node="node-1",
         version="0",
-        around=Surroundings(hub=hub),
+        around=GatewayParts(hub=hub),
     )
     served = server(under_test.asgi, chosen, drain=under_test.drain)
     async with serving(served) as running:
-        yield under_test, f"ws://127.0.0.1:{running.port}{sessions.PATH}"
+        yield under_test, f"ws://127.0.0.1:{running.port}{endpoint.PATH}"
 
 
 @asynccontextmanager

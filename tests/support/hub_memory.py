@@ -9,21 +9,21 @@ import asyncio
 
 from msgspec import Struct, field
 
-from gateway.auth import Grant, Scope
 from gateway.channels.values import (
+    ChannelPresence,
     ClientInfo,
     Encoded,
+    HistoryPage,
     Joined,
-    Past,
     Position,
-    Presence,
     Publication,
     PublicationPush,
     Subscriber,
     TagFilter,
 )
+from gateway.http.auth import Grant, TokenScope
 from gateway.protocol import codes
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 
 
 class _Channel(Struct):
@@ -88,14 +88,14 @@ class MemoryHub:
         grant: Grant,
         since: Position | None,
         tags: TagFilter | None,
-    ) -> Joined | Fault:
+    ) -> Joined | ErrorReply:
         """Enter a channel."""
         await self._answering.wait()
         if self.away:
             return codes.INTERNAL
         if channel.startswith("no:"):
             return codes.UNKNOWN_CHANNEL
-        if Scope.SUBSCRIBE not in grant.scopes:
+        if TokenScope.SUBSCRIBE not in grant.scopes:
             return codes.PERMISSION_DENIED
         there = self._channel(channel)
         there.subscribers[subscriber] = []
@@ -133,7 +133,7 @@ class MemoryHub:
 
     async def publish(
         self, channel: str, data: bytes, *, grant: Grant, info: ClientInfo
-    ) -> Fault | None:
+    ) -> ErrorReply | None:
         """Publish where clients may."""
         if not channel.startswith("notes:"):
             return codes.PERMISSION_DENIED
@@ -142,7 +142,7 @@ class MemoryHub:
 
     async def history(
         self, channel: str, *, grant: Grant, limit: int, since: Position | None, reverse: bool
-    ) -> Past | Fault:
+    ) -> HistoryPage | ErrorReply:
         """Return entries."""
         there = self._channel(channel)
         if since is not None and since.epoch != there.epoch:
@@ -152,12 +152,12 @@ class MemoryHub:
         ordered = found[::-1] if reverse else found
         top = there.publications[-1].offset if there.publications else 0
         shown = ordered if limit < 0 else ordered[:limit]
-        return Past(epoch=there.epoch, offset=top, publications=tuple(shown))
+        return HistoryPage(epoch=there.epoch, offset=top, publications=tuple(shown))
 
-    async def presence(self, channel: str, *, grant: Grant) -> Presence | Fault:
+    async def presence(self, channel: str, *, grant: Grant) -> ChannelPresence | ErrorReply:
         """Return who is there."""
         there = self._channel(channel).subscribers
-        return Presence({one.who.client: one.who for one in there})
+        return ChannelPresence({one.who.client: one.who for one in there})
 
     def _channel(self, name: str) -> _Channel:
         return self._channels.setdefault(name, _Channel(self.epoch))

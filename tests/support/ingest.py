@@ -16,16 +16,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from analytics.contracts.agent_events import AgentEvent
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.otlp.intake import Intake, Signal, read
+from gateway.otlp.intake import Intake, OtlpSignal, read
 
 DATA: Final = Path(__file__).parents[1] / "data"
 NOW_MS: Final = 1_767_225_600_000
 NOW_NS: Final = NOW_MS * 1_000_000
 
 _REQUESTS: Final = {
-    Signal.LOGS: ExportLogsServiceRequest,
-    Signal.METRICS: ExportMetricsServiceRequest,
-    Signal.TRACES: ExportTraceServiceRequest,
+    OtlpSignal.LOGS: ExportLogsServiceRequest,
+    OtlpSignal.METRICS: ExportMetricsServiceRequest,
+    OtlpSignal.TRACES: ExportTraceServiceRequest,
 }
 _IDS: Final = frozenset({"traceId", "spanId", "parentSpanId"})
 
@@ -109,16 +109,16 @@ def point(
 
 
 def request(
-    signal: Signal,
+    signal: OtlpSignal,
     records: Iterable[Mapping[str, Any]],
     resource: Mapping[str, object] | None = None,
     scope: str = "test",
 ) -> dict[str, Any]:
     """Return an export request of one resource and scope."""
     name, many = {
-        Signal.LOGS: ("Logs", "logRecords"),
-        Signal.TRACES: ("Spans", "spans"),
-        Signal.METRICS: ("Metrics", "metrics"),
+        OtlpSignal.LOGS: ("Logs", "logRecords"),
+        OtlpSignal.TRACES: ("Spans", "spans"),
+        OtlpSignal.METRICS: ("Metrics", "metrics"),
     }[signal]
     group = {"scope": {"name": scope, "version": "1"}, many: list(records)}
     given = {"service.name": "tester"} if resource is None else resource
@@ -129,7 +129,7 @@ def request(
     }
 
 
-def as_protobuf(signal: Signal, document: Mapping[str, Any]) -> bytes:
+def as_protobuf(signal: OtlpSignal, document: Mapping[str, Any]) -> bytes:
     """Return an OTLP/JSON request in protobuf: ids from hex, the rest by protobuf's own mapping."""
     message = _REQUESTS[signal]()
     json_format.ParseDict(_with_base64_ids(document), message)
@@ -137,7 +137,7 @@ def as_protobuf(signal: Signal, document: Mapping[str, Any]) -> bytes:
     return encoded
 
 
-def as_json(signal: Signal, body: bytes) -> bytes:
+def as_json(signal: OtlpSignal, body: bytes) -> bytes:
     """Return a protobuf request as OTLP/JSON: ids to hex, enums as numbers."""
     message = _REQUESTS[signal]()
     message.ParseFromString(body)
@@ -146,7 +146,7 @@ def as_json(signal: Signal, body: bytes) -> bytes:
 
 
 def taken(
-    signal: Signal,
+    signal: OtlpSignal,
     records: Iterable[Mapping[str, Any]],
     resource: Mapping[str, object] | None = None,
     *,
@@ -160,7 +160,7 @@ def taken(
     return intake
 
 
-def both(signal: Signal, document: Mapping[str, Any], *, keep_content: bool = False) -> Intake:
+def both(signal: OtlpSignal, document: Mapping[str, Any], *, keep_content: bool = False) -> Intake:
     """Return what is read of a request, having checked that JSON and protobuf agree on it."""
     bodies = (json.dumps(document).encode(), as_protobuf(signal, document))
     from_json, from_protobuf = (

@@ -2,20 +2,20 @@
 
 from typing import Final
 
-from analytics.alerts import routing_files
-from analytics.alerts.groups import Notice, Told, Why
-from analytics.alerts.receivers import Integration
-from streams.notifying.sending import Manner, Sender
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.groups import Notice, NotifyReason, SentAlert
+from analytics.alerts.notify.receivers import Integration
+from streams.notify.sender import NoticeSender, SendOptions
 from tests.support.receivers import Answer, Hook
 
 NOW_MS: Final = 1_800_000_000_000
 KEY: Final = "0123456789abcdef"
 SECRET: Final = "hidden-words"
-OPEN: Final = Manner(timeout_s=5, is_private_allowed=True, external_url="http://board")
+OPEN: Final = SendOptions(timeout_s=5, is_private_allowed=True, external_url="http://board")
 APPRISES_OWN: Final = "ignore::DeprecationWarning"
 """What it imports while it looks for its services."""
 ALERTS: Final = tuple(
-    Told(labels={"alertname": "Slow", "agent": name, "severity": "warning"}, starts_at_ms=5)
+    SentAlert(labels={"alertname": "Slow", "agent": name, "severity": "warning"}, starts_at_ms=5)
     for name in ("a1", "a2")
 )
 NOTICE: Final = Notice(
@@ -25,7 +25,7 @@ NOTICE: Final = Notice(
     group_labels={"alertname": "Slow"},
     receiver="r",
     integration="r/webhook/0",
-    why=Why.FIRING,
+    why=NotifyReason.FIRING,
     alerts=ALERTS,
     at_ms=NOW_MS,
 )
@@ -38,9 +38,9 @@ def by(block: str) -> Integration:
     return found
 
 
-def send(way: Integration, manner: Manner = OPEN, notice: Notice = NOTICE) -> None:
+def send(way: Integration, manner: SendOptions = OPEN, notice: Notice = NOTICE) -> None:
     """Send a notice, once."""
-    Sender(manner, now_ms=lambda: NOW_MS).send(notice, way, KEY)
+    NoticeSender(manner, now_ms=lambda: NOW_MS).send(notice, way, KEY)
 
 
 def answering(server: Hook, *answers: Answer | None) -> None:

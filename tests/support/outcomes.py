@@ -1,4 +1,4 @@
-"""Builders of what a fold hands to a ledger, with sensible defaults, and a look at what it kept."""
+"""Builders of what a fold hands to the store, with defaults, and a look at what it kept."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,20 +9,20 @@ from msgspec import Struct
 from analytics.contracts.ids import SessionId, TenantId
 from analytics.measures.rows import (
     ON_TIME,
+    BatchOutcome,
     CellKey,
     CellRow,
     Grain,
     Measures,
-    Outcome,
     RawRow,
     SeenRow,
     SessionRow,
     SessionState,
 )
-from streams.ledger import Burial, Ledger, SessionKey
 from streams.store import batch
+from streams.store.checkpoint import CheckpointStore, DeadLetter, SessionKey
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.facts import T0_MS
-from tests.support.ledger_memory import MemoryLedger
 
 TENANT = TenantId("local")
 
@@ -100,7 +100,7 @@ def seen(memory: bytes, *, batch_offset: int = 0, name: str = "s1") -> SeenRow:
     )
 
 
-def outcome(first: int, following: int, **fields: object) -> Outcome:
+def outcome(first: int, following: int, **fields: object) -> BatchOutcome:
     """Return an outcome of the offsets `first` up to `following`, one raw row each."""
     defaults: dict[str, object] = {
         "first_offset": first,
@@ -115,12 +115,12 @@ def outcome(first: int, following: int, **fields: object) -> Outcome:
         "duplicate_count": 0,
         "backfill_count": 0,
     }
-    return Outcome(**(defaults | fields))  # type: ignore[arg-type]  # fields by name, of any type
+    return BatchOutcome(**(defaults | fields))  # type: ignore[arg-type]  # fields by name, of any type
 
 
-def burial(offset: int = 7) -> Burial:
+def dead_letter(offset: int = 7) -> DeadLetter:
     """Return something that could not be read."""
-    return Burial(
+    return DeadLetter(
         topic="mainstem.agents.v1",
         partition=0,
         offset=offset,
@@ -133,7 +133,7 @@ def burial(offset: int = 7) -> Burial:
 
 
 class KeptCell(Struct, frozen=True):
-    """A cell as a ledger keeps it, with the log and partition it came from."""
+    """A cell as a checkpoint store keeps it, with the log and partition it came from."""
 
     log_id: int
     partition: int
@@ -144,7 +144,7 @@ class KeptCell(Struct, frozen=True):
 
 
 class Looker(Protocol):
-    """A way to see what a ledger kept that its port does not show."""
+    """A way to see what a checkpoint store kept that its port does not show."""
 
     def raw_ids(self) -> list[str]:
         """Return the ids of all raw rows, sorted."""
@@ -154,28 +154,28 @@ class Looker(Protocol):
         """Return the cells of a width, sorted."""
         ...
 
-    def graves(self) -> list[Burial]:
-        """Return what was buried, in order."""
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what became a dead letter, in order."""
         ...
 
 
 class Store(Struct):
-    """A ledger, a second one on the same store, and a way to look into it."""
+    """A checkpoint store, a second one on the same store, and a way to look into it."""
 
-    ledger: Ledger
-    other: Ledger
+    checkpoints: CheckpointStore
+    other: CheckpointStore
     look: Looker
 
 
 class MemoryLooker:
-    """Looks into a `MemoryLedger`."""
+    """Looks into a `MemoryCheckpoint`."""
 
-    def __init__(self, ledger: MemoryLedger) -> None:
-        self._ledger = ledger
+    def __init__(self, checkpoints: MemoryCheckpoint) -> None:
+        self._checkpoints = checkpoints
 
     def raw_ids(self) -> list[str]:
         """Return the ids of all raw rows, sorted."""
-        return sorted(row.id for rows in self._ledger.rows.values() for row in rows)
+        return sorted(row.id for rows in self._checkpoints.rows.values() for row in rows)
 
     def cells(self, width_ms: int = 10_000) -> list[KeptCell]:
         """Return the cells of a width, sorted."""
@@ -183,15 +183,15 @@ class MemoryLooker:
             KeptCell(
                 log_id, partition, one.start_ms, one.batch_offset, one.measures.calls, one.closed
             )
-            for (log_id, partition), cells in self._ledger.cells.items()
+            for (log_id, partition), cells in self._checkpoints.cells.items()
             for one in cells.values()
             if one.width_ms == width_ms
         ]
         return _sorted(kept)
 
-    def graves(self) -> list[Burial]:
-        """Return what was buried, in order."""
-        return list(self._ledger.graves)
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what became a dead letter, in order."""
+        return list(self._checkpoints.dead_letters)
 
 
 class PostgresLooker:
@@ -218,13 +218,14 @@ class PostgresLooker:
         )
         return _sorted([KeptCell(*row) for row in kept])  # type: ignore[arg-type]  # as selected
 
-    def graves(self) -> list[Burial]:
-        """Return what was buried, in order."""
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return what became a dead letter, in order."""
         rows = self.rows(
             "select topic, partition, log_offset, (extract(epoch from at) * 1000)::int8, tenant,"
-            " origin, reason, payload from graveyard order by at, log_offset"
+            " origin, reason, payload from dead_letters order by at, log_offset"
         )
-        return [Burial(**dict(zip(Burial.__struct_fields__, row, strict=True))) for row in rows]  # type: ignore[arg-type]  # as selected
+        names = DeadLetter.__struct_fields__
+        return [DeadLetter(**dict(zip(names, row, strict=True))) for row in rows]  # type: ignore[arg-type]  # as selected
 
 
 def _sorted(kept: Sequence[KeptCell]) -> list[KeptCell]:

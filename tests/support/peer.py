@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.app import Gateway
-from gateway.sessions import PATH, WIRE
+from gateway.http.connections import WIRE
+from gateway.websocket.endpoint import PATH
 from tests.support.gateway import WAIT_S
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from analytics.pool.leases import Ask
 from analytics.pool.members import Joining
-from analytics.pool.notices import Ended, Granted, Moved, Notice, Unserved
+from analytics.pool.notices import Granted, LeaseEnded, Moved, Notice, Unserved
 from analytics.pool.pool import Pool
 from analytics.pool.rules import Rules
 from analytics.pool.skills import ANYBODY, AgentCard, AgentSkill, Needs
@@ -94,9 +94,9 @@ def granted(notices: list[Notice]) -> list[Granted]:
     return [one for one in notices if isinstance(one, Granted)]
 
 
-def ended(notices: list[Notice]) -> list[Ended]:
+def ended(notices: list[Notice]) -> list[LeaseEnded]:
     """Return what ended."""
-    return [one for one in notices if isinstance(one, Ended)]
+    return [one for one in notices if isinstance(one, LeaseEnded)]
 
 
 def unserved(notices: list[Notice]) -> list[Unserved]:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from gateway.app import Gateway
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from tests.support.gateway import token
 from tests.support.peer import Peer, connected
 
@@ -19,7 +19,7 @@ class Caller:
 
     async def hello(self, **claims: Any) -> str:
         """Show a token that may work; return the connection's name."""
-        bearer = token(scopes=[Scope.WORK], **claims)
+        bearer = token(scopes=[TokenScope.WORK], **claims)
         self.peer.say({"id": 1, "connect": {"token": bearer}})
         reply = await self._reply(1)
         return str(reply["connect"]["client"])

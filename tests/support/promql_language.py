@@ -11,8 +11,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from analytics.alerts import notation
-from analytics.alerts.notation import Mark
+from analytics.alerts.rules import series_notation
+from analytics.alerts.rules.series_notation import Mark
 from analytics.promql import Labels, Series, labelled
 from analytics.promql.series import STALE, made
 
@@ -94,8 +94,8 @@ def _loaded(interval: str, body: list[str]) -> Iterator[Series]:
 def _row(line: str) -> tuple[Labels, list[float | Mark]]:
     found = _ROW.fullmatch(_HISTOGRAM.sub("_", line))
     assert found is not None, line
-    values = notation.values(found["values"])
-    return labelled(dict(notation.series(found["labels"]))), values
+    values = series_notation.values(found["values"])
+    return labelled(dict(series_notation.series(found["labels"]))), values
 
 
 def _case(place: str, head: str, body: list[str], series: tuple[Series, ...]) -> Case:

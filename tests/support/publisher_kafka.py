@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec import Struct
 
-from apps.topics import cluster_id, ensure_topics, reaches
-from gateway.publish_kafka import Bounds, KafkaPublisher
+from apps.local.topics import cluster_id, ensure_topics, reaches
+from gateway.kafka.publisher_kafka import Bounds, KafkaPublisher
 
 PARTITIONS = 4
 

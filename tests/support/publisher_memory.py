@@ -13,18 +13,19 @@ from analytics.contracts import cloudevents
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, ProducerFull
 from analytics.contracts.ids import TenantId
-from gateway.publish import Outgoing, Status, Verdict
+from gateway.kafka.publisher import OutgoingEvent, Receipt, Status
 
 RETRY_AFTER_MS = 1_000
 
 
 class Grave(Struct, frozen=True):
-    """What was buried."""
+    """What became a dead letter."""
 
     payload: bytes
     reason: str
     origin: str
     tenant: str
+    whole_bytes: int = 0
 
 
 class MemoryPublisher:
@@ -32,13 +33,13 @@ class MemoryPublisher:
 
     def __init__(self, *, records_max: int = 10_000) -> None:
         self.records: list[Record] = []
-        self.graves: list[Grave] = []
+        self.dead_letters: list[Grave] = []
         self.away = False
         self._records_max = records_max
         self._accepted: set[tuple[str, str]] = set()
         self._acknowledging = asyncio.Event()
         self._acknowledging.set()
-        self._waiting: dict[tuple[str, str], Outgoing] = {}
+        self._waiting: dict[tuple[str, str], OutgoingEvent] = {}
 
     @property
     def ready(self) -> bool:
@@ -58,7 +59,7 @@ class MemoryPublisher:
         """Acknowledge what waits, and what comes."""
         self._acknowledging.set()
 
-    async def publish(self, outgoing: Sequence[Outgoing]) -> list[Verdict]:
+    async def publish(self, outgoing: Sequence[OutgoingEvent]) -> list[Receipt]:
         """Return one verdict an event, in order."""
         tickets = [self._admit(item) for item in outgoing]
         await self._acknowledging.wait()
@@ -67,7 +68,7 @@ class MemoryPublisher:
                 self._keep(item)
         return tickets
 
-    def post(self, outgoing: Sequence[Outgoing]) -> None:
+    def post(self, outgoing: Sequence[OutgoingEvent]) -> None:
         """Take events without waiting."""
         if len(self._waiting) + len(outgoing) > self._records_max:
             raise ProducerFull("too much is waiting")
@@ -75,28 +76,32 @@ class MemoryPublisher:
             if (item.event.tenant, item.event.id) not in self._accepted:
                 self._keep(item)
 
-    async def bury(self, payload: bytes, *, reason: str, origin: str, tenant: TenantId) -> None:
+    async def dead_letter(
+        self, payload: bytes, *, reason: str, origin: str, tenant: TenantId, whole_bytes: int = 0
+    ) -> None:
         """Keep what could not be read."""
         if self.away:
             raise BrokerAway("the broker is away")
-        self.graves.append(Grave(payload, reason, origin, tenant))
+        self.dead_letters.append(
+            Grave(payload, reason, origin, tenant, whole_bytes or len(payload))
+        )
 
-    def _admit(self, item: Outgoing) -> Verdict:
+    def _admit(self, item: OutgoingEvent) -> Receipt:
         event = item.event
         key = (event.tenant, event.id)
         if key in self._accepted or key in self._waiting:
-            return Verdict(id=event.id, status=Status.DUPLICATE)
+            return Receipt(id=event.id, status=Status.DUPLICATE)
         reason = "the broker is away" if self.away else ""
         if len(self._waiting) >= self._records_max:
             reason = "too much is waiting for the broker"
         if reason:
-            return Verdict(
+            return Receipt(
                 id=event.id, status=Status.REFUSED, reason=reason, retry_after_ms=RETRY_AFTER_MS
             )
         self._waiting[key] = item
-        return Verdict(id=event.id, status=Status.ACCEPTED)
+        return Receipt(id=event.id, status=Status.ACCEPTED)
 
-    def _keep(self, item: Outgoing) -> None:
+    def _keep(self, item: OutgoingEvent) -> None:
         key = (item.event.tenant, item.event.id)
         self._waiting.pop(key, None)
         self._accepted.add(key)

@@ -1,8 +1,8 @@
 """Rows as the stream would have left them, written by COPY: for tests of whoever reads the store.
 
 `Seeds` collects facts of sessions (prompts, calls, tools, waits) and writes events, windows of all
-widths, sessions, progress, graves and jobs that agree with each other. `fleet` is a believable
-day of a team; `endless` is one session with as many events as asked for.
+widths, sessions, progress, dead_letters and jobs that agree with each other. `fleet` is a
+believable day of a team; `endless` is one session with as many events as asked for.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from psycopg import Connection, sql
 
 from analytics.measures import sketch
 from analytics.measures.rows import MEASURES, ON_TIME, WIDTHS_MS, Measures
+from tests.support import minutes
 
 _TABLES: Final = dict(zip(WIDTHS_MS, ("window_10s", "window_1m"), strict=True))
 MODELS: Final = ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-5", "gpt-5.2-codex")
@@ -69,6 +70,7 @@ class Seeds:
             session_id, at_ms, {"model": model, "skill": skill, "query_source": "main"},
             duration_ms=duration_ms, calls=1, latency_sum_ms=duration_ms, latency_count=1,
             cost_estimated_nanousd=cost if estimated else 0, **counts,
+            **minutes.unpriced(counts),
         )  # fmt: skip
 
     def failure(self, session_id: str, at_ms: int, *, model: str, kind: str) -> None:
@@ -106,9 +108,15 @@ class Seeds:
         self._event(session_id, at_ms, "agent.started", payload, agent_id=agent_id)
 
     def usage(self, session_id: str, at_ms: int, **counts: int) -> None:
-        """Report the sender's own metric: the second book."""
+        """Report the sender's own metric, after all that events tell: the fuller account counts."""
         self._event(session_id, at_ms, "usage.reported", {"metric": "token.usage", "value": 1.0})
-        self._count(session_id, at_ms, {}, **{f"usage_{key}": n for key, n in counts.items()})
+        totals = self.sessions[session_id]["totals"]
+        told = {f"usage_{key}": n for key, n in counts.items()}
+        grown = {
+            key: max(0, getattr(totals, f"usage_{key}") + n - getattr(totals, key))
+            for key, n in counts.items()
+        }
+        self._count(session_id, at_ms, {}, **told, **grown)
 
     def wait(self, session_id: str, at_ms: int, message: str) -> None:
         """Let a session wait for permission."""
@@ -227,7 +235,7 @@ def fleet(seeds: Seeds, *, now_ms: int, sessions: int = 36, seed: int = 7) -> No
         codex = number % 5 == 4
         seeds.session(
             session_id, at_ms=start_ms, agent="codex" if codex else "claude-code",
-            project=("atlas", "ledger-api", "mobile", "atlas")[number % 4],
+            project=("atlas", "checkpoints-api", "mobile", "atlas")[number % 4],
             user_name=("ada", "grace", "linus", "barbara")[number % 4],
             model=MODELS[3] if codex else MODELS[number % 3],
             version="0.98.0" if codex else "2.1.0",
@@ -265,11 +273,11 @@ def endless(seeds: Seeds, *, now_ms: int, events: int, session_id: str = "endles
 
 
 def machinery(db: Connection[Any], *, now_ms: int, tenant: str = "local") -> None:
-    """Write progress, graves and jobs of a stream that is well."""
+    """Write progress, dead_letters and jobs of a stream that is well."""
     db.execute("insert into logs (cluster_id, topic) values ('seed', 'agents.v1')")
     for partition in range(4):
         db.execute(
-            "insert into ledger values (1, %s, 1, %s, %s, %s, %s, %s, %s, to_timestamp(%s))",
+            "insert into checkpoints values (1, %s, 1, %s, %s, %s, %s, %s, %s, to_timestamp(%s))",
             (
                 partition,
                 5_000 + partition,
@@ -283,7 +291,7 @@ def machinery(db: Connection[Any], *, now_ms: int, tenant: str = "local") -> Non
         )
     for number, reason in enumerate(("not an event: JSON is malformed", "type 'x.y' is not known")):
         db.execute(
-            "insert into graveyard values "
+            "insert into dead_letters values "
             "(to_timestamp(%s), 'agents.v1', 0, %s, %s, 'otlp', %s, %s)",
             (now_ms / 1000 - 60 * number, number, tenant, reason, b'{"type": "<b>x.y</b>"}'),
         )

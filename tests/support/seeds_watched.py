@@ -7,7 +7,7 @@ from typing import Any, Final
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from analytics.watching.catalogue import Key, watch_id
+from analytics.monitoring.catalogue import Key, watch_id
 
 HOUR_MS: Final = 3_600_000
 MINUTE_MS: Final = 60_000

@@ -26,7 +26,7 @@ READY_S: Final = 120.0
 DOWN_S: Final = 90.0
 POLL_S: Final = 0.02
 ANSWER_S: Final = 30.0
-MAINSTEM: Final = (sys.executable, "-m", "apps.cli")
+MAINSTEM: Final = (sys.executable, "-m", "apps.cli.main")
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 

@@ -1,4 +1,4 @@
-"""A drive on a clock that only sleeping moves, over ledgers that are slow or away."""
+"""A drive on a clock that only sleeping moves, over checkpoint stores that are slow or away."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -8,12 +8,12 @@ from msgspec import structs
 
 from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
-from analytics.measures.rows import Outcome
-from streams.drive import Drive, Waits
-from streams.flow import Bounds
-from streams.ledger import Burial, Claim
+from analytics.measures.rows import BatchOutcome
+from streams.consumer.assignment import PartitionAssignment, Waits
+from streams.consumer.commit_pipeline import Bounds
+from streams.store.checkpoint import Checkpoint, DeadLetter
 from tests.support import facts
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.stream_simulation import Silent
 from tests.support.stream_steps import RECIPES, Item, item, until
 
@@ -65,8 +65,8 @@ class Clockwork:
         return self.is_quiet
 
 
-class Slow(MemoryLedger):
-    """A ledger whose commits take until they are let through, and may then fail."""
+class Slow(MemoryCheckpoint):
+    """Checkpoints whose commits take until they are let through, and may then fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,11 +75,11 @@ class Slow(MemoryLedger):
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Wait to be let through."""
         gate = asyncio.Event()
@@ -87,7 +87,7 @@ class Slow(MemoryLedger):
         await gate.wait()
         if self.refused:
             raise self.refused.pop(0)
-        await super().commit(claim, outcome, outbox=outbox, burials=burials)
+        await super().commit(claim, outcome, outbox=outbox, dead_letters=dead_letters)
 
     async def let_through(self, commits: int) -> None:
         """Let commits through, one after the other, as they come."""
@@ -96,16 +96,20 @@ class Slow(MemoryLedger):
             self.waiting.pop(0).set()
 
 
-def drive_of(ledger: MemoryLedger, bounds: Bounds = BOUNDS) -> tuple[Drive, Clockwork, Silent]:
+def drive_of(
+    checkpoints: MemoryCheckpoint, bounds: Bounds = BOUNDS
+) -> tuple[PartitionAssignment, Clockwork, Silent]:
     """Return a drive, its world and its watch."""
     world, watch = Clockwork(), Silent()
-    drive = Drive(RECIPES, ledger, world, watch=watch, waits=WAITS, bounds=bounds)
+    drive = PartitionAssignment(
+        RECIPES, checkpoints, world, watch=watch, waits=WAITS, bounds=bounds
+    )
     return drive, world, watch
 
 
-def ids(ledger: MemoryLedger) -> list[str]:
+def ids(checkpoints: MemoryCheckpoint) -> list[str]:
     """Return the ids of the events that are stored, in order."""
-    return [row.id for rows in ledger.rows.values() for row in rows]
+    return [row.id for rows in checkpoints.rows.values() for row in rows]
 
 
 def pieces(size: int = 1, *, partition: int = 0, weight: int = 1) -> list[Item]:

@@ -1,8 +1,8 @@
 """A broker, workers and a store on a virtual clock, with faults drawn from a seed.
 
 Everything between a record and the store's rows is the real thing: decoding, the fold, the step,
-the drive, the outbox. What is made up is the log, the ledger's faults, and time. One seed decides
-all of it, so a run that fails can be run again. Nothing sleeps.
+the drive, the outbox. What is made up is the log, the checkpoint store's faults, and time. One seed
+decides all of it, so a run that fails can be run again. Nothing sleeps.
 
 A broker may be replaced by another with an empty log; what the old one had acknowledged and no
 worker had stored goes with it, as a memory-only broker's does, and is left out of the truth.
@@ -25,15 +25,15 @@ from analytics.contracts.events import Event
 from analytics.contracts.result_events import WindowClosed
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
-from analytics.windows.merging import MergeRules
-from streams.drive import Drive, Waits
-from streams.flow import Bounds
-from streams.outbox import Outbox
-from streams.recipes import recipes
-from streams.step import Stored
+from analytics.windows.final_aggregation import MergeRules
+from streams.consumer.assignment import PartitionAssignment, Waits
+from streams.consumer.commit_pipeline import Bounds
+from streams.consumer.outbox_relay import Outbox
+from streams.consumer.partition_processor import Stored
+from streams.consumer.topology import recipes
 from tests.support import facts
-from tests.support.ledger_faulty import Faults, FaultyLedger
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_faulty import Faults, FaultyCheckpoint
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.stream_steps import Item
 
 ADDRESS: Final = topics.AGENTS.address
@@ -43,14 +43,12 @@ WIDTHS: Final = {ADDRESS: PARTITIONS, SHARED: 2}
 """How many partitions each topic has."""
 SESSIONS: Final = 7
 MERGE_RULES: Final = MergeRules(idle_ms=8_000, kept_ms=10**12)
-RULES: Final = FoldRules(lateness_ms=5_000, idle_ms=8_000, sessions_max=4, remembered_max=60)
+RULES: Final = FoldRules(
+    lateness_ms=5_000, idle_ms=8_000, sessions_max=4, remembered_max=60, closing_max=2
+)
 PRICES: Final = PriceTable({})
 ATTEMPTS_MAX: Final = 2_000
-
-
-PARTS: Final = [
-    TP(topic, partition) for topic, width in WIDTHS.items() for partition in range(width)
-]
+PARTS: Final = [TP(topic, number) for topic, width in WIDTHS.items() for number in range(width)]
 CLOSING_ROUNDS: Final = 4
 """So often everything is read, closed and sent in the end: a stage feeds the next."""
 
@@ -122,11 +120,11 @@ class SimulatedWorker:
         self.positions: dict[TP, int] = {}
         self.held: frozenset[TP] = frozenset()
         self.broker = flow.broker
-        self.ledger = FaultyLedger(flow.store, flow.chance, flow.faults)
+        self.checkpoints = FaultyCheckpoint(flow.store, flow.chance, flow.faults)
         waits = Waits(retry_ms=50, retry_ms_max=400, fenced_ms=2_000)
-        self.drive = Drive(
+        self.drive = PartitionAssignment(
             recipes(PRICES, RULES, MERGE_RULES),
-            self.ledger,
+            self.checkpoints,
             self,
             watch=flow.watch,
             waits=waits,
@@ -181,11 +179,11 @@ class Flow:
     """One run: sources, a broker, workers and a store."""
 
     def __init__(
-        self, seed: int, *, store: MemoryLedger | None = None, faults: Faults | None = None
+        self, seed: int, *, store: MemoryCheckpoint | None = None, faults: Faults | None = None
     ) -> None:
         self.chance = random.Random(seed)
         self.faults = faults or Faults()
-        self.store = store or MemoryLedger()
+        self.store = store or MemoryCheckpoint()
         self.watch = Silent()
         self.now_ms = facts.T0_MS
         self.broker = Broker(0)
@@ -300,7 +298,7 @@ class Flow:
 
     async def _publish(self) -> None:
         outbox = Outbox(
-            self.workers[0].ledger, self._broadcast, records_max=3, waiting_max=99, wait_s=1
+            self.workers[0].checkpoints, self._broadcast, records_max=3, waiting_max=99, wait_s=1
         )
         try:
             await outbox.send_all()
@@ -380,7 +378,7 @@ class Flow:
         calm = Faults(away=0.0, unanswered=0.0, hindered=0.0, steps_max=0)
         self.faults = calm
         for worker in self.workers:
-            worker.ledger.faults = calm
+            worker.checkpoints.faults = calm
         await self._assign([PARTS, []])
         await self._land()
         reader = self.workers[0]
@@ -388,6 +386,8 @@ class Flow:
             await self._read_all(reader)
             self.now_ms += 2 * 3_600_000
             await reader.drive.tick()
+            while reader.drive.is_closing:
+                await self._turn(1)
             await self._publish()
 
     async def _read_all(self, reader: SimulatedWorker) -> None:

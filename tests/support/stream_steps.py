@@ -10,11 +10,11 @@ from analytics.contracts import cloudevents, topics
 from analytics.contracts.events import Event
 from analytics.measures.fold import Arrival, FoldRules
 from analytics.measures.prices import PriceTable
-from streams.reading import Taken
-from streams.recipes import recipes
-from streams.step import PartitionStep, Recipe, Stored
+from streams.consumer.deserialising import ConsumedRecord
+from streams.consumer.partition_processor import PartitionStep, Stored, TopicSource
+from streams.consumer.topology import recipes
 from tests.support import facts
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_memory import MemoryCheckpoint
 
 LOG: Final = "cluster-a"
 TURNS_MAX: Final = 100_000
@@ -41,7 +41,7 @@ class Item(Struct, frozen=True):
     partition: int
     first_offset: int
     next_offset: int
-    records: Sequence[Taken]
+    records: Sequence[ConsumedRecord]
     size: int = 1
 
 
@@ -73,15 +73,15 @@ def item(
 
 
 def step(
-    ledger: MemoryLedger,
+    checkpoints: MemoryCheckpoint,
     *,
-    recipe: Recipe[Arrival] = AGENTS,
+    recipe: TopicSource[Arrival] = AGENTS,
     log_id: str = LOG,
     stored: Callable[[Stored], None] = lambda _: None,
 ) -> PartitionStep:
     """Return the step of partition 0."""
     return PartitionStep(
-        recipe, ledger, log_id=log_id, partition=0, stored=stored, stopwatch=lambda: 0.0
+        recipe, checkpoints, log_id=log_id, partition=0, stored=stored, stopwatch=lambda: 0.0
     )
 
 

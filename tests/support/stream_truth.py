@@ -19,9 +19,9 @@ from analytics.contracts.facts import AgentFact
 from analytics.contracts.result_events import WindowClosed
 from analytics.measures.rows import ON_TIME, WIDTHS_MS, CellKey, Grain, Measures
 from analytics.windows import partials
-from analytics.windows.partials import BadParcel, Parcel, Partial
-from streams import results
-from streams.ledger import Claim
+from analytics.windows.partials import BadShuffleBatch, Partial, ShuffleBatch
+from streams.consumer import results
+from streams.store.checkpoint import Checkpoint
 from tests.support.stream_simulation import ADDRESS, SHARED, Broker, Flow, Logged
 
 K = TypeVar("K", bound=Hashable)
@@ -44,7 +44,7 @@ class Truth(Struct, frozen=True):
     ids: Counter[str]
     windows: Counter[Window]
     sessions: Counter[tuple[str, str]]
-    graves: Counter[Grave]
+    dead_letters: Counter[Grave]
 
 
 def violations(flow: Flow) -> list[str]:
@@ -55,7 +55,7 @@ def violations(flow: Flow) -> list[str]:
         *_differences("raw row", truth.ids, stored),
         *_differences("window", truth.windows, _windows(flow)),
         *_differences("session", truth.sessions, _sessions(flow)),
-        *_differences("grave", truth.graves, _graves(flow)),
+        *_differences("letter", truth.dead_letters, _dead_letters(flow)),
         *_results(flow),
     ]
     if flow.store.outbox:
@@ -67,11 +67,11 @@ def _truth(flow: Flow) -> Truth:
     truth = Truth(Counter(), Counter(), Counter(), Counter())
     for number, tp, record in _kept(flow):
         if tp.topic != ADDRESS:
-            truth.graves[number, *tp, record.offset] += _parcel(record) is None
+            truth.dead_letters[number, *tp, record.offset] += _parcel(record) is None
             continue
         event = _event(record)
         if event is None:
-            truth.graves[number, *tp, record.offset] += 1
+            truth.dead_letters[number, *tp, record.offset] += 1
         elif event.id not in truth.ids:
             truth.ids[event.id] += 1
             _count(truth, event)
@@ -93,10 +93,10 @@ def _reached(flow: Flow, broker: Broker, tp: TP) -> int:
     return 0 if position is None else position.next_offset
 
 
-def _parcel(record: Logged) -> Parcel | None:
+def _parcel(record: Logged) -> ShuffleBatch | None:
     try:
         return partials.decode(record.value or b"")
-    except BadParcel:
+    except BadShuffleBatch:
         return None
 
 
@@ -144,12 +144,12 @@ def _sessions(flow: Flow) -> Counter[tuple[str, str]]:
     return found
 
 
-def _graves(flow: Flow) -> Counter[Grave]:
-    """Graves know topic, partition and offset, not the log: number them by the order of logs."""
+def _dead_letters(flow: Flow) -> Counter[Grave]:
+    """They know topic, partition and offset, not the log: number them by the order of logs."""
     found: Counter[Grave] = Counter()
-    for log, burial in flow.store.buried:
+    for log, dead_letter in flow.store.dead_letters_by_log:
         number = next(n for n, broker in enumerate(flow.brokers) if broker.cluster_id == log)
-        found[number, burial.topic, burial.partition, burial.offset] += 1
+        found[number, dead_letter.topic, dead_letter.partition, dead_letter.offset] += 1
     return found
 
 
@@ -164,7 +164,7 @@ def _results(flow: Flow) -> Iterator[str]:
     """Every on-time window is closed in the end, and what it holds was sent."""
     landed = _landed(flow)
     for (log_id, partition), cells in flow.store.cells.items():
-        claim = Claim(
+        claim = Checkpoint(
             log_id=log_id, topic=ADDRESS, partition=partition, epoch=0, next_offset=0,
             watermark_ms=0, open_cells=(),
         )  # fmt: skip

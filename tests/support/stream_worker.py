@@ -12,12 +12,15 @@ from aiokafka import AIOKafkaProducer
 from analytics.contracts import cloudevents
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
+from analytics.contracts.signatures import SignatureRules
 from analytics.measures.prices import PriceTable
-from apps import topics as broker_topics
-from streams import recipes
-from streams.app import Parts, Worker
+from apps.local import topics as broker_topics
+from streams import agents
+from streams.consumer import topology
+from streams.consumer.stream import Job, Parts
+from streams.consumer.worker import Worker
 from streams.settings import StreamsSettings
-from streams.store.ledger_postgres import open_ledger
+from streams.store.checkpoint_postgres import open_checkpoint
 
 WAIT_S: Final = 40.0
 """How long a condition is waited for: an embedded broker takes 6 s to give out partitions."""
@@ -47,16 +50,27 @@ def settings(broker: str, store_url: str, **more: object) -> StreamsSettings:
 
 
 @asynccontextmanager
-async def running(told: StreamsSettings) -> AsyncIterator[Worker]:
-    """Run a worker, and stop it in the end as SIGTERM would."""
+async def running(
+    told: StreamsSettings, *, keys: tuple[bytes, ...] = (), jobs: Job = no_jobs
+) -> AsyncIterator[Worker]:
+    """Run a worker, and stop it in the end as SIGTERM would; with keys it takes signed records."""
     url = told.store_url.get_secret_value()
 
     async def prepare() -> None:
         await broker_topics.ensure_topics(told.broker, partitions=told.partitions)
 
-    async with open_ledger(url, clock=lambda: time.time_ns() // 1_000_000) as ledger:
-        made = recipes.recipes(PriceTable({}), recipes.rules(told), recipes.merge_rules(told))
-        worker = Worker(told, Parts(ledger=ledger, recipes=made, prepare=prepare, jobs=no_jobs))
+    async with open_checkpoint(url, clock=lambda: time.time_ns() // 1_000_000) as checkpoints:
+        made = topology.recipes(PriceTable({}), topology.rules(told), topology.merge_rules(told))
+        signatures = SignatureRules(keys=keys)
+        parts = Parts(
+            checkpoints=checkpoints,
+            recipes=topology.signed(made, signatures),
+            agents=agents.ALL,
+            prepare=prepare,
+            jobs=jobs,
+            signatures=signatures,
+        )
+        worker = Worker(told, parts)
         stopping = asyncio.Event()
         task = asyncio.create_task(worker.run(stopping))
         try:

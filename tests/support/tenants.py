@@ -7,8 +7,9 @@ from typing import Final
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from streams.store import levels, retention_tenants, rollups
-from streams.store.retention import Retention
+from streams.maintenance import retention_tenants, rollups
+from streams.maintenance.retention import Retention
+from streams.store import levels
 from tests.support import minutes
 
 DAY_MS: Final = 86_400_000

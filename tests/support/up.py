@@ -67,7 +67,7 @@ def environment_in(folder: Path, **more: str) -> dict[str, str]:
 def mainstem(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command of ours to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "apps.cli", *arguments],
+        [sys.executable, "-m", "apps.cli.main", *arguments],
         env=environment,
         capture_output=True,
         text=True,
@@ -81,7 +81,16 @@ def started(folder: Path, *arguments: str, **more: str) -> Iterator[Up]:
     """Run `mainstem up` until the block ends; the block begins once everything answers."""
     environment = environment_in(folder, **more)
     ports = ("--port", "0", "--dashboard-port", "0")
-    command = (sys.executable, "-m", "apps.cli", "up", "--json", "--no-open", *ports, *arguments)
+    command = (
+        sys.executable,
+        "-m",
+        "apps.cli.main",
+        "up",
+        "--json",
+        "--no-open",
+        *ports,
+        *arguments,
+    )
     with (folder / "up.log").open("w") as log:
         process = subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True

@@ -7,9 +7,9 @@ import psycopg
 
 from analytics.contracts import topics
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.rows import CellKey, Grain
+from analytics.measures.rows import ON_TIME, CellKey, Grain
 from analytics.measures.sketch import to_bytes
-from analytics.watching.catalogue import STEP_MS
+from analytics.monitoring.catalogue import STEP_MS
 from streams.store.series import FIELDS, series_id
 from tests.support.facts import T0_MS
 
@@ -33,7 +33,7 @@ _OTHERS: Final = (
 _ADD_WINDOW: Final = f"""
 insert into window_1m (start_at, series_id, log_id, partition, batch_offset, closed, latency,
                        {", ".join((*COLUMNS, *_OTHERS))})
-values (to_timestamp(%s / 1000.0), %s, 1, 0, -1, true, %s,
+values (to_timestamp(%s / 1000.0), %s, 1, 0, %s, true, %s,
         {", ".join(["%s"] * len(COLUMNS))}, {", ".join(["0"] * len(_OTHERS))})
 """
 _ADD_SESSION: Final = """
@@ -49,7 +49,7 @@ values (%s, %s, 'p', 'claude-code', '', 'ada', 'core', '', 'running', now(), '',
 on conflict do nothing
 """
 _REACH: Final = """
-insert into ledger (log_id, partition, epoch, next_offset, watermark_ms)
+insert into checkpoints (log_id, partition, epoch, next_offset, watermark_ms)
 values (%s, 0, 1, 1, %s)
 on conflict (log_id, partition) do update set watermark_ms = excluded.watermark_ms
 """
@@ -75,8 +75,13 @@ def session(session_id: str, tenant: str = TENANT) -> CellKey:
     )
 
 
-def write(url: str, windows: Iterable[Window], *, reached_minutes: int) -> None:
-    """Write one-minute windows, and say that event time is so many minutes after the start."""
+def write(
+    url: str, windows: Iterable[Window], *, reached_minutes: int, batch_offset: int = ON_TIME
+) -> None:
+    """Write one-minute windows, and say that event time is so many minutes after the start.
+
+    What is imported has the offset of its batch.
+    """
     rows = list(windows)
     keys = {key for key, _, _ in rows}
     with psycopg.connect(url) as db:
@@ -90,16 +95,16 @@ def write(url: str, windows: Iterable[Window], *, reached_minutes: int) -> None:
             cursor.executemany(
                 _ADD_SESSION, [(key.tenant, key.session_id) for key in keys if key.session_id]
             )
-            cursor.executemany(_ADD_WINDOW, [_window(*one) for one in rows])
+            cursor.executemany(_ADD_WINDOW, [_window(*one, batch_offset) for one in rows])
         periods = {minute // 5 * 5 for _, minute, _ in rows}
         with db.cursor() as cursor:
             cursor.executemany(_MARK, [[T0_MS + minute * STEP_MS] for minute in sorted(periods)])
         db.execute(_REACH, [row[0], T0_MS + reached_minutes * STEP_MS])
 
 
-def _window(key: CellKey, minute: int, counts: dict[str, int]) -> list[object]:
+def _window(key: CellKey, minute: int, counts: dict[str, int], batch_offset: int) -> list[object]:
     latency = to_bytes({counts["latency_bucket"]: 1}) if "latency_bucket" in counts else b""
     return [
-        T0_MS + minute * STEP_MS, series_id(key), latency,
+        T0_MS + minute * STEP_MS, series_id(key), batch_offset, latency,
         *(counts.get(name, 0) for name in COLUMNS),
     ]  # fmt: skip

@@ -5,15 +5,15 @@ import threading
 
 import psycopg
 
-from analytics.watching.watch import WatchRules
-from streams.store.watching.stage import Rules, Stage
+from analytics.monitoring.monitor import WatchRules
+from streams.monitoring.stage import Stage, StageOptions
 from tests.support.facts import T0_MS
 
-RULES = Rules(watch=WatchRules(snapshot_minutes=30), lease_s=2)
+RULES = StageOptions(watch=WatchRules(snapshot_minutes=30), lease_s=2)
 LOOK_S = 0.05
 
 
-def watched(url: str, *, reached_ms: int, rules: Rules = RULES) -> None:
+def watched(url: str, *, reached_ms: int, rules: StageOptions = RULES) -> None:
     """Watch until every shard is at `reached_ms`."""
     stop = threading.Event()
     stage = Stage(url, rules, now_ms=lambda: reached_ms)

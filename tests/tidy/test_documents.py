@@ -30,7 +30,7 @@ def _smallest(kind: str) -> dict[str, Any]:
 
 
 def _validator(kind: str) -> jsonschema.Draft202012Validator:
-    schema = json.loads((DOCS / "schemas" / f"{kind}.json").read_text())
+    schema = json.loads((DOCS / generate.SCHEMAS / f"{kind}.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
 
@@ -47,17 +47,19 @@ def test_every_generated_document_is_what_the_code_would_generate_now() -> None:
 
 
 def test_no_schema_is_left_of_an_event_that_is_no_more() -> None:
-    assert {path.stem for path in (DOCS / "schemas").glob("*.json")} == set(events.TYPES)
+    assert {path.stem for path in (DOCS / generate.SCHEMAS).glob("*.json")} == set(events.TYPES)
 
 
 def test_a_stale_schema_is_removed_when_documents_are_written(tmp_path: Path) -> None:
-    (tmp_path / "schemas").mkdir()
-    (tmp_path / "schemas" / "event.forgotten.json").write_text("{}")
+    (tmp_path / generate.SCHEMAS).mkdir(parents=True)
+    (tmp_path / generate.SCHEMAS / "event.forgotten.json").write_text("{}")
 
     generate.write(tmp_path)
 
-    assert {path.stem for path in (tmp_path / "schemas").glob("*.json")} == set(events.TYPES)
-    assert (tmp_path / "EVENTS.md").read_text() == (DOCS / "EVENTS.md").read_text()
+    assert {path.stem for path in (tmp_path / generate.SCHEMAS).glob("*.json")} == set(events.TYPES)
+    assert (tmp_path / "reference/events.md").read_text() == (
+        DOCS / "reference/events.md"
+    ).read_text()
 
 
 @pytest.mark.parametrize("kind", sorted(events.TYPES))
@@ -80,7 +82,7 @@ def test_the_schema_refuses_an_event_without_what_it_needs(kind: str) -> None:
 
 
 def test_the_channels_are_valid_asyncapi_3() -> None:
-    document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
+    document = yaml.safe_load((DOCS / "reference/asyncapi.yaml").read_text())
     validator = jsonschema.Draft7Validator(json.loads(ASYNCAPI.read_text()))
 
     assert [error.message for error in validator.iter_errors(document)] == []
@@ -96,20 +98,20 @@ def test_a_channel_that_is_no_asyncapi_is_found_out() -> None:
 
 @pytest.mark.requirement("topics-declared-once")
 def test_every_topic_is_a_channel_with_its_events_and_each_event_has_its_schema() -> None:
-    document = yaml.safe_load((DOCS / "asyncapi.yaml").read_text())
+    document = yaml.safe_load((DOCS / "reference/asyncapi.yaml").read_text())
 
     channels = {channel["address"]: channel for channel in document["channels"].values()}
 
     assert set(channels) == {topic.address for topic in topics.ALL}
     for topic in topics.ALL:
         channel = channels[topic.address]
-        plain = {"parcel"} if topic is topics.PARTIALS else {"buried"}
+        plain = {"parcel"} if topic is topics.PARTIALS else {"dead_letters"}
         tags = {str(kind.__struct_config__.tag) for kind in topic.carries} or plain
         assert set(channel["messages"]) == tags
         assert channel["bindings"]["kafka"]["partitions"] == topic.partitions
     for name in events.TYPES:
         reference = document["components"]["messages"][name]["payload"]["$ref"]
-        assert (DOCS / reference).is_file()
+        assert (DOCS / "reference" / reference).is_file()
 
 
 def test_words_beside_a_field_in_the_source_reach_its_schema() -> None:

@@ -21,13 +21,21 @@ DECISION: Final = re.compile(r"^(\d{4})-[a-z0-9]+(-[a-z0-9]+)*\.md$")
 DECISION_PARTS: Final = ("## Context", "## Decision", "## Consequences")
 DECISION_LINES_MAX: Final = 80
 HOMES: Final = {
-    "psycopg": ("streams/store/", "tests/"),
-    "psycopg_pool": ("streams/store/", "tests/"),
+    "psycopg": (
+        "streams/clients/",
+        "streams/maintenance/",
+        "streams/monitoring/",
+        "streams/queries/",
+        "streams/store/",
+        "tests/",
+    ),
+    "psycopg_pool": ("streams/clients/", "streams/store/", "tests/"),
+    "re2": ("analytics/patterns.py", "analytics/privacy/programs.py"),
     "anthropic": ("streams/clients/claude.py",),
     "faust": ("streams/", "tests/"),
     "river": ("analytics/anomaly/", "analytics/forecast/", "tests/"),
     "tree_sitter": ("analytics/review/", "tests/"),
-    "streamlit": ("apps/dashboard/", "apps/commands/dashboard.py", "tests/"),
+    "streamlit": ("apps/dashboard/", "apps/cli/dashboard.py", "tests/"),
     "fastapi": ("gateway/", "apps/api/", "tests/"),
 }
 """The places where a library may be imported."""

@@ -1,5 +1,6 @@
 """Modules are named for what they hold; tests are sentences that say what is true."""
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -52,6 +53,23 @@ def curt_test(file: File) -> Iterator[str]:
             words = [word for word in function.name.split("_")[1:] if word]
             if len(words) < SENTENCE_WORDS_MIN:
                 yield f"{function.name!r} is no sentence; say what is true"
+
+
+def repeated_classes(room: str) -> Iterator[str]:
+    """Complain of public classes of one room that share a name."""
+    found: dict[str, list[str]] = {}
+    for file in (one for one in python_files() if one.room == room):
+        for node in file.parsed().body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(file.path)
+    for name, places in sorted(found.items()):
+        if len(places) > 1:
+            yield f"{name} is a class in {', '.join(places)}"
+
+
+@pytest.mark.parametrize("room", ["analytics", "apps", "gateway", "streams"])
+def test_a_public_class_has_a_name_of_its_own_in_its_room(room: str) -> None:
+    assert list(repeated_classes(room)) == []
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

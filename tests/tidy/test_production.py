@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from analytics.contracts import topics
-from apps.cli import COMMANDS
+from apps.cli.main import COMMANDS
 from apps.docs import settings_page
 from tests.tidy.tree import ROOT
 

@@ -13,14 +13,14 @@ import pytest
 
 from tests.tidy.tree import ROOT, File, python_files
 
-LEDGER: Final = "docs/requirements.toml"
+CHECKPOINT: Final = "docs/requirements.toml"
 KEYS: Final = {"from", "text", "reason", "remains"}
 Requirements = Mapping[str, Mapping[str, str]]
 
 
 def promised() -> Requirements:
     """Return every requirement by its id."""
-    loaded: Requirements = tomllib.loads((ROOT / LEDGER).read_text())
+    loaded: Requirements = tomllib.loads((ROOT / CHECKPOINT).read_text())
     return loaded
 
 
@@ -38,7 +38,7 @@ def complaints(requirements: Requirements, tied: Mapping[str, str]) -> Iterator[
     """Yield what does not fit: `tied` maps each id that is named to a file that names it."""
     for name, path in tied.items():
         if name not in requirements:
-            yield f"{path} names {name!r}, which is not in {LEDGER}"
+            yield f"{path} names {name!r}, which is not in {CHECKPOINT}"
     for name, requirement in requirements.items():
         if name not in tied and "reason" not in requirement:
             yield f"{name!r} has neither a test nor a reason"

@@ -13,7 +13,7 @@ PARAMETERS_MAX: Final = 6
 POSITIONAL_MAX: Final = 4
 """As many as a state in, state out function needs: `fold(spec, state, at_ms, value)`."""
 SIZED: Final = (".py", ".sql", ".sh", ".yml", ".yaml")
-GENERATED: Final = ("docs/asyncapi.yaml",)
+GENERATED: Final = ("docs/reference/asyncapi.yaml",)
 ASGI: Final = {"scope", "receive", "send"}
 
 

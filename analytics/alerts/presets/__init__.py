@@ -8,9 +8,10 @@ nothing has to be copied.
 from importlib import resources
 from typing import Final
 
-from analytics.alerts import routing_files, rule_files
-from analytics.alerts.routes import Routing
-from analytics.alerts.rules import RuleFile
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.routes import Routing
+from analytics.alerts.rules import files
+from analytics.alerts.rules.rules import RuleFile
 
 RULES: Final = ("fleet.yml", "platform.yml")
 ROUTING: Final = "routing.yml"
@@ -23,7 +24,7 @@ def text(name: str) -> str:
 
 def rules() -> tuple[RuleFile, ...]:
     """Return the rules of the pack."""
-    return tuple(rule_files.load(f"presets/{name}", text(name)) for name in RULES)
+    return tuple(files.load(f"presets/{name}", text(name)) for name in RULES)
 
 
 def routing() -> Routing:

@@ -1,4 +1,4 @@
--- By what the last stored record of a partition is known again (see streams/marks.py).
+-- By what the last stored record of a partition is known again (see streams/consumer/fingerprints.py).
 alter table ledger add column mark bigint not null default 0;
 
 -- For which partition of which log a session was last recalled: only that one may replace its row.

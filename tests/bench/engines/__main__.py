@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from apps import collecting
+from apps.runtime import garbage_collection
 from tests.bench.engines.task import Meter, Task
 
 
@@ -20,7 +20,7 @@ def main(name: str, task_path: str, result_path: str) -> None:
     engine = importlib.import_module(f"tests.bench.engines.{name}")
     task = msgspec.json.decode(Path(task_path).read_bytes(), type=Task)
     meter = Meter(task)
-    collecting.seldom()
+    garbage_collection.seldom()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     windows = engine.run(task, meter)

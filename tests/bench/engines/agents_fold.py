@@ -1,6 +1,6 @@
 """Mainstem's whole fold of agent events: dedupe, sessions, merging, two grains, raw rows, partials.
 
-The worker as it ships, with all of its recipes; only the store is a ledger in memory.
+The worker as it ships, with all of its recipes; only the store is a checkpoint store in memory.
 """
 
 import asyncio
@@ -11,11 +11,13 @@ from typing import Final
 from analytics.measures.rows import Grain
 from tests.bench.engines.agents_decode import WIDTH_MS
 from tests.bench.engines.mainstem import Closed, work
-from tests.bench.engines.mainstem_fold import WindowsLedger
+from tests.bench.engines.mainstem_fold import WindowsCheckpoint
 from tests.bench.engines.task import Meter, Task, Window
 
-ABOUT: Final = "worker as it ships on agent events, a ledger in memory instead of the store"
-DURABILITY: Final = "keeps nothing here: ledger in memory"
+ABOUT: Final = (
+    "worker as it ships on agent events, a checkpoint store in memory instead of the store"
+)
+DURABILITY: Final = "keeps nothing here: checkpoints in memory"
 
 
 def run(task: Task, meter: Meter) -> Iterable[Window]:
@@ -25,10 +27,10 @@ def run(task: Task, meter: Meter) -> Iterable[Window]:
 
 async def _run(task: Task, meter: Meter) -> list[Window]:
     closed = Closed(task, meter)
-    ledger = WindowsLedger(closed)
-    await work(task, ledger, closed.done)
+    checkpoints = WindowsCheckpoint(closed)
+    await work(task, checkpoints, closed.done)
     counts: Counter[int] = Counter()
-    for cells in ledger.cells.values():
+    for cells in checkpoints.cells.values():
         for cell in cells.values():
             if cell.key.grain is Grain.FLEET and cell.width_ms == WIDTH_MS:
                 counts[cell.start_ms] += cell.measures.events

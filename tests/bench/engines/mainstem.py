@@ -13,22 +13,24 @@ from typing import Any, Final
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
 from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.count_fold import KeyColumns
 from analytics.measures.fold import FoldRules
 from analytics.measures.prices import PriceTable
-from analytics.measures.rows import CellKey, Grain, Outcome
-from analytics.measures.tallies import Series
-from analytics.windows.keyed import Spec, Width
-from apps import topics as broker_topics
-from streams import recipes
-from streams.app import Parts, Worker
-from streams.ledger import Claim, Ledger
+from analytics.measures.rows import BatchOutcome, CellKey, Grain
+from analytics.windows.keyed import Width, WindowSpec
+from apps.local import topics as broker_topics
+from streams import agents
+from streams.consumer import topology
+from streams.consumer.partition_processor import TopicSource
+from streams.consumer.stream import Parts
+from streams.consumer.worker import Worker
 from streams.settings import StreamsSettings
-from streams.step import Recipe
+from streams.store.checkpoint import Checkpoint, CheckpointStore
 from tests.bench.engines.task import LATENESS_MS, WIDTHS_MS, Meter, Task, Window
 
 Key = tuple[TenantId, str]
 
-SPEC: Final = Spec(widths=tuple(map(Width, WIDTHS_MS)), lateness_ms=LATENESS_MS)
+SPEC: Final = WindowSpec(widths=tuple(map(Width, WIDTHS_MS)), lateness_ms=LATENESS_MS)
 PRICES: Final = PriceTable({})
 RULES: Final = FoldRules(lateness_ms=LATENESS_MS)
 
@@ -42,7 +44,7 @@ def _back(key: CellKey) -> Key:
 
 
 _of: Final[Callable[[Event], Key]] = attrgetter("tenant", "connection_id")
-BY_CONNECTION: Final = Series(_of, _key, _back)
+BY_CONNECTION: Final = KeyColumns(_of, _key, _back)
 
 
 class Closed:
@@ -54,7 +56,7 @@ class Closed:
         self._task = task
         self._meter = meter
 
-    def take(self, claim: Claim, outcome: Outcome) -> None:
+    def take(self, claim: Checkpoint, outcome: BatchOutcome) -> None:
         """Note a commit."""
         if claim.topic != self._task.topic:
             return
@@ -74,13 +76,16 @@ class Closed:
             self.done.set()
 
 
-def no_results(claim: Claim, outcome: Outcome, *, before_ms: int) -> Sequence[Record]:
+def no_results(claim: Checkpoint, outcome: BatchOutcome, *, before_ms: int) -> Sequence[Record]:
     """Send nothing on: no other engine does."""
     return ()
 
 
 async def work(
-    task: Task, ledger: Ledger, done: asyncio.Event, recipe: Recipe[Any] | None = None
+    task: Task,
+    checkpoints: CheckpointStore,
+    done: asyncio.Event,
+    recipe: TopicSource[Any] | None = None,
 ) -> None:
     """Run a worker on the log until all of it is done, with a recipe of its own or as it ships."""
     settings = StreamsSettings(  # type: ignore[call-arg] # pydantic fills in the rest
@@ -93,12 +98,15 @@ async def work(
     async def no_jobs() -> None:
         return None
 
-    made = dict(recipes.recipes(PRICES, RULES))
+    made = dict(topology.recipes(PRICES, RULES))
     if recipe is not None:
         made[recipe.topic] = recipe
-    await Worker(settings, Parts(ledger=ledger, recipes=made, prepare=prepare, jobs=no_jobs)).run(
-        done
-    )
+    await Worker(
+        settings,
+        Parts(
+            checkpoints=checkpoints, recipes=made, agents=agents.ALL, prepare=prepare, jobs=no_jobs
+        ),
+    ).run(done)
 
 
 def now_ms() -> int:

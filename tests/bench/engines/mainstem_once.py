@@ -7,13 +7,13 @@ from typing import Final
 import msgspec
 
 from analytics.contracts import topics
-from streams import recipes
+from streams.consumer import topology
 from tests.bench.engines.mainstem import BY_CONNECTION, RULES, SPEC, Closed, no_results, work
-from tests.bench.engines.mainstem_fold import WindowsLedger
+from tests.bench.engines.mainstem_fold import WindowsCheckpoint
 from tests.bench.engines.task import Meter, Task, Window
 
 ABOUT: Final = "worker, the recipe of connections: each id counted once, raw rows made"
-DURABILITY: Final = "keeps nothing here: ledger in memory"
+DURABILITY: Final = "keeps nothing here: checkpoints in memory"
 
 
 def run(task: Task, meter: Meter) -> Iterable[Window]:
@@ -23,7 +23,7 @@ def run(task: Task, meter: Meter) -> Iterable[Window]:
 
 async def _run(task: Task, meter: Meter) -> list[Window]:
     closed = Closed(task, meter)
-    recipe = recipes.tallied(topics.CONNECTIONS, BY_CONNECTION, RULES, SPEC)
+    recipe = topology.tallied(topics.CONNECTIONS, BY_CONNECTION, RULES, SPEC)
     quiet = msgspec.structs.replace(recipe, results=no_results)
-    await work(task, WindowsLedger(closed), closed.done, quiet)
+    await work(task, WindowsCheckpoint(closed), closed.done, quiet)
     return closed.windows

@@ -13,10 +13,10 @@ import msgspec
 from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
 from analytics.measures.rows import WIDTHS_MS as STORED_MS
-from analytics.measures.rows import CellRow, Outcome
-from streams import recipes
-from streams.ledger import Burial, Claim
-from streams.store.ledger_postgres import PostgresLedger
+from analytics.measures.rows import BatchOutcome, CellRow
+from streams.consumer import topology
+from streams.store.checkpoint import Checkpoint, DeadLetter
+from streams.store.checkpoint_postgres import PostgresCheckpoint
 from streams.store.pool import opened
 from tests.bench.engines.mainstem import (
     BY_CONNECTION,
@@ -36,29 +36,29 @@ _STORED: Final = dict(zip(WIDTHS_MS, STORED_MS, strict=True))
 _COUNTED: Final = dict(zip(STORED_MS, WIDTHS_MS, strict=True))
 
 
-class Store(PostgresLedger):
-    """The ledger as it ships, with tables for the task's widths, that says what commits brought."""
+class Store(PostgresCheckpoint):
+    """The store as it ships, with tables for the task's widths; says what commits brought."""
 
     closed: Closed
 
-    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Checkpoint:
         """Take the partition over."""
         claim = await super().claim(cluster_id=cluster_id, topic=topic, partition=partition)
         return msgspec.structs.replace(claim, open_cells=_told(claim.open_cells, _COUNTED))
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Write everything."""
         stored = outcome
         if claim.topic == topics.CONNECTIONS.address:
             stored = msgspec.structs.replace(outcome, cells=_told(outcome.cells, _STORED))
-        await super().commit(claim, stored, outbox=outbox, burials=burials)
+        await super().commit(claim, stored, outbox=outbox, dead_letters=dead_letters)
         self.closed.take(claim, outcome)
 
 
@@ -69,7 +69,7 @@ def run(task: Task, meter: Meter) -> Iterable[Window]:
 
 async def _run(task: Task, meter: Meter) -> list[Window]:
     closed = Closed(task, meter)
-    recipe = recipes.tallied(topics.CONNECTIONS, BY_CONNECTION, RULES, SPEC)
+    recipe = topology.tallied(topics.CONNECTIONS, BY_CONNECTION, RULES, SPEC)
     quiet = msgspec.structs.replace(recipe, results=no_results)
     async with opened(task.store_url, size_max=4) as connections:
         store = Store(connections, clock=now_ms)

@@ -11,32 +11,31 @@ from msgspec import Struct
 
 from analytics.contracts.events import NotePublished
 from analytics.contracts.ids import EventId, TenantId
-from gateway.channels.archive_kafka import KafkaArchive, Reach
-from gateway.channels.board import Place
+from gateway.channels.archive_kafka import KafkaArchive, ReadBounds
 from gateway.channels.follower import epoch_of
-from gateway.channels.keeping import Habits, Keeping
-from gateway.channels.log_consumer import LogConsumer
-from gateway.channels.reading import Line, read
-from gateway.channels.shelf import Run, Shelf
-from gateway.channels.shelf_redis import RedisShelf, Room
+from gateway.channels.history_cache import HistoryCache, PublicationRun
+from gateway.channels.history_cache_redis import CacheBounds, RedisHistoryCache
+from gateway.channels.history_writes import HistoryWriteOptions, Keeping
+from gateway.channels.records import StreamPublication, read
 from gateway.channels.source import Archive
-from gateway.publish import Outgoing
+from gateway.kafka.log_consumer import LogConsumer, Place
+from gateway.kafka.publisher import OutgoingEvent
 from gateway.registry.link_redis import connect
 from gateway.settings import GatewaySettings
 from tests.support import redis_kinds
 from tests.support.broker import RunningBroker, tansu
 from tests.support.channels import NOTES, PLACE, note
 from tests.support.gateway import NOW_MS, until
+from tests.support.history_cache_memory import MemoryHistoryCache
 from tests.support.publisher_kafka import publisher_on
 from tests.support.redis_kinds import Redises, redises
-from tests.support.shelf_memory import MemoryShelf
 
 __all__ = ["redises", "tansu"]
 
 RECORDS: Final = 40
 READY_S: Final = 30
-REACH: Final = Reach(records_max=1_000, bytes_max=1_000_000, seconds_max=READY_S)
-ROOM: Final = Room(
+REACH: Final = ReadBounds(records_max=1_000, bytes_max=1_000_000, seconds_max=READY_S)
+ROOM: Final = CacheBounds(
     records_max=1_000,
     bytes_max=1_000_000,
     age_ms=600_000,
@@ -54,10 +53,10 @@ class Tier(Struct, frozen=True):
     epoch: str
     first: int
     end: int
-    lines: Sequence[Line]
+    lines: Sequence[StreamPublication]
 
 
-def _lines(first: int, end: int) -> list[Line]:
+def _lines(first: int, end: int) -> list[StreamPublication]:
     """Return the lines of records that are notes, but for each third, which is none."""
     read_all = (
         read(NOTES, note("room", f'"{at}"'), offset=at) for at in range(first, end) if at % 3
@@ -65,13 +64,20 @@ def _lines(first: int, end: int) -> list[Line]:
     return [line for line in read_all if line is not None]
 
 
-def _run(first: int, end: int, *, epoch: str = "e") -> Run:
-    return Run(place=PLACE, epoch=epoch, first=first, end=end, lines=tuple(_lines(first, end)))
+def _run(first: int, end: int, *, epoch: str = "e") -> PublicationRun:
+    return PublicationRun(
+        place=PLACE, epoch=epoch, first=first, end=end, lines=tuple(_lines(first, end))
+    )
 
 
-def _kept(shelf: Shelf) -> Keeping:
+def _kept(history_cache: HistoryCache) -> Keeping:
     now_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000  # noqa: E731
-    return Keeping(shelf, Habits(linger_s=0.01, bytes_max=100_000), now_ms=now_ms, chance=_half)
+    return Keeping(
+        history_cache,
+        HistoryWriteOptions(linger_s=0.01, bytes_max=100_000),
+        now_ms=now_ms,
+        chance=_half,
+    )
 
 
 def _half() -> float:
@@ -102,9 +108,9 @@ async def _in_a_log(stack: AsyncExitStack, address: str) -> Tier:
                 id=EventId(uuid4().hex), tenant=TenantId("acme"), at_ms=NOW_MS, channel=about,
                 user="ada", data=str(number),
             )  # fmt: skip
-            await publisher.publish([Outgoing(event=event)])
+            await publisher.publish([OutgoingEvent(event=event)])
     consumer.go_on({place: first})
-    lines: list[Line] = []
+    lines: list[StreamPublication] = []
     while len(lines) < RECORDS:
         for record in (await consumer.fetch(wait_ms=100, records_max=100)).get(place, ()):
             line = read(NOTES, record.value or b"", offset=record.offset)
@@ -126,24 +132,28 @@ async def tier(request: pytest.FixtureRequest, redises: Redises) -> AsyncIterato
     """Give each kind of tier, filled."""
     async with AsyncExitStack() as stack:
         if request.param == "memory":
-            yield await _filled(_kept(MemoryShelf()))
+            yield await _filled(_kept(MemoryHistoryCache()))
         elif request.param == "log":
             broker: RunningBroker = request.getfixturevalue("tansu")
             yield await _in_a_log(stack, broker.address)
         else:
-            shelf = await _redis(stack, redises.at(request.param))
-            yield await _filled(_kept(shelf))
+            history_cache = await _redis(stack, redises.at(request.param))
+            yield await _filled(_kept(history_cache))
 
 
 async def _redis(
-    stack: AsyncExitStack, chosen: GatewaySettings, *, room: Room = ROOM
-) -> RedisShelf:
-    shelf = RedisShelf(connect(chosen), room, prefix=chosen.redis_prefix, timeout_s=READY_S)
-    stack.push_async_callback(shelf.close)
-    return shelf
+    stack: AsyncExitStack, chosen: GatewaySettings, *, room: CacheBounds = ROOM
+) -> RedisHistoryCache:
+    history_cache = RedisHistoryCache(
+        connect(chosen), room, prefix=chosen.redis_prefix, timeout_s=READY_S
+    )
+    stack.push_async_callback(history_cache.close)
+    return history_cache
 
 
-async def _read(tier: Tier, first: int, end: int, *, epoch: str = "") -> list[Line] | None:
+async def _read(
+    tier: Tier, first: int, end: int, *, epoch: str = ""
+) -> list[StreamPublication] | None:
     found = await tier.archive.read(tier.place, epoch=epoch or tier.epoch, first=first, end=end)
     assert found is None or (found.first, found.end) == (first, end)
     return None if found is None else list(found.lines)
@@ -170,31 +180,37 @@ async def test_two_gateways_put_the_same_once_and_a_hole_is_never_whole(
     kind: str, redises: Redises
 ) -> None:
     async with AsyncExitStack() as stack:
-        shelf: Shelf = MemoryShelf() if kind == "memory" else await _redis(stack, redises.at(kind))
-        await shelf.put([_run(0, 5), _run(5, 12)])
-        await shelf.put([_run(3, 9), _run(9, 20), _run(0, 4, epoch="other")])
-        await shelf.put([_run(25, 30)])
+        history_cache: HistoryCache = (
+            MemoryHistoryCache() if kind == "memory" else await _redis(stack, redises.at(kind))
+        )
+        await history_cache.put([_run(0, 5), _run(5, 12)])
+        await history_cache.put([_run(3, 9), _run(9, 20), _run(0, 4, epoch="other")])
+        await history_cache.put([_run(25, 30)])
 
-        whole = await shelf.read(PLACE, epoch="e", first=0, end=20)
+        whole = await history_cache.read(PLACE, epoch="e", first=0, end=20)
         assert whole is not None
         assert list(whole.lines) == _lines(0, 20)
-        assert await shelf.read(PLACE, epoch="e", first=0, end=21) is None
-        assert await shelf.read(PLACE, epoch="e", first=22, end=30) is None
-        assert await shelf.read(PLACE, epoch="e", first=25, end=30) is not None
+        assert await history_cache.read(PLACE, epoch="e", first=0, end=21) is None
+        assert await history_cache.read(PLACE, epoch="e", first=22, end=30) is None
+        assert await history_cache.read(PLACE, epoch="e", first=25, end=30) is not None
 
 
 @pytest.mark.parametrize("kind", ["memory", "redis", *redis_kinds.EMBEDDED])
 async def test_a_log_that_went_back_begins_its_stream_anew(kind: str, redises: Redises) -> None:
     async with AsyncExitStack() as stack:
-        shelf: Shelf = MemoryShelf() if kind == "memory" else await _redis(stack, redises.at(kind))
-        await shelf.put([_run(0, 20)])
+        history_cache: HistoryCache = (
+            MemoryHistoryCache() if kind == "memory" else await _redis(stack, redises.at(kind))
+        )
+        await history_cache.put([_run(0, 20)])
         line = read(NOTES, note("room", '"another"'), offset=5)
         assert line is not None
 
-        await shelf.put([Run(place=PLACE, epoch="e", first=5, end=6, lines=(line,))])
+        await history_cache.put(
+            [PublicationRun(place=PLACE, epoch="e", first=5, end=6, lines=(line,))]
+        )
 
-        assert await shelf.read(PLACE, epoch="e", first=0, end=6) is None
-        found = await shelf.read(PLACE, epoch="e", first=5, end=6)
+        assert await history_cache.read(PLACE, epoch="e", first=0, end=6) is None
+        found = await history_cache.read(PLACE, epoch="e", first=5, end=6)
         assert found is not None
         assert found.lines == (line,)
 
@@ -202,19 +218,19 @@ async def test_a_log_that_went_back_begins_its_stream_anew(kind: str, redises: R
 @pytest.mark.parametrize("bound", ["records_max", "bytes_max", "age_ms"])
 async def test_a_stream_is_bounded_in_number_bytes_and_age(bound: str, redises: Redises) -> None:
     small = {"records_max": 100, "bytes_max": 50_000, "age_ms": 20}[bound]
-    fields = {name: getattr(ROOM, name) for name in Room.__struct_fields__} | {bound: small}
+    fields = {name: getattr(ROOM, name) for name in CacheBounds.__struct_fields__} | {bound: small}
     async with AsyncExitStack() as stack:
-        shelf = await _redis(stack, redises.at("redis"), room=Room(**fields))
+        history_cache = await _redis(stack, redises.at("redis"), room=CacheBounds(**fields))
         for first in range(0, 3_000, 200):
-            await shelf.put([_run(first, first + 200)])
+            await history_cache.put([_run(first, first + 200)])
 
         async def forgotten() -> bool:
-            return await shelf.read(PLACE, epoch="e", first=0, end=200) is None
+            return await history_cache.read(PLACE, epoch="e", first=0, end=200) is None
 
         limit = time.monotonic() + READY_S
         while not await forgotten() and time.monotonic() < limit:
-            await shelf.put([_run(2_999, 3_000)])
+            await history_cache.put([_run(2_999, 3_000)])
         assert await forgotten()
         if bound != "age_ms":
-            assert await shelf.read(PLACE, epoch="e", first=2_950, end=3_000) is not None
-            assert await shelf._client.xlen(shelf._key("e")) <= 300
+            assert await history_cache.read(PLACE, epoch="e", first=2_950, end=3_000) is not None
+            assert await history_cache._client.xlen(history_cache._key("e")) <= 300

@@ -9,19 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.channels.keeping import Habits, Keeping
-from gateway.channels.shelf import Run, Shelf
-from gateway.channels.shelf_redis import RedisShelf, Room
+from gateway.channels.history_cache import HistoryCache, PublicationRun
+from gateway.channels.history_cache_redis import CacheBounds, RedisHistoryCache
+from gateway.channels.history_writes import HistoryWriteOptions, Keeping
 from gateway.registry.link_redis import connect
 from tests.support.channels import PLACE, MemoryLog, note
 from tests.support.gateway import Clock
+from tests.support.history_cache_memory import MemoryHistoryCache
 from tests.support.redis_kinds import Redises, redises
-from tests.support.shelf_memory import MemoryShelf
 
 __all__ = ["redises"]
 
 GATEWAYS: Final = 3
-ROOM: Final = Room(
+ROOM: Final = CacheBounds(
     records_max=10_000,
     bytes_max=1_000_000,
     age_ms=600_000,
@@ -41,19 +41,19 @@ pytestmark = pytest.mark.requirement("recovered-or-gap")
 
 
 class Following:
-    """A gateway that reads a log for itself and puts what it read on the shelf."""
+    """A gateway that reads a log for itself and puts what it read on the history_cache."""
 
-    def __init__(self, log: MemoryLog, shelf: Shelf, clock: Clock) -> None:
+    def __init__(self, log: MemoryLog, history_cache: HistoryCache, clock: Clock) -> None:
         self._log = log
-        self._shelf = shelf
+        self._cache = history_cache
         self._clock = clock
         self.crash(0)
 
     def crash(self, warm: int) -> None:
         """Lose what waits, and begin to follow again from a little before the end."""
         self._at = max(self._log.first, self._log.end - warm)
-        habits = Habits(linger_s=0, bytes_max=3_000)
-        self.keeping = Keeping(self._shelf, habits, now_ms=self._clock, chance=lambda: 0.5)
+        habits = HistoryWriteOptions(linger_s=0, bytes_max=3_000)
+        self.keeping = Keeping(self._cache, habits, now_ms=self._clock, chance=lambda: 0.5)
 
     def read(self, number: int) -> None:
         """Read the next records."""
@@ -61,34 +61,36 @@ class Following:
         if end > self._at:
             lines = tuple(self._log.lines(self._at, end))
             epoch, first = self._log.epoch, self._at
-            self.keeping.note(Run(place=PLACE, epoch=epoch, first=first, end=end, lines=lines))
+            self.keeping.note(
+                PublicationRun(place=PLACE, epoch=epoch, first=first, end=end, lines=lines)
+            )
             self._at = end
 
 
 class Mishaps:
-    """What happens to a shelf in memory, or to a stream of Redis."""
+    """What happens to a history_cache in memory, or to a stream of Redis."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self.shelf = shelf
+    def __init__(self, history_cache: HistoryCache) -> None:
+        self.history_cache = history_cache
         self._copy: bytes | None = None
 
     async def happen(self, what: str, number: int) -> None:
         """Forget the oldest, lose the newest, or come back as it was."""
-        if isinstance(self.shelf, MemoryShelf):
-            self._in_memory(self.shelf, what, number)
-        elif isinstance(self.shelf, RedisShelf):
-            await self._in_redis(self.shelf, what, number)
+        if isinstance(self.history_cache, MemoryHistoryCache):
+            self._in_memory(self.history_cache, what, number)
+        elif isinstance(self.history_cache, RedisHistoryCache):
+            await self._in_redis(self.history_cache, what, number)
 
-    def _in_memory(self, shelf: MemoryShelf, what: str, number: int) -> None:
+    def _in_memory(self, history_cache: MemoryHistoryCache, what: str, number: int) -> None:
         if what == "forget":
-            shelf.forget(number)
+            history_cache.forget(number)
         elif what in {"lose", "back"}:
-            shelf.lose(number)
+            history_cache.lose(number)
         elif what == "away":
-            shelf.away = bool(number)
+            history_cache.away = bool(number)
 
-    async def _in_redis(self, shelf: RedisShelf, what: str, number: int) -> None:
-        client, key = shelf._client, shelf._key("log-1")
+    async def _in_redis(self, history_cache: RedisHistoryCache, what: str, number: int) -> None:
+        client, key = history_cache._client, history_cache._key("log-1")
         if what == "forget":
             await client.xtrim(key, maxlen=max(0, await client.xlen(key) - number))
         elif what == "lose":
@@ -101,9 +103,9 @@ class Mishaps:
             await client.restore(key, 0, self._copy, replace=True)
 
 
-async def _play(shelf: Shelf, happenings: Sequence[tuple[str, int]]) -> None:
-    log, clock, mishaps = MemoryLog(), Clock(), Mishaps(shelf)
-    gateways = [Following(log, shelf, clock) for _ in range(GATEWAYS)]
+async def _play(history_cache: HistoryCache, happenings: Sequence[tuple[str, int]]) -> None:
+    log, clock, mishaps = MemoryLog(), Clock(), Mishaps(history_cache)
+    gateways = [Following(log, history_cache, clock) for _ in range(GATEWAYS)]
     for what, number in happenings:
         one = gateways[number % GATEWAYS]
         if what == "add":
@@ -133,7 +135,7 @@ async def _look_everywhere(log: MemoryLog, keeping: Keeping, clock: Clock) -> No
 @settings(max_examples=150, deadline=None)
 @given(happenings=steps)
 def test_a_read_of_memory_is_whole_or_none(happenings: list[tuple[str, int]]) -> None:
-    asyncio.run(_play(MemoryShelf(records_max=30), happenings))
+    asyncio.run(_play(MemoryHistoryCache(records_max=30), happenings))
 
 
 @pytest.mark.embedded
@@ -144,27 +146,29 @@ def test_a_read_of_redis_is_whole_or_none(redises: Redises) -> None:
     @given(happenings=steps)
     def play(happenings: list[tuple[str, int]]) -> None:
         nonlocal played
-        asyncio.run(_on_redis(redises, lambda shelf: _play(shelf, happenings)))
+        asyncio.run(_on_redis(redises, lambda history_cache: _play(history_cache, happenings)))
         played += 1
 
     play()
     assert played
 
 
-async def _on_redis(redises: Redises, play: Callable[[Shelf], Awaitable[None]]) -> None:
+async def _on_redis(redises: Redises, play: Callable[[HistoryCache], Awaitable[None]]) -> None:
     chosen = redises.at("redis")
     async with AsyncExitStack() as stack:
-        shelf = RedisShelf(connect(chosen), ROOM, prefix=chosen.redis_prefix, timeout_s=30)
-        stack.push_async_callback(shelf.close)
-        await play(shelf)
+        history_cache = RedisHistoryCache(
+            connect(chosen), ROOM, prefix=chosen.redis_prefix, timeout_s=30
+        )
+        stack.push_async_callback(history_cache.close)
+        await play(history_cache)
 
 
 async def test_a_shelf_that_is_away_is_left_alone_and_gets_what_waited_on_its_return() -> None:
-    log, shelf, clock = MemoryLog(), MemoryShelf(), Clock()
-    one = Following(log, shelf, clock)
+    log, history_cache, clock = MemoryLog(), MemoryHistoryCache(), Clock()
+    one = Following(log, history_cache, clock)
     for number in range(20):
         log.add(note("room", str(number)))
-    shelf.away = True
+    history_cache.away = True
     one.read(3)
     await one.keeping.put_all()
     one.read(3)
@@ -172,8 +176,8 @@ async def test_a_shelf_that_is_away_is_left_alone_and_gets_what_waited_on_its_re
         await one.keeping.put_all()
         assert await one.keeping.read(PLACE, epoch=log.epoch, first=0, end=3) is None
 
-    asked = (shelf.puts, shelf.reads, one.keeping.up)
-    shelf.away = False
+    asked = (history_cache.puts, history_cache.reads, one.keeping.up)
+    history_cache.away = False
     clock.now_ms += 2_000
     await one.keeping.put_all()
 
@@ -184,8 +188,8 @@ async def test_a_shelf_that_is_away_is_left_alone_and_gets_what_waited_on_its_re
 
 
 async def test_what_waits_for_a_shelf_is_bounded_and_what_was_dropped_is_a_hole() -> None:
-    log, shelf, clock = MemoryLog(), MemoryShelf(), Clock()
-    one = Following(log, shelf, clock)
+    log, history_cache, clock = MemoryLog(), MemoryHistoryCache(), Clock()
+    one = Following(log, history_cache, clock)
     for number in range(30):
         log.add(note("room", str(number)))
         one.read(1)

@@ -18,10 +18,10 @@ import platformdirs
 import pytest
 from starlette.routing import WebSocketRoute
 
-from gateway.frames import Framer
+from gateway.http.connections import WIRE
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
-from gateway.sessions import WIRE
+from gateway.websocket.frames import Framer
 from tests.support.gateway import listening
 from tests.support.publisher_memory import MemoryPublisher
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.app import Gateway
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from gateway.protocol import codes
 from tests.support.centrifuge_clients import KINDS, Driven, Refused, driven, heard, wait
 from tests.support.gateway import listening, signed, token, until
@@ -39,7 +39,9 @@ async def client(
 
 
 def _now() -> str:
-    return token(scopes=(Scope.PUBLISH, Scope.SUBSCRIBE), now_ms=time.time_ns() // 1_000_000)
+    return token(
+        scopes=(TokenScope.PUBLISH, TokenScope.SUBSCRIBE), now_ms=time.time_ns() // 1_000_000
+    )
 
 
 async def _connect(client: Driven) -> None:

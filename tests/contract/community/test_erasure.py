@@ -6,10 +6,11 @@ from typing import Final
 import psycopg
 import pytest
 
-from streams.store import continuous, erasure, jobs, levels, rollups
-from streams.store.erasure import Subject
-from streams.store.retention import Retention
-from streams.store.tombstones import Kind
+from streams.maintenance import continuous_aggregates, erasure, jobs, rollups
+from streams.maintenance.erasure import Subject
+from streams.maintenance.retention import Retention
+from streams.store import levels
+from streams.store.tombstones import ErasureKind
 from tests.support import minutes
 
 pytestmark = [pytest.mark.timescaledb, pytest.mark.requirement("erasure")]
@@ -64,14 +65,14 @@ def test_rows_in_the_columnstore_and_in_aggregates_go_and_others_stay(community_
     today_ms = _fill(community_url)
     before = _sums(community_url, mine=False)
     assert all(_sums(community_url, mine=True).values())
-    subject = Subject(tenant="local", kind=Kind.SESSION, name=SESSION)
+    subject = Subject(tenant="local", kind=ErasureKind.SESSION, name=SESSION)
 
     first = erasure.erase(community_url, subject, asked_by="the officer")
     second = erasure.erase(community_url, subject, asked_by="the officer")
     with psycopg.connect(community_url, autocommit=True) as db:
         recent = (today_ms - 21 * DAY_MS, today_ms)
         for table in ROLLUPS:
-            continuous.refresh(db, table, [recent])
+            continuous_aggregates.refresh(db, table, [recent])
         left = db.execute("select session_id from events").fetchall()
 
     assert first.removed["events"] == 1

@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from streams.store import continuous
-from streams.store.retention import Retention
+from streams.maintenance import continuous_aggregates
+from streams.maintenance.retention import Retention
 from tests.support import tenants
 from tests.support.tenants import DAY_MS, TODAY_MS
 
@@ -17,7 +17,7 @@ def _refresh(url: str) -> None:
     """Do what the policies do: make anew what changed within the term of the minutes."""
     with psycopg.connect(url, autocommit=True) as db:
         for table in ("rollup_5m", "rollup_1h", "rollup_1d"):
-            continuous.refresh(db, table, [(TODAY_MS - 30 * DAY_MS, TODAY_MS + DAY_MS)])
+            continuous_aggregates.refresh(db, table, [(TODAY_MS - 30 * DAY_MS, TODAY_MS + DAY_MS)])
 
 
 @pytest.mark.parametrize("terms", [{"10s": 2, "1m": 2}, AT_ONCE, {"5m": 40}], ids=str)

@@ -7,9 +7,11 @@ import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from streams.store import jobs, levels, rollups, schema
+from analytics.measures.rows import MEASURES
+from streams.maintenance import jobs, rollups
+from streams.maintenance.retention import Retention
+from streams.store import levels, schema
 from streams.store.levels import Level
-from streams.store.retention import Retention
 from streams.store.schema import Migration
 from tests.support import minutes
 
@@ -172,6 +174,37 @@ def test_a_store_that_gains_the_edition_keeps_what_was_rolled_up(plain_url: str)
     assert "0006_continuous.timescaledb-community" in state.applied
     assert _added_up(url) == before
     assert len(before["1d"]) == 2 * 3 * 3
+
+
+def test_aggregates_from_before_a_column_keep_what_they_hold(empty_community_url: str) -> None:
+    url, first = empty_community_url, [one for one in MEASURES if not one.startswith("unpriced")]
+    before = [one for one in schema.shipped() if one.version not in {0, 16}]
+    schema.migrate(url, migrations=before)
+    with psycopg.connect(url, autocommit=True) as db:
+        minutes.put(db, _spread(_today_ms() - 50 * DAY_MS), seed=7, measures=first)
+        minutes.put(db, _spread(_today_ms() - 2 * DAY_MS), seed=8, measures=first)
+        for width in WIDTHS:
+            view = f"rollup_{width}"
+            db.execute("call refresh_continuous_aggregate(%s, null::timestamptz, null)", [view])
+        since = "to_timestamp(%s / 1000.0)"
+        db.execute(
+            f"insert into kept (name, since) values ('window_1m', {since})"
+            f" on conflict (name) do update set since = excluded.since".encode(),
+            [_today_ms() - 30 * DAY_MS],
+        )
+    told = _added_up(url)
+    with psycopg.connect(url, autocommit=True) as db:
+        db.execute("delete from window_1m where start_at < now() - interval '30 days'")
+
+    schema.migrate(url)
+    _roll_up(url)
+
+    assert _added_up(url) == told
+    with psycopg.connect(url) as db:
+        gone = db.execute(
+            "select count(*) from total_5m where start_at < now() - interval '31 days'"
+        ).fetchone()
+    assert gone == (0,)
 
 
 def _plain() -> list[Migration]:

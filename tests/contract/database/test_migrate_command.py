@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from apps import cli
+from apps.cli import main
 from tests.support.database import empty_database_url, postgres
 
 __all__ = ["empty_database_url", "postgres"]
@@ -19,16 +19,16 @@ def store(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_check_fails_until_the_store_was_migrated(capsys: pytest.CaptureFixture[str]) -> None:
-    before = cli.run(["migrate", "--check"])
-    migrated = cli.run(["migrate"])
-    after = cli.run(["migrate", "--check"])
+    before = main.run(["migrate", "--check"])
+    migrated = main.run(["migrate"])
+    after = main.run(["migrate", "--check"])
 
     assert (before, migrated, after) == (1, 0, 0)
     assert "due: 0001_ground" in capsys.readouterr().out
 
 
 def test_the_answer_for_machines_holds_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["migrate", "--json"]) == 0
+    assert main.run(["migrate", "--json"]) == 0
 
     said = json.loads(capsys.readouterr().out)
     assert said["level"] == "postgresql"
@@ -43,7 +43,7 @@ def test_a_machine_without_a_store_is_told_what_to_set(
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("MAINSTEM_HOME", str(tmp_path_factory.mktemp("home")))
 
-    assert cli.run(["migrate"]) == 2
+    assert main.run(["migrate"]) == 2
     assert "mainstem up" in capsys.readouterr().err
 
 
@@ -52,7 +52,7 @@ def test_a_store_that_is_away_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:secret@127.0.0.1:1/none")
 
-    assert cli.run(["migrate"]) == 1
+    assert main.run(["migrate"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "secret" not in said

@@ -5,9 +5,9 @@ import json
 import psycopg
 import pytest
 
-from apps import cli
-from streams.store import jobs
-from streams.store.retention import Retention
+from apps.cli import main
+from streams.maintenance import jobs
+from streams.maintenance.retention import Retention
 from tests.support.database import database_url, migrated_template, postgres
 
 __all__ = ["database_url", "migrated_template", "postgres"]
@@ -23,7 +23,7 @@ def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _shown(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
     capsys.readouterr()
-    assert cli.run(["retention", "show", "--tenant", "acme", "--json"]) == 0
+    assert main.run(["retention", "show", "--tenant", "acme", "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     return {one["kind"]: one for one in map(json.loads, lines)}
 
@@ -31,9 +31,9 @@ def _shown(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
 def test_a_term_that_is_set_holds_until_it_is_everybodys_again(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.run(["retention", "set", "--tenant", "acme", "events=2", "sessions=30"]) == 0
+    assert main.run(["retention", "set", "--tenant", "acme", "events=2", "sessions=30"]) == 0
     first = _shown(capsys)
-    assert cli.run(["retention", "set", "--tenant", "acme", "events=default"]) == 0
+    assert main.run(["retention", "set", "--tenant", "acme", "events=default"]) == 0
     second = _shown(capsys)
 
     assert first["events"] == {
@@ -55,7 +55,7 @@ def test_a_term_that_is_set_holds_until_it_is_everybodys_again(
 def test_what_cannot_be_is_refused_and_nothing_is_set(
     capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, words: str
 ) -> None:
-    assert cli.run(["retention", *arguments, "--tenant", "acme"]) == code
+    assert main.run(["retention", *arguments, "--tenant", "acme"]) == code
 
     assert words in capsys.readouterr().err
     assert all(one["own_days"] is None for one in _shown(capsys).values())

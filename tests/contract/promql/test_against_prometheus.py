@@ -18,9 +18,9 @@ import pytest
 from analytics.promql import (
     BadEvaluation,
     Dialect,
+    InstantPoint,
     Labels,
     MemoryStorage,
-    Point,
     Result,
     Series,
     instant,
@@ -119,7 +119,7 @@ def _ours(result: Result, at_ms: int) -> Rows:
         return [((), {at_ms: result})]
     rows: Rows = []
     for one in result:
-        if isinstance(one, Point):
+        if isinstance(one, InstantPoint):
             rows.append((one.labels, {at_ms: one.value}))
         else:
             assert isinstance(one, Series)

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from analytics.contracts import events, graves, topics
+from analytics.contracts import dead_letters, events, topics
 from analytics.contracts.agent_events import PromptSubmitted, SessionStarted
 from analytics.contracts.events import Event, ReviewFeedback
 from analytics.contracts.ids import EventId, SessionId, TenantId
-from gateway.publish import Outgoing, Publisher, Status
+from gateway.kafka.publisher import OutgoingEvent, Publisher, Status
 from tests.support.broker import RunningBroker, kafka, tansu
 from tests.support.gateway import until
 from tests.support.publisher_kafka import landed, publisher_on
@@ -34,8 +34,10 @@ def _memory_bench() -> Bench:
     publisher = MemoryPublisher()
 
     async def seen() -> list[tuple[str, bytes, bytes]]:
-        buried = [(topics.GRAVEYARD.address, b"acme", one.payload) for one in publisher.graves]
-        return [(one.topic, one.key, one.value) for one in publisher.records] + buried
+        dead_letters = [
+            (topics.DEAD_LETTERS.address, b"acme", one.payload) for one in publisher.dead_letters
+        ]
+        return [(one.topic, one.key, one.value) for one in publisher.records] + dead_letters
 
     return Bench(publisher, seen)
 
@@ -71,16 +73,18 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
 _numbers = iter(range(1, 1_000_000))
 
 
-def _started(session: str = "s1", *, event_id: str = "", tenant: TenantId = TENANT) -> Outgoing:
+def _started(
+    session: str = "s1", *, event_id: str = "", tenant: TenantId = TENANT
+) -> OutgoingEvent:
     name = event_id or f"contract-{next(_numbers)}"
-    return Outgoing(
+    return OutgoingEvent(
         event=SessionStarted(
             id=EventId(name), tenant=tenant, at_ms=1, session_id=SessionId(session)
         )
     )
 
 
-def _prompted(session: str) -> Outgoing:
+def _prompted(session: str) -> OutgoingEvent:
     event = PromptSubmitted(
         id=EventId(f"contract-{next(_numbers)}"),
         tenant=TENANT,
@@ -88,14 +92,14 @@ def _prompted(session: str) -> Outgoing:
         session_id=SessionId(session),
         text="long enough for some batches" * 100,
     )
-    return Outgoing(event=event)
+    return OutgoingEvent(event=event)
 
 
 async def test_what_is_accepted_is_on_the_broker_under_its_key(bench: Bench) -> None:
     feedback: Event = ReviewFeedback(
         id=EventId(f"contract-{next(_numbers)}"), tenant=TENANT, at_ms=1, pull_request="a/b#1"
     )
-    given = [_started("s1"), Outgoing(event=feedback)]
+    given = [_started("s1"), OutgoingEvent(event=feedback)]
 
     verdicts = await bench.publisher.publish(given)
 
@@ -194,18 +198,18 @@ async def test_a_payload_with_more_fields_is_carried_as_it_is(bench: Bench) -> N
     given = _started()
     payload = events.encode(given.event)[:-1] + b',"mood":"good"}'
 
-    await bench.publisher.publish([Outgoing(event=given.event, payload=payload)])
+    await bench.publisher.publish([OutgoingEvent(event=given.event, payload=payload)])
 
     [(_, _, value)] = await bench.seen()
     assert value == payload
 
 
-async def test_what_is_buried_is_in_the_graveyard_as_it_came(bench: Bench) -> None:
+async def test_what_becomes_a_dead_letter_is_in_the_dead_letters_as_it_came(bench: Bench) -> None:
     payload = b"\x00\xff not an event"
 
-    await bench.publisher.bury(payload, reason="no event", origin="hooks", tenant=TENANT)
+    await bench.publisher.dead_letter(payload, reason="no event", origin="hooks", tenant=TENANT)
 
-    assert await bench.seen() == [(topics.GRAVEYARD.address, b"acme", payload)]
+    assert await bench.seen() == [(topics.DEAD_LETTERS.address, b"acme", payload)]
 
 
 async def test_an_event_near_the_limit_is_accepted(bench: Bench) -> None:
@@ -218,7 +222,7 @@ async def test_an_event_near_the_limit_is_accepted(bench: Bench) -> None:
     )
     payload = events.encode(event)[:-1] + b',"more":"' + b"x" * 900_000 + b'"}'
 
-    [verdict] = await bench.publisher.publish([Outgoing(event=event, payload=payload)])
+    [verdict] = await bench.publisher.publish([OutgoingEvent(event=event, payload=payload)])
 
     assert verdict.status is Status.ACCEPTED
 
@@ -228,14 +232,14 @@ async def test_nothing_to_publish_is_answered_with_nothing(bench: Bench) -> None
 
 
 def test_a_grave_keeps_the_head_of_a_large_payload_and_its_length() -> None:
-    payload = b"x" * (graves.PAYLOAD_BYTES_MAX + 5)
+    payload = b"x" * (dead_letters.PAYLOAD_BYTES_MAX + 5)
 
-    record = graves.record(payload, reason="r" * 5_000, origin="logs", tenant=TENANT)
+    record = dead_letters.record(payload, reason="r" * 5_000, origin="logs", tenant=TENANT)
 
     headers = dict(record.headers)
-    assert len(record.value) == graves.PAYLOAD_BYTES_MAX
-    assert headers[graves.BYTES] == str(len(payload)).encode()
-    assert len(headers[graves.REASON]) == graves.REASON_LENGTH_MAX
+    assert len(record.value) == dead_letters.PAYLOAD_BYTES_MAX
+    assert headers[dead_letters.BYTES] == str(len(payload)).encode()
+    assert len(headers[dead_letters.REASON]) == dead_letters.REASON_LENGTH_MAX
 
 
 async def _until_seen(bench: Bench, count: int) -> None:

@@ -7,23 +7,23 @@ import pytest
 
 from analytics.contracts.ids import TenantId
 from gateway.registry.journal import Journal
-from gateway.registry.keeper import Keeper, Ways, keys_of
-from gateway.registry.registry import Linked, Load, Member, Room, Told
+from gateway.registry.registry import KnownEventIds, Linked, Load, Member, TenantChannel
+from gateway.registry.registry_keeper import RegistryKeeper, RegistryOptions, keys_of
 from gateway.registry.registry_redis import RedisRegistry
 from tests.support.redis_server import RedisServer
 
 ACME: Final = TenantId("acme")
-ROOM: Final = Room(ACME, "notes:plan")
+ROOM: Final = TenantChannel(ACME, "notes:plan")
 
 
-def _keeper(server: RedisServer, node: str) -> Keeper:
+def _keeper(server: RedisServer, node: str) -> RegistryKeeper:
     registry = RedisRegistry(server.client(), prefix="test", dead_ms=60_000, timeout_s=5)
-    ways = Ways(beat_s=1, dead_s=60, members_max=100)
+    ways = RegistryOptions(beat_s=1, dead_s=60, members_max=100)
     journal = Journal(changes_max=100, told_max=10)
-    return Keeper(registry, journal, ways, node=node, load=Load)
+    return RegistryKeeper(registry, journal, ways, node=node, load=Load)
 
 
-def _join(keeper: Keeper, client: str) -> None:
+def _join(keeper: RegistryKeeper, client: str) -> None:
     keeper.journal.opened(Linked(connection_id=client, tenant=ACME, user="ada"))
     keeper.journal.joined(ACME, ROOM.channel, Member(client=client, user="ada"))
 
@@ -97,4 +97,4 @@ def test_a_journal_tells_no_more_than_its_limit_at_once_and_forgets_nothing() ->
         told += changes.connections
 
     assert sorted(told) == [f"c{number}" for number in range(10)]
-    assert keys_of(Told(log_id="l", keys=journal.take_told())) == [b"\0" * 16, b"\1" * 16]
+    assert keys_of(KnownEventIds(log_id="l", keys=journal.take_told())) == [b"\0" * 16, b"\1" * 16]

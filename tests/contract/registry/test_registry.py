@@ -9,7 +9,16 @@ import pytest
 from analytics.contracts.errors import Fenced
 from analytics.contracts.ids import TenantId
 from gateway.registry.link_redis import connect
-from gateway.registry.registry import Beat, Changes, Linked, Load, Member, Registry, Room, Told
+from gateway.registry.registry import (
+    Beat,
+    Changes,
+    KnownEventIds,
+    Linked,
+    Load,
+    Member,
+    Registry,
+    TenantChannel,
+)
 from gateway.registry.registry_memory import MemoryRegistry
 from gateway.registry.registry_redis import RedisRegistry
 from tests.support import redis_kinds
@@ -21,7 +30,7 @@ DEAD_MS: Final = 300
 """Where a test waits for a death; elsewhere nobody dies however slow the machine is."""
 ALIVE_MS: Final = 600_000
 ACME: Final = TenantId("acme")
-ROOM: Final = Room(ACME, "notes:plan")
+ROOM: Final = TenantChannel(ACME, "notes:plan")
 WAIT_S: Final = 10
 
 pytestmark = pytest.mark.requirement("registry-heals")
@@ -105,7 +114,7 @@ async def test_presence_is_what_all_nodes_together_hold(
         await registry.beat(_beat(node, epoch, changes=changes))
 
     everybody = sorted(await one.presence(ROOM, limit=10))
-    elsewhere = await one.presence(Room(TenantId("umbrella"), ROOM.channel), limit=10)
+    elsewhere = await one.presence(TenantChannel(TenantId("umbrella"), ROOM.channel), limit=10)
 
     assert everybody == [_member("client-a"), _member("client-b")]
     assert list(elsewhere) == []
@@ -172,7 +181,7 @@ async def test_ids_that_one_node_tells_are_heard_once_by_the_others(
     one, other = registries
     first, second = await one.enter("a"), await other.enter("b")
     await other.beat(_beat("b", second))
-    told = Told(log_id="log-1", keys=b"k" * 32)
+    told = KnownEventIds(log_id="log-1", keys=b"k" * 32)
 
     own = await one.beat(_beat("a", first, told=told))
     heard = await other.beat(_beat("b", second))

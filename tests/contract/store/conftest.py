@@ -1,11 +1,12 @@
-"""The stores that the contract is held against, each with two workers' ledgers on it."""
+"""The stores that the contract is held against, each with two workers' checkpoint stores on it."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
-from streams.store.ledger_postgres import open_ledger
+from streams.store.checkpoint_postgres import open_checkpoint
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.database import (
     database_url,
     empty_database_url,
@@ -13,7 +14,6 @@ from tests.support.database import (
     postgres,
 )
 from tests.support.facts import T0_MS
-from tests.support.ledger_memory import MemoryLedger
 from tests.support.outcomes import MemoryLooker, PostgresLooker, Store
 from tests.support.timescaledb import empty_timescaledb_url, timescaledb, timescaledb_url
 
@@ -54,12 +54,12 @@ def store_url(request: pytest.FixtureRequest) -> str:
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Give a fresh store."""
     if request.param == "memory":
-        memory = MemoryLedger()
-        yield Store(ledger=memory, other=memory, look=MemoryLooker(memory))
+        memory = MemoryCheckpoint()
+        yield Store(checkpoints=memory, other=memory, look=MemoryLooker(memory))
         return
     url = str(request.getfixturevalue(request.param))
     async with (
-        open_ledger(url, clock=lambda: T0_MS) as ledger,
-        open_ledger(url, clock=lambda: T0_MS) as other,
+        open_checkpoint(url, clock=lambda: T0_MS) as checkpoints,
+        open_checkpoint(url, clock=lambda: T0_MS) as other,
     ):
-        yield Store(ledger=ledger, other=other, look=PostgresLooker(url))
+        yield Store(checkpoints=checkpoints, other=other, look=PostgresLooker(url))

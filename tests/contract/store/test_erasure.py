@@ -4,24 +4,27 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 import psycopg
 import pytest
+from msgspec import Struct, structs
 
 from analytics.contracts.errors import StoreAway
-from analytics.measures.rows import CellKey, CellRow, Grain, Outcome, RawRow
-from streams.ledger import Ledger
-from streams.store import erasure, jobs, tombstones
-from streams.store.erasure import Subject
-from streams.store.ledger_postgres import open_ledger
-from streams.store.retention import Retention
-from streams.store.tombstones import Kind
+from analytics.measures.rows import BatchOutcome, CellKey, CellRow, Grain, RawRow
+from streams.maintenance import erasure, jobs
+from streams.maintenance.erasure import Subject
+from streams.maintenance.retention import Retention
+from streams.store import tombstones
+from streams.store.checkpoint import CheckpointStore
+from streams.store.checkpoint_postgres import open_checkpoint
+from streams.store.tombstones import ErasureKind
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
     TENANT,
     PostgresLooker,
-    burial,
     cell,
+    dead_letter,
     outcome,
     raw,
     seen,
@@ -29,16 +32,18 @@ from tests.support.outcomes import (
     session_key,
 )
 
+Row = TypeVar("Row", bound=Struct)
+
 ADA, BOB = "session-of-ada-0001", "session-of-bob-0001"
 DAY_MS = 86_400_000
-SESSION = Subject(tenant=TENANT, kind=Kind.SESSION, name=ADA)
-USER = Subject(tenant=TENANT, kind=Kind.USER, name="ada")
+SESSION = Subject(tenant=TENANT, kind=ErasureKind.SESSION, name=ADA)
+USER = Subject(tenant=TENANT, kind=ErasureKind.USER, name="ada")
 NAMED = (
     "select (select count(*) from events where payload::text ~ 'ada|0001' or session_id = '{0}'),"
     " (select count(*) from sessions where session_id = '{0}'),"
     " (select count(*) from seen where session_id = '{0}'),"
     " (select count(*) from series where session_id = '{0}'),"
-    " (select count(*) from graveyard where position('{0}'::bytea in payload) > 0)"
+    " (select count(*) from dead_letters where position('{0}'::bytea in payload) > 0)"
 )
 
 
@@ -59,7 +64,7 @@ def _raw(offset: int, name: str, user: str, *, at_ms: int = T0_MS) -> RawRow:
     return raw(offset, session=name, id=f"{user}-{offset}", payload=payload, at_ms=at_ms)
 
 
-def _batch(first: int, *, at_ms: int = T0_MS) -> Outcome:
+def _batch(first: int, *, at_ms: int = T0_MS) -> BatchOutcome:
     both = ((ADA, "ada"), (BOB, "bob"))
     return outcome(
         first,
@@ -71,12 +76,12 @@ def _batch(first: int, *, at_ms: int = T0_MS) -> Outcome:
     )
 
 
-async def _store(ledger: Ledger, *batches: Outcome, cluster: str = "c1") -> None:
-    claim = await ledger.claim(cluster_id=cluster, topic="t", partition=0)
-    await ledger.recall([session_key(ADA), session_key(BOB)], claim=claim)
+async def _store(checkpoints: CheckpointStore, *batches: BatchOutcome, cluster: str = "c1") -> None:
+    claim = await checkpoints.claim(cluster_id=cluster, topic="t", partition=0)
+    await checkpoints.recall([session_key(ADA), session_key(BOB)], claim=claim)
     for batch in batches:
-        grave = burial(batch.first_offset)
-        await ledger.commit(claim, batch, burials=[grave])
+        letter = dead_letter(batch.first_offset)
+        await checkpoints.commit(claim, batch, dead_letters=[letter])
 
 
 def _left(url: str, name: str) -> Sequence[object]:
@@ -101,8 +106,8 @@ def _windows_of(url: str, name: str) -> int:
 async def test_an_erased_subject_is_gone_and_others_and_sums_stay(
     store_url: str, subject: Subject
 ) -> None:
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
     for minutes in (0, 10, 180):
         jobs.run_due_now(store_url, Retention(), now_ms=T0_MS + minutes * 60_000)
     assert _windows_of(store_url, ADA) >= 5
@@ -121,8 +126,8 @@ async def test_an_erased_subject_is_gone_and_others_and_sums_stay(
 
 
 async def test_erasing_again_removes_nothing_and_is_on_record(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
 
     first = erasure.erase(store_url, USER, asked_by="the officer")
     second = erasure.erase(store_url, USER, asked_by="another")
@@ -142,8 +147,8 @@ async def test_the_same_events_from_the_log_do_not_bring_it_back(
 ) -> None:
     """A worker that was there before, one that starts later, and another log with the same."""
     async with (
-        open_ledger(store_url, clock=lambda: T0_MS) as before,
-        open_ledger(store_url, clock=lambda: T0_MS) as other,
+        open_checkpoint(store_url, clock=lambda: T0_MS) as before,
+        open_checkpoint(store_url, clock=lambda: T0_MS) as other,
     ):
         claim = await before.claim(cluster_id="c1", topic="t", partition=0)
         await before.commit(claim, _batch(0))
@@ -163,8 +168,8 @@ async def test_a_session_of_an_erased_user_that_was_not_stored_yet_is_not_stored
 ) -> None:
     erasure.erase(store_url, USER, asked_by="the officer")
     only_cells = outcome(2, 2, raw=(), cells=_cells(ADA))
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0), only_cells)
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0), only_cells)
 
     assert _left(store_url, ADA) == (0, 0, 0, 0, 0)
     assert _left(store_url, BOB)[1:] == (1, 1, 1, 0)
@@ -177,17 +182,17 @@ async def test_what_an_erased_user_does_later_is_kept(store_url: str) -> None:
         0, 1, raw=(_raw(0, "s9", "ada", at_ms=later_ms),),
         sessions=(session("s9", started_ms=later_ms, last_ms=later_ms),),
     )  # fmt: skip
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, fresh)
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, fresh)
 
     assert PostgresLooker(store_url).raw_ids() == ["ada-0"]
     assert PostgresLooker(store_url).rows("select session_id from sessions") == [("s9",)]
 
 
 async def test_other_tenants_keep_what_has_the_same_name(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0))
-    other = Subject(tenant="acme", kind=Kind.SESSION, name=ADA)
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
+    other = Subject(tenant="acme", kind=ErasureKind.SESSION, name=ADA)
 
     assert erasure.erase(store_url, other, asked_by="the officer").removed == {}
     assert _left(store_url, ADA)[1] == 1
@@ -197,14 +202,101 @@ async def test_an_erasure_waits_for_the_commits_that_are_under_way(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "LOCK_TIMEOUT_S", 1)
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
     with psycopg.connect(store_url) as commit:
         commit.execute("select pg_advisory_xact_lock_shared(%s)", [tombstones.LOCK])
         with pytest.raises(StoreAway, match="an erasure"):
             await asyncio.to_thread(erasure.erase, store_url, SESSION, asked_by="the officer")
 
     assert erasure.erase(store_url, SESSION, asked_by="the officer").removed["sessions"] == 1
+
+
+TENANT_WHOLE = Subject(tenant=TENANT, kind=ErasureKind.TENANT, name=TENANT)
+_OF_TENANTS = """
+select distinct c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid
+ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and a.attname = 'tenant'
+   and not c.relispartition and c.relname not in ('erasures', 'tombstones')
+"""
+
+
+def _tables_with(url: str, tenant: str) -> list[object]:
+    """Return the tables that hold a row of a tenant."""
+    look = PostgresLooker(url)
+    return [
+        table
+        for (table,) in look.rows(_OF_TENANTS)
+        if look.rows(f"select 1 from {table} where tenant = '{tenant}' limit 1")
+    ]
+
+
+def _of(tenant: str, batch: BatchOutcome) -> BatchOutcome:
+    """Return the same batch as another tenant would have it."""
+
+    def moved(row: Row) -> Row:
+        return structs.replace(row, tenant=tenant)
+
+    return structs.replace(
+        batch,
+        raw=tuple(map(moved, batch.raw)),
+        cells=tuple(structs.replace(row, key=moved(row.key)) for row in batch.cells),
+        sessions=tuple(map(moved, batch.sessions)),
+        seen=tuple(map(moved, batch.seen)),
+    )
+
+
+@pytest.mark.requirement("erasure")
+async def test_of_an_erased_tenant_nothing_is_left_and_another_keeps_all(store_url: str) -> None:
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
+        claim = await checkpoints.claim(cluster_id="c2", topic="t", partition=0)
+        await checkpoints.commit(claim, _of("acme", _batch(0)))
+    for minutes in (0, 10, 180):
+        jobs.run_due_now(store_url, Retention(), now_ms=T0_MS + minutes * 60_000)
+    kept = _tables_with(store_url, "acme")
+    assert {"events", "sessions", "series", "total_1h"} <= set(_tables_with(store_url, TENANT))
+    assert erasure.look(store_url, TENANT_WHOLE) == erasure.Found(sessions=2, events=2)
+
+    done = erasure.erase(store_url, TENANT_WHOLE, asked_by="the officer")
+
+    assert _tables_with(store_url, TENANT) == []
+    assert _tables_with(store_url, "acme") == kept
+    assert done.removed["events"] == done.removed["sessions"] == 2
+    left = "select count(*) from {} where series_id not in (select series_id from series)"
+    for table in ("window_10s", "window_1m", "rollup_5m", "rollup_1h", "rollup_1d"):
+        assert PostgresLooker(store_url).rows(left.format(table)) == [(0,)]
+
+
+async def test_a_tenant_that_was_erased_starts_anew_and_its_past_stays_away(store_url: str) -> None:
+    later_ms = 4_000_000_000_000
+    fresh = outcome(
+        4, 5, raw=(_raw(4, "s9", "eve", at_ms=later_ms),),
+        cells=(cell(3, start_ms=later_ms),),
+        sessions=(session("s9", started_ms=later_ms, last_ms=later_ms),),
+    )  # fmt: skip
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(claim, _batch(0))
+        erasure.erase(store_url, TENANT_WHOLE, asked_by="the officer")
+        await checkpoints.commit(claim, _batch(2))
+        assert _tables_with(store_url, TENANT) == []
+
+        await checkpoints.commit(claim, fresh)
+
+    assert PostgresLooker(store_url).raw_ids() == ["eve-4"]
+    sums = "select sum(calls) from window_10s join series using (series_id) where grain = 'fleet'"
+    assert PostgresLooker(store_url).rows(sums) == [(3,)]
+
+
+async def test_what_is_lifted_is_stored_when_it_is_told_again(store_url: str) -> None:
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
+        erasure.erase(store_url, TENANT_WHOLE, asked_by="the officer")
+
+        assert erasure.lift(store_url, TENANT) > 0
+        await _store(checkpoints, _batch(0), cluster="c2")
+
+    assert sorted(PostgresLooker(store_url).raw_ids()) == ["ada-0", "bob-1"]
 
 
 def test_it_says_what_it_cannot_reach() -> None:
@@ -229,8 +321,8 @@ WATCHING = ("watched", "scores", "anomalies", "alert_changes", "notices")
 
 
 async def test_what_watching_said_goes_too_and_again_when_it_comes_back(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await _store(ledger, _batch(0))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await _store(checkpoints, _batch(0))
     for erase in (_erase_now, _erase_by_job):
         with psycopg.connect(store_url, cursor_factory=psycopg.ClientCursor) as db:
             db.execute(_WATCHED, {"name": ADA})

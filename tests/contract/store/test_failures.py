@@ -7,9 +7,9 @@ import pytest
 
 from analytics.contracts.errors import Fenced, StoreAway
 from analytics.measures.rows import CellKey, Grain
-from streams.ledger import Claim
-from streams.store import fencing, ledger_postgres
-from streams.store.ledger_postgres import PostgresLedger, open_ledger
+from streams.store import checkpoint_postgres, fencing
+from streams.store.checkpoint import Checkpoint
+from streams.store.checkpoint_postgres import PostgresCheckpoint, open_checkpoint
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
     TENANT,
@@ -49,12 +49,12 @@ async def test_a_backend_killed_in_the_middle_of_a_commit_leaves_nothing_of_it(
     store_url: str, table: str
 ) -> None:
     look = PostgresLooker(store_url)
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 1))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 1))
         holder = await psycopg.AsyncConnection.connect(store_url)
         await holder.execute(f"lock table {table} in access exclusive mode".encode())
-        commit = asyncio.create_task(ledger.commit(claim, EVERYTHING))
+        commit = asyncio.create_task(checkpoints.commit(claim, EVERYTHING))
         await _terminate_whoever_waits(store_url)
         with pytest.raises(StoreAway):
             await commit
@@ -62,12 +62,12 @@ async def test_a_backend_killed_in_the_middle_of_a_commit_leaves_nothing_of_it(
 
         assert look.raw_ids() == ["event-0"]
         assert look.cells() == []
-        assert await ledger.recall([session_key()]) == {}
+        assert await checkpoints.recall([session_key()]) == {}
 
         with pytest.raises(Fenced):
-            await ledger.commit(claim, EVERYTHING)
-        again = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(again, EVERYTHING)
+            await checkpoints.commit(claim, EVERYTHING)
+        again = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(again, EVERYTHING)
 
     assert again.next_offset == 1
     assert look.raw_ids() == ["event-0", "event-1", "event-2"]
@@ -77,18 +77,18 @@ async def test_a_backend_killed_in_the_middle_of_a_commit_leaves_nothing_of_it(
 async def test_a_commit_that_takes_too_long_is_given_up(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_postgres, "COMMIT_TIMEOUT_S", 0.2)
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
+    monkeypatch.setattr(checkpoint_postgres, "COMMIT_TIMEOUT_S", 0.2)
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
         holder = await psycopg.AsyncConnection.connect(store_url)
         await holder.execute("lock table events in access exclusive mode")
 
         with pytest.raises(StoreAway):
-            await ledger.commit(claim, outcome(0, 1))
+            await checkpoints.commit(claim, outcome(0, 1))
         await holder.close()
 
         assert PostgresLooker(store_url).raw_ids() == []
-        assert (await ledger.claim(cluster_id="c1", topic="t", partition=0)).next_offset == 0
+        assert (await checkpoints.claim(cluster_id="c1", topic="t", partition=0)).next_offset == 0
 
 
 async def test_a_claim_waits_for_the_commit_that_is_under_way(
@@ -96,13 +96,13 @@ async def test_a_claim_waits_for_the_commit_that_is_under_way(
 ) -> None:
     monkeypatch.setattr(fencing, "PATIENCE_S", 60.0)
     async with (
-        open_ledger(store_url, clock=lambda: T0_MS) as ledger,
-        open_ledger(store_url, clock=lambda: T0_MS) as other,
+        open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints,
+        open_checkpoint(store_url, clock=lambda: T0_MS) as other,
     ):
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
         holder = await psycopg.AsyncConnection.connect(store_url)
         await holder.execute("lock table events in access exclusive mode")
-        commit = asyncio.create_task(ledger.commit(claim, outcome(0, 1)))
+        commit = asyncio.create_task(checkpoints.commit(claim, outcome(0, 1)))
         await _until(store_url, WAITING, 1)
         claiming = asyncio.create_task(other.claim(cluster_id="c1", topic="t", partition=0))
         await _until(store_url, TRYING, 1)
@@ -113,12 +113,12 @@ async def test_a_claim_waits_for_the_commit_that_is_under_way(
 
 
 async def test_a_store_that_was_away_is_used_again_once_it_is_back(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        await ledger.claim(cluster_id="c1", topic="t", partition=0)
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
         await _end_all_connections(store_url)
 
-        claim = await _claim_patiently(ledger)
-        await ledger.commit(claim, outcome(0, 1))
+        claim = await _claim_patiently(checkpoints)
+        await checkpoints.commit(claim, outcome(0, 1))
 
     assert PostgresLooker(store_url).raw_ids() == ["event-0"]
 
@@ -134,21 +134,21 @@ async def test_values_that_postgresql_cannot_hold_are_replaced_and_the_rest_is_k
         raw(3),
     )
     key = CellKey(tenant=TENANT, grain=Grain.FLEET, tool="t\x00")
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(
             claim,
             outcome(0, 4, raw=bad, cells=(cell(key=key),), sessions=(session("s\x00"),)),
         )
-        resumed = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        known = await ledger.recall([session_key("s\x00")])
+        resumed = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        known = await checkpoints.recall([session_key("s\x00")])
 
     rows = PostgresLooker(store_url).rows(
         "select id, tool, payload from events order by log_offset"
     )
     assert rows == [
         ("nul\ufffd", "", {"text": "a\ufffdb", "keep": "\\u0000", "n": 1.5}),
-        ("event-1", "half ?", {"text": "?", "n": "1e999999"}),
+        ("event-1", "half \ufffd", {"text": "\ufffd", "n": "1e999999"}),
         ("event-2", "", {"unreadable": "no json"}),
         ("event-3", "", {"type": "request.finished", "id": "event-3"}),
     ]
@@ -159,9 +159,9 @@ async def test_values_that_postgresql_cannot_hold_are_replaced_and_the_rest_is_k
 async def test_a_sum_beyond_64_bits_stays_at_the_bound(store_url: str) -> None:
     beyond = cell(2**63)
     rows = (raw(0, cost_nanousd=2**70),)
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 1, raw=rows, cells=(beyond,)))
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 1, raw=rows, cells=(beyond,)))
 
     look = PostgresLooker(store_url)
     assert [one.calls for one in look.cells()] == [2**63 - 1]
@@ -169,9 +169,9 @@ async def test_a_sum_beyond_64_bits_stays_at_the_bound(store_url: str) -> None:
 
 
 async def test_a_store_without_its_schema_says_to_migrate(empty_url: str) -> None:
-    async with open_ledger(empty_url, clock=lambda: T0_MS) as ledger:
+    async with open_checkpoint(empty_url, clock=lambda: T0_MS) as checkpoints:
         with pytest.raises(StoreAway, match="mainstem migrate"):
-            await ledger.claim(cluster_id="c1", topic="t", partition=0)
+            await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
 
 
 async def _until(url: str, sessions: str, count: int) -> None:
@@ -192,10 +192,10 @@ async def _end_all_connections(url: str) -> None:
         )
 
 
-async def _claim_patiently(ledger: PostgresLedger) -> Claim:
+async def _claim_patiently(checkpoints: PostgresCheckpoint) -> Checkpoint:
     async with asyncio.timeout(5):
         while True:
             try:
-                return await ledger.claim(cluster_id="c1", topic="t", partition=0)
+                return await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
             except StoreAway:
                 await asyncio.sleep(0)

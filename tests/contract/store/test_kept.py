@@ -4,8 +4,8 @@ import msgspec
 import pytest
 
 from analytics.contracts.errors import Fenced
-from analytics.measures.rows import KeptRow, Outcome
-from streams.ledger import Claim, Ledger
+from analytics.measures.rows import BatchOutcome, KeptRow
+from streams.store.checkpoint import Checkpoint, CheckpointStore
 from tests.support.facts import T0_MS
 from tests.support.outcomes import Store, outcome
 
@@ -15,31 +15,31 @@ FIRST, SECOND, THIRD = (
 )
 
 
-async def _claim(ledger: Ledger, *, partition: int = 0) -> Claim:
-    return await ledger.claim(cluster_id="c1", topic=TOPIC, partition=partition)
+async def _claim(checkpoints: CheckpointStore, *, partition: int = 0) -> Checkpoint:
+    return await checkpoints.claim(cluster_id="c1", topic=TOPIC, partition=partition)
 
 
 def _merged(
     first: int, end: int, *kept: KeptRow, released_ms: int = 0, state: bytes = b"known"
-) -> Outcome:
+) -> BatchOutcome:
     plain = msgspec.structs.replace(outcome(first, end), raw=())
     return msgspec.structs.replace(plain, kept=kept, released_ms=released_ms, state=state)
 
 
 async def test_a_first_stage_keeps_nothing(store: Store) -> None:
-    claim = await _claim(store.ledger)
-    await store.ledger.commit(claim, outcome(0, 1))
+    claim = await _claim(store.checkpoints)
+    await store.checkpoints.commit(claim, outcome(0, 1))
 
-    again = await _claim(store.ledger)
+    again = await _claim(store.checkpoints)
 
     assert (again.kept, again.state) == ((), b"")
 
 
 @pytest.mark.requirement("counted-once-on-replay")
 async def test_a_claim_gives_back_what_was_kept_in_order_and_what_was_known(store: Store) -> None:
-    claim = await _claim(store.ledger)
-    await store.ledger.commit(claim, _merged(0, 2, FIRST, state=b"one"))
-    await store.ledger.commit(claim, _merged(2, 4, SECOND, THIRD, state=b"two"))
+    claim = await _claim(store.checkpoints)
+    await store.checkpoints.commit(claim, _merged(0, 2, FIRST, state=b"one"))
+    await store.checkpoints.commit(claim, _merged(2, 4, SECOND, THIRD, state=b"two"))
 
     again = await _claim(store.other)
 
@@ -48,31 +48,31 @@ async def test_a_claim_gives_back_what_was_kept_in_order_and_what_was_known(stor
 
 
 async def test_what_is_let_go_is_not_given_back(store: Store) -> None:
-    claim = await _claim(store.ledger)
-    await store.ledger.commit(claim, _merged(0, 4, FIRST, SECOND, THIRD))
+    claim = await _claim(store.checkpoints)
+    await store.checkpoints.commit(claim, _merged(0, 4, FIRST, SECOND, THIRD))
 
-    await store.ledger.commit(claim, _merged(4, 5, released_ms=SECOND.until_ms))
+    await store.checkpoints.commit(claim, _merged(4, 5, released_ms=SECOND.until_ms))
 
-    assert (await _claim(store.ledger)).kept == (THIRD.payload,)
+    assert (await _claim(store.checkpoints)).kept == (THIRD.payload,)
 
 
 async def test_each_partition_keeps_its_own(store: Store) -> None:
-    one, other = await _claim(store.ledger), await _claim(store.ledger, partition=1)
-    await store.ledger.commit(one, _merged(0, 2, FIRST))
-    await store.ledger.commit(other, _merged(0, 2, SECOND, released_ms=FIRST.until_ms))
+    one, other = await _claim(store.checkpoints), await _claim(store.checkpoints, partition=1)
+    await store.checkpoints.commit(one, _merged(0, 2, FIRST))
+    await store.checkpoints.commit(other, _merged(0, 2, SECOND, released_ms=FIRST.until_ms))
 
-    assert (await _claim(store.ledger)).kept == (FIRST.payload,)
-    assert (await _claim(store.ledger, partition=1)).kept == (SECOND.payload,)
+    assert (await _claim(store.checkpoints)).kept == (FIRST.payload,)
+    assert (await _claim(store.checkpoints, partition=1)).kept == (SECOND.payload,)
 
 
 @pytest.mark.requirement("fenced-worker-writes-nothing")
 async def test_a_fenced_second_stage_keeps_and_lets_go_nothing(store: Store) -> None:
-    fenced = await _claim(store.ledger)
-    await store.ledger.commit(fenced, _merged(0, 2, FIRST, state=b"one"))
+    fenced = await _claim(store.checkpoints)
+    await store.checkpoints.commit(fenced, _merged(0, 2, FIRST, state=b"one"))
     await _claim(store.other)
 
     with pytest.raises(Fenced):
-        await store.ledger.commit(
+        await store.checkpoints.commit(
             fenced, _merged(2, 3, SECOND, released_ms=THIRD.until_ms, state=b"two")
         )
 

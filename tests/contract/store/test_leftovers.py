@@ -5,8 +5,9 @@ import psycopg
 import pytest
 
 from analytics.measures.rows import KeptRow
-from streams.store import leftovers, levels, rollups
-from streams.store.ledger_postgres import open_ledger
+from streams.maintenance import leftovers, rollups
+from streams.store import levels
+from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support.facts import T0_MS
 from tests.support.outcomes import PostgresLooker, cell, outcome, seen, session, session_key
 
@@ -17,19 +18,19 @@ NOW_MS = T0_MS + 2 * DAY_MS
 async def test_pieces_of_a_quiet_sessions_memory_become_one_that_reads_the_same(
     store_url: str,
 ) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
         for number, memory in enumerate((b"one", b"two", b"three")):
             memories = (seen(memory, name="quiet"), seen(memory, name="busy"))
             sessions = (session("quiet", last_ms=T0_MS), session("busy", last_ms=NOW_MS))
-            await ledger.commit(
+            await checkpoints.commit(
                 claim, outcome(number, number + 1, sessions=sessions, seen=memories)
             )
         changed = _put_together(store_url)
         again = _put_together(store_url)
         late = seen(b"four", name="quiet", batch_offset=3)
-        await ledger.commit(claim, outcome(3, 4, seen=(late,)))
-        known = await ledger.recall([session_key("quiet"), session_key("busy")])
+        await checkpoints.commit(claim, outcome(3, 4, seen=(late,)))
+        known = await checkpoints.recall([session_key("quiet"), session_key("busy")])
 
     assert (changed, again) == (1, 0)
     assert known[session_key("quiet")].memories == (b"onetwothree", b"four")
@@ -39,11 +40,11 @@ async def test_pieces_of_a_quiet_sessions_memory_become_one_that_reads_the_same(
 async def test_a_piece_added_while_memories_are_put_together_stays_behind_them(
     store_url: str,
 ) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
         for number, memory in enumerate((b"one", b"two")):
             rows = (session(last_ms=T0_MS),)
-            await ledger.commit(
+            await checkpoints.commit(
                 claim, outcome(number, number + 1, sessions=rows, seen=(seen(memory),))
             )
         with psycopg.connect(store_url) as other:
@@ -52,7 +53,7 @@ async def test_a_piece_added_while_memories_are_put_together_stays_behind_them(
                 " select tenant, session_id, log_id, partition, 2, 'three' from seen limit 1"
             )
             assert _put_together(store_url) == 1
-        known = await ledger.recall([session_key()])
+        known = await checkpoints.recall([session_key()])
 
     assert known[session_key()].memories == (b"onetwo", b"three")
 
@@ -61,9 +62,9 @@ async def test_a_piece_added_while_memories_are_put_together_stays_behind_them(
 async def test_a_series_goes_once_nothing_refers_to_it_and_no_worker_uses_it(
     store_url: str, used: bool
 ) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 1, cells=(cell(1, width_ms=60_000),)))
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 1, cells=(cell(1, width_ms=60_000),)))
     with psycopg.connect(store_url, autocommit=True) as db:
         level = levels.detect(db)
         for hours in range(3):
@@ -82,19 +83,19 @@ async def test_a_series_goes_once_nothing_refers_to_it_and_no_worker_uses_it(
 async def test_what_a_second_stage_kept_goes_with_its_log(store_url: str, is_gone: bool) -> None:
     kept = KeptRow(0, T0_MS, b"parcel")
     merged = msgspec.structs.replace(outcome(0, 1), raw=(), kept=(kept,), state=b"known")
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
         for cluster in ("here", "there"):
-            claim = await ledger.claim(cluster_id=cluster, topic="t", partition=0)
-            await ledger.commit(claim, merged)
+            claim = await checkpoints.claim(cluster_id=cluster, topic="t", partition=0)
+            await checkpoints.commit(claim, merged)
         with psycopg.connect(store_url, autocommit=True) as db:
             if is_gone:
                 db.execute(
-                    "update ledger set updated_at = now() - interval '8 days' where log_id ="
+                    "update checkpoints set updated_at = now() - interval '8 days' where log_id ="
                     " (select log_id from logs where cluster_id = 'there')"
                 )
             removed = leftovers.remove_kept(db)
         here, there = [
-            await ledger.claim(cluster_id=cluster, topic="t", partition=0)
+            await checkpoints.claim(cluster_id=cluster, topic="t", partition=0)
             for cluster in ("here", "there")
         ]
 
@@ -109,13 +110,13 @@ def _put_together(url: str) -> int:
 
 async def test_a_worker_says_again_that_it_uses_a_series(store_url: str) -> None:
     now_ms = NOW_MS
-    async with open_ledger(store_url, clock=lambda: now_ms) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 1, cells=(cell(1),)))
+    async with open_checkpoint(store_url, clock=lambda: now_ms) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 1, cells=(cell(1),)))
         with psycopg.connect(store_url, autocommit=True) as db:
             db.execute("update series set used_at = now() - interval '4 days'")
         now_ms += DAY_MS
-        await ledger.commit(claim, outcome(1, 2, cells=(cell(2),)))
+        await checkpoints.commit(claim, outcome(1, 2, cells=(cell(2),)))
 
     fresh = "select count(*) from series where used_at > now() - interval '1 hour'"
     assert PostgresLooker(store_url).rows(fresh) == [(1,)]

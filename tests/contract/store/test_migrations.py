@@ -7,7 +7,7 @@ import pytest
 
 from analytics.contracts.errors import BadSetting, Refused, StoreAway
 from streams.store import partitions, schema
-from streams.store.ledger_postgres import open_ledger
+from streams.store.checkpoint_postgres import open_checkpoint
 from streams.store.levels import Level
 from streams.store.schema import ChangedMigration, Migration
 from tests.support.facts import T0_MS
@@ -132,9 +132,9 @@ async def test_a_database_that_gains_timescaledb_keeps_its_rows_in_hypertables(
     for one in schema.shipped():
         if one.variant in {"", "postgresql"}:
             _apply_as_plain(url, one)
-    async with open_ledger(url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 2, raw=(raw(0), raw(1)), cells=(cell(2),)))
+    async with open_checkpoint(url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 2, raw=(raw(0), raw(1)), cells=(cell(2),)))
     with psycopg.connect(url, autocommit=True) as db:
         db.execute("create extension if not exists timescaledb")
 
@@ -165,7 +165,7 @@ def test_a_store_whose_server_lost_the_edition_of_its_tables_is_refused(
 def _apply_as_plain(url: str, migration: Migration) -> None:
     """Apply a migration as a server without the extension would have."""
     with psycopg.connect(url) as db:
-        db.execute(schema.LEDGER.encode())
+        db.execute(schema.CHECKPOINT.encode())
         db.execute(migration.sql.encode())
         db.execute(
             schema.RECORD.encode(),

@@ -5,12 +5,12 @@ from datetime import datetime
 import psycopg
 import pytest
 
-from streams.store import jobs
-from streams.store.ledger_postgres import open_ledger
-from streams.store.queries import cover
-from streams.store.retention import Retention
+from streams.maintenance import jobs
+from streams.maintenance.retention import Retention
+from streams.queries import cover
+from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support import tenants
-from tests.support.outcomes import burial, outcome, raw, seen, session
+from tests.support.outcomes import dead_letter, outcome, raw, seen, session
 from tests.support.tenants import DAY_MS, NOW_MS, OURS, TODAY_MS
 
 KEPT = Retention()
@@ -94,11 +94,11 @@ def test_a_rollup_that_a_wider_one_waits_for_stays(store_url: str) -> None:
     assert tenants.rows(store_url, ours=True) == before
 
 
-async def test_events_sessions_and_graves_of_one_tenant_go_by_the_job(store_url: str) -> None:
+async def test_events_sessions_and_dead_letters_of_one_tenant_go_by_the_job(store_url: str) -> None:
     for number, tenant in enumerate((OURS, "local")):
         old_ms = NOW_MS - 4 * DAY_MS
-        async with open_ledger(store_url, clock=lambda old_ms=old_ms: old_ms) as ledger:  # type: ignore[misc]  # bound early
-            claim = await ledger.claim(cluster_id=f"c{number}", topic="t", partition=0)
+        async with open_checkpoint(store_url, clock=lambda old_ms=old_ms: old_ms) as checkpoints:  # type: ignore[misc]  # bound early
+            claim = await checkpoints.claim(cluster_id=f"c{number}", topic="t", partition=0)
             kept = outcome(
                 0,
                 1,
@@ -106,13 +106,13 @@ async def test_events_sessions_and_graves_of_one_tenant_go_by_the_job(store_url:
                 sessions=(session(tenant=tenant, last_ms=old_ms),),
                 seen=(seen(b"m"),) if tenant == "local" else (),
             )
-            grave = burial()
-            await ledger.commit(claim, kept, burials=[grave])
+            letter = dead_letter()
+            await checkpoints.commit(claim, kept, dead_letters=[letter])
     with psycopg.connect(store_url) as db:
-        db.execute("update graveyard set at = to_timestamp(%s), tenant = case when ctid = "
-                   "(select min(ctid) from graveyard) then 'acme' else 'local' end",
+        db.execute("update dead_letters set at = to_timestamp(%s), tenant = case when ctid = "
+                   "(select min(ctid) from dead_letters) then 'acme' else 'local' end",
                    [NOW_MS / 1_000 - 4 * 86_400])  # fmt: skip
-        for kind in ("events", "sessions", "graveyard"):
+        for kind in ("events", "sessions", "dead_letters"):
             db.execute(
                 "insert into retention_settings (tenant, kind, days) values (%s, %s, 3)",
                 [OURS, kind],
@@ -121,11 +121,11 @@ async def test_events_sessions_and_graves_of_one_tenant_go_by_the_job(store_url:
     jobs.run_due_now(store_url, KEPT, now_ms=NOW_MS)
 
     with psycopg.connect(store_url) as db:
-        for table in ("events", "sessions", "graveyard"):
+        for table in ("events", "sessions", "dead_letters"):
             left = db.execute(f"select tenant from {table}".encode()).fetchall()
             assert left == [("local",)], table
         [[detail]] = db.execute("select detail from jobs where name = 'retention'").fetchall()
-    assert detail["of_tenants"] == {"events": 1, "sessions": 1, "graveyard": 1}
+    assert detail["of_tenants"] == {"events": 1, "sessions": 1, "dead_letters": 1}
 
 
 def _age(row: tuple[object, ...]) -> float:

@@ -12,11 +12,12 @@ import pytest
 
 from analytics.measures import sketch
 from analytics.measures.rows import ON_TIME, ROLLED_MS, CellKey, CellRow, Grain, Measures
-from streams.store import jobs, levels, retention, rolling, rollups
-from streams.store.ledger_postgres import PostgresLedger, open_ledger
-from streams.store.queries import cover, rankings, span, trends
-from streams.store.queries.measured import Db
-from streams.store.retention import Retention
+from streams.maintenance import jobs, retention, rollups
+from streams.maintenance.retention import Retention
+from streams.queries import cover, rankings, span, trends
+from streams.queries.measures import Db
+from streams.store import levels, rollup_sums
+from streams.store.checkpoint_postgres import PostgresCheckpoint, open_checkpoint
 from tests.support.facts import T0_MS
 from tests.support.outcomes import TENANT, PostgresLooker, cell, outcome
 
@@ -34,18 +35,18 @@ SPANS_MS = (
 class Truth:
     """Commits to a store, and the plain sums of what was committed."""
 
-    def __init__(self, ledger: PostgresLedger, chance: random.Random) -> None:
+    def __init__(self, checkpoints: PostgresCheckpoint, chance: random.Random) -> None:
         self.now_ms = NOW_MS
         self.apart: dict[int, Counter[tuple[int, str]]] = {width: Counter() for width in ROLLED_MS}
         self.minutes: dict[tuple[int, str, int], int] = {}
         self.narrow: dict[tuple[int, str, int], int] = {}
-        self._ledger = ledger
+        self._checkpoints = checkpoints
         self._chance = chance
         self._offset = 0
 
     async def commit(self, *ages_ms: int, on_time: bool = False) -> None:
         """Commit one batch with an event of each age, as the fold would have counted it."""
-        claim = await self._ledger.claim(cluster_id="c", topic="t", partition=0)
+        claim = await self._checkpoints.claim(cluster_id="c", topic="t", partition=0)
         place = ON_TIME if on_time else self._offset
         changed: dict[tuple[int, int, str], int] = {}
         for age_ms in ages_ms:
@@ -55,7 +56,7 @@ class Truth:
                 changed[key] = changed.get(key, 0) + 1
         cells = [self._cell(*key, place, calls) for key, calls in changed.items()]
         following = outcome(self._offset, self._offset + 1, raw=(), cells=tuple(cells))
-        await self._ledger.commit(claim, following)
+        await self._checkpoints.commit(claim, following)
         self._offset += 1
 
     def points(self, over: span.Span) -> list[int]:
@@ -117,8 +118,8 @@ def _widths(age_ms: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_span_adds_up_whatever_runs_in_between(store_url: str, seed: int) -> None:
     chance = random.Random(seed)
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        truth = Truth(ledger, chance)
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        truth = Truth(checkpoints, chance)
         for _ in range(24):
             await _something(truth, store_url, chance)
             with _reading(store_url) as db:
@@ -167,6 +168,12 @@ def _check(db: Db, truth: Truth, from_ms: int, until_ms: int) -> None:
     assert [not isnan(value) for value in took.quantiles[0.5]] == [calls > 0 for calls in expected]
 
 
+_MARKED = """
+insert into rollup_due (width_ms, start_at)
+select 300000, date_bin('5 minutes', to_timestamp(%s), 'epoch')
+"""
+
+
 def _run(url: str, now_ms: int) -> dict[str, object]:
     with psycopg.connect(url, autocommit=True, options="-c timezone=UTC") as db:
         return rollups.run(db, levels.detect(db), now_ms=now_ms)
@@ -180,8 +187,8 @@ def _reading(url: str) -> Iterator[Db]:
 
 @pytest.mark.requirement("rollups-exact")
 async def test_a_commit_that_a_run_does_not_see_is_rolled_up_after_it(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        truth = Truth(ledger, random.Random(1))
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        truth = Truth(checkpoints, random.Random(1))
         await truth.commit(0, on_time=True)
         _run(store_url, NOW_MS)
         await truth.commit(0, on_time=True)
@@ -193,9 +200,30 @@ async def test_a_commit_that_a_run_does_not_see_is_rolled_up_after_it(store_url:
                 await truth.commit(0, on_time=True)
             ran = running.result(60)
 
-    assert ran["periods"] == {"5m": 2, "1h": 0, "1d": 0}
+        after = _run(store_url, NOW_MS)
+
+    assert ran["periods"] == after["periods"] == {"5m": 1, "1h": 0, "1d": 0}
     with _reading(store_url) as db:
         _check(db, truth, NOW_MS - HOUR_MS, NOW_MS + MINUTE_MS)
+
+
+async def test_a_period_that_is_marked_without_end_is_made_once_a_run(store_url: str) -> None:
+    looks = 0
+
+    def clock() -> float:
+        nonlocal looks
+        looks += 1
+        with psycopg.connect(store_url, autocommit=True) as another:
+            another.execute(_MARKED, [NOW_MS / 1_000])
+        return looks * rollups.RUN_S / 1_000
+
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        await Truth(checkpoints, random.Random(4)).commit(0, on_time=True)
+    with psycopg.connect(store_url, autocommit=True, options="-c timezone=UTC") as db:
+        ran = rollups.run(db, levels.detect(db), now_ms=NOW_MS, clock=clock)
+
+    assert ran["periods"] == {"5m": 1, "1h": 0, "1d": 0}
+    assert looks < 20
 
 
 def _until_waiting(url: str) -> None:
@@ -211,8 +239,8 @@ def _until_waiting(url: str) -> None:
 
 
 async def test_what_is_due_is_not_dropped(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        truth = Truth(ledger, random.Random(2))
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        truth = Truth(checkpoints, random.Random(2))
         await truth.commit(0, HOUR_MS)
     truth.now_ms += 40 * DAY_MS
 
@@ -230,8 +258,8 @@ async def test_what_is_due_is_not_dropped(store_url: str) -> None:
 async def test_a_minute_that_comes_after_its_day_was_dropped_is_counted_in_wider_windows(
     store_url: str,
 ) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        truth = Truth(ledger, random.Random(3))
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        truth = Truth(checkpoints, random.Random(3))
         await truth.commit(0, MINUTE_MS)
         truth.now_ms += 40 * DAY_MS
         _run(store_url, truth.now_ms)
@@ -256,13 +284,13 @@ async def test_a_minute_that_comes_after_its_day_was_dropped_is_counted_in_wider
 
 
 async def test_sums_saturate_in_rollups_and_in_answers(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
         rows = [
             cell(1, width_ms=MINUTE_MS, start_ms=T0_MS, batch_offset=place, measures=huge)
             for place, huge in enumerate([Measures(cost_nanousd=2**63 - 1, events=1)] * 3)
         ]
-        await ledger.commit(claim, outcome(0, 1, cells=tuple(rows)))
+        await checkpoints.commit(claim, outcome(0, 1, cells=tuple(rows)))
     over = span.over(T0_MS - DAY_MS, T0_MS + HOUR_MS, now_ms=T0_MS + HOUR_MS)
 
     for _ in range(2):
@@ -282,7 +310,7 @@ def test_merged_sketches_are_canonical() -> None:
         for _ in range(50)
     ]
 
-    found = rolling.merged([b"".join(map(sketch.to_bytes, some)) for some in pieces])
+    found = rollup_sums.merged([b"".join(map(sketch.to_bytes, some)) for some in pieces])
 
     for some, data in zip(pieces, found, strict=True):
         whole: sketch.Counts = {}
@@ -292,8 +320,8 @@ def test_merged_sketches_are_canonical() -> None:
 
 
 async def test_a_run_says_what_waits_and_for_how_long(store_url: str) -> None:
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        await Truth(ledger, random.Random(5)).commit(0, HOUR_MS, DAY_MS)
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        await Truth(checkpoints, random.Random(5)).commit(0, HOUR_MS, DAY_MS)
 
     ran = jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS)
 

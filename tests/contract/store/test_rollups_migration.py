@@ -8,10 +8,12 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from analytics.measures.rows import MEASURES
-from streams.store import levels, rollups, schema
-from streams.store.queries import cover, span, trends
-from streams.store.queries.measured import Db
+from streams.maintenance import rollups
+from streams.queries import cover, span, trends
+from streams.queries.measures import Db
+from streams.store import levels, schema
 
+FIRST_MEASURES = [name for name in MEASURES if not name.startswith("unpriced")]
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 NOW_MS = 1_767_225_600_000 + 13 * HOUR_MS + 1_700_000
@@ -63,7 +65,11 @@ def _write(
     db: psycopg.Connection[tuple[object, ...]], table: str, width: int, events: list[int]
 ) -> None:
     counted = Counter((at // width * width, at % 2) for at in events)
-    columns = ["calls", "events", *(name for name in MEASURES if name not in {"calls", "events"})]
+    columns = [
+        "calls",
+        "events",
+        *(name for name in FIRST_MEASURES if name not in {"calls", "events"}),
+    ]
     query = SQL(
         "insert into {} (start_at, series_id, log_id, partition, batch_offset, {}, latency, closed)"
         " values (to_timestamp(%s / 1000.0), 1, 1, 0, %s, %s, %s, {}, '', true)"

@@ -5,8 +5,8 @@ from typing import Final
 
 import psycopg
 
-from streams.store import spent
-from streams.store.retention import Retention
+from streams.maintenance import expired_alerts
+from streams.maintenance.retention import Retention
 from tests.support.facts import T0_MS
 
 NOW: Final = datetime.fromtimestamp(T0_MS / 1_000, tz=UTC)
@@ -49,8 +49,8 @@ def test_what_is_over_goes_after_its_time_and_what_waits_or_was_judged_stays(
     with psycopg.connect(store_url, autocommit=True) as db:
         _fill(db)
 
-        removed = spent.remove(db, Retention(), now_ms=T0_MS)
-        again = spent.remove(db, Retention(), now_ms=T0_MS)
+        removed = expired_alerts.remove(db, Retention(), now_ms=T0_MS)
+        again = expired_alerts.remove(db, Retention(), now_ms=T0_MS)
 
         left = db.execute("select key from notices union select anomaly_id from anomalies")
         names = {row[0] for row in left}

@@ -8,8 +8,8 @@ from analytics.contracts import topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened, Event
 from analytics.measures.rows import CellRow, Grain
 from analytics.measures.sketch import bucket_of, to_bytes
-from streams.ledger import Ledger
-from streams.step import PartitionStep
+from streams.consumer.partition_processor import PartitionStep
+from streams.store.checkpoint import CheckpointStore
 from tests.support.facts import T0_MS, fact
 from tests.support.outcomes import Store
 from tests.support.stream_steps import LOG, RECIPES, item
@@ -24,26 +24,26 @@ def _closed(number: int, *, duration_ms: int) -> Event:
     )
 
 
-async def _take(ledger: Ledger, *told: Event, first: int) -> None:
+async def _take(checkpoints: CheckpointStore, *told: Event, first: int) -> None:
     """Have a worker of its own take one batch."""
     step = PartitionStep(
-        RECIPES[TOPIC], ledger, log_id=LOG, partition=0, stored=lambda _: None,
+        RECIPES[TOPIC], checkpoints, log_id=LOG, partition=0, stored=lambda _: None,
         stopwatch=lambda: 0.0,
     )  # fmt: skip
     await step.take(item(told, first_offset=first, topic=TOPIC), T0_MS)
 
 
-async def _open_cells(ledger: Ledger) -> dict[tuple[str, int], CellRow]:
-    claim = await ledger.claim(cluster_id=LOG, topic=TOPIC, partition=0)
+async def _open_cells(checkpoints: CheckpointStore) -> dict[tuple[str, int], CellRow]:
+    claim = await checkpoints.claim(cluster_id=LOG, topic=TOPIC, partition=0)
     return {(cell.key.kind, cell.width_ms): cell for cell in claim.open_cells}
 
 
 @pytest.mark.requirement("counted-once-by-id")
 async def test_connections_are_counted_by_type_across_workers_and_each_once(store: Store) -> None:
-    await _take(store.ledger, OPENED, _closed(1, duration_ms=100), first=0)
+    await _take(store.checkpoints, OPENED, _closed(1, duration_ms=100), first=0)
     await _take(store.other, _closed(1, duration_ms=100), _closed(2, duration_ms=9), first=2)
 
-    cells = await _open_cells(store.ledger)
+    cells = await _open_cells(store.checkpoints)
 
     assert cells.keys() == {
         (kind, width_ms)

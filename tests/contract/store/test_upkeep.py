@@ -7,18 +7,19 @@ import pytest
 
 from analytics.contracts.errors import StoreAway
 from streams import metrics
-from streams.store import jobs, partitions
-from streams.store.facts import StoreFacts, facts
-from streams.store.ledger_postgres import open_ledger
+from streams.clients.reader import Reader
+from streams.maintenance import jobs
+from streams.maintenance.facts import StoreFacts, facts
+from streams.maintenance.retention import Retention
+from streams.maintenance.upkeep import Upkeep
+from streams.store import partitions
+from streams.store.checkpoint_postgres import open_checkpoint
 from streams.store.levels import Level
-from streams.store.reader import Reader
-from streams.store.retention import Retention
-from streams.upkeep import Upkeep
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
     PostgresLooker,
-    burial,
     cell,
+    dead_letter,
     outcome,
     raw,
     seen,
@@ -39,9 +40,9 @@ async def _fill(url: str) -> None:
             for width in (10_000, 60_000, 3_600_000)
         )
         name = f"s{days}"
-        async with open_ledger(url, clock=lambda then_ms=then_ms: then_ms) as ledger:  # type: ignore[misc]  # bound early
-            claim = await ledger.claim(cluster_id=f"c{number}", topic="t", partition=0)
-            await ledger.commit(
+        async with open_checkpoint(url, clock=lambda then_ms=then_ms: then_ms) as checkpoints:  # type: ignore[misc]  # bound early
+            claim = await checkpoints.claim(cluster_id=f"c{number}", topic="t", partition=0)
+            await checkpoints.commit(
                 claim,
                 outcome(
                     0,
@@ -52,7 +53,7 @@ async def _fill(url: str) -> None:
                     seen=(seen(b"m", name=name),),
                     watermark_ms=then_ms,
                 ),
-                burials=[burial()],
+                dead_letters=[dead_letter()],
             )
 
 
@@ -67,9 +68,11 @@ async def test_rows_go_once_they_are_older_than_their_term_and_not_before(store_
     assert [one.calls for one in look.cells(10_000)] == [0]
     assert sorted(one.calls for one in look.cells(60_000)) == [0, 20]
     assert sorted(one.calls for one in look.cells(3_600_000)) == [0, 20]
-    assert look.graves() == []
-    async with open_ledger(store_url, clock=lambda: NOW_MS) as ledger:
-        known = await ledger.recall([session_key("s0"), session_key("s20"), session_key("s400")])
+    assert look.dead_letters() == []
+    async with open_checkpoint(store_url, clock=lambda: NOW_MS) as checkpoints:
+        known = await checkpoints.recall(
+            [session_key("s0"), session_key("s20"), session_key("s400")]
+        )
     assert list(known) == [session_key("s0"), session_key("s20")]
 
 
@@ -105,13 +108,13 @@ async def test_a_job_that_another_worker_runs_is_left_to_it(store_url: str) -> N
 
 async def test_a_job_that_fails_says_why_and_is_due_again_soon(store_url: str) -> None:
     with psycopg.connect(store_url) as db:
-        db.execute("drop table graveyard")
+        db.execute("drop table dead_letters")
 
     jobs.run_due_now(store_url, Retention(), now_ms=NOW_MS)
 
     failing = {job.name: job for job in _facts(store_url).failing_jobs}
     assert list(failing) == ["retention"]
-    assert "graveyard" in failing["retention"].error
+    assert "dead_letters" in failing["retention"].error
     assert failing["retention"].due_ms == NOW_MS + jobs.RETRY_S * 1_000
     assert (failing["retention"].runs, failing["retention"].failures) == (1, 1)
 
@@ -136,12 +139,12 @@ async def test_rows_without_a_partition_wait_in_the_default_one_and_move(databas
 
 @pytest.mark.embedded
 async def test_a_cell_is_replaced_also_after_it_moved_to_its_partition(database_url: str) -> None:
-    async with open_ledger(database_url, clock=lambda: NOW_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c", topic="t", partition=0)
-        await ledger.commit(claim, outcome(0, 1, cells=(cell(1),)))
+    async with open_checkpoint(database_url, clock=lambda: NOW_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c", topic="t", partition=0)
+        await checkpoints.commit(claim, outcome(0, 1, cells=(cell(1),)))
         with psycopg.connect(database_url, autocommit=True) as db:
             partitions.care(db, Level.POSTGRESQL, now_ms=NOW_MS)
-        await ledger.commit(claim, outcome(1, 2, cells=(cell(2),)))
+        await checkpoints.commit(claim, outcome(1, 2, cells=(cell(2),)))
 
     assert [one.calls for one in PostgresLooker(database_url).cells()] == [2]
 
@@ -214,7 +217,7 @@ async def test_a_worker_tells_metrics_how_the_store_is(store_url: str) -> None:
     await upkeep()
     first = metrics.exposition().decode()
     with psycopg.connect(store_url) as db:
-        db.execute("drop table graveyard")
+        db.execute("drop table dead_letters")
     now_ms[0] += 3_600_000
     await upkeep()
     second = metrics.exposition().decode()

@@ -4,8 +4,8 @@ import pytest
 
 from analytics.contracts.cloudevents import Record
 from analytics.measures.rows import MEASURES, CellKey, Grain, Measures
-from streams.ledger import Claim
-from streams.store.ledger_postgres import open_ledger
+from streams.store.checkpoint import Checkpoint
+from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support.facts import T0_MS
 from tests.support.outcomes import (
     TENANT,
@@ -29,8 +29,8 @@ SUMS = (
 )
 
 
-async def _claim(store: Store) -> Claim:
-    return await store.ledger.claim(cluster_id="c1", topic="t", partition=0)
+async def _claim(store: Store) -> Checkpoint:
+    return await store.checkpoints.claim(cluster_id="c1", topic="t", partition=0)
 
 
 async def test_a_windows_sums_come_back_as_they_were_zeros_and_bounds_too(store: Store) -> None:
@@ -39,7 +39,7 @@ async def test_a_windows_sums_come_back_as_they_were_zeros_and_bounds_too(store:
         for n, sums in enumerate(SUMS)
     )
     claim = await _claim(store)
-    await store.ledger.commit(claim, outcome(0, 1, cells=cells))
+    await store.checkpoints.commit(claim, outcome(0, 1, cells=cells))
 
     resumed = await _claim(store)
 
@@ -48,15 +48,15 @@ async def test_a_windows_sums_come_back_as_they_were_zeros_and_bounds_too(store:
 
 async def test_a_sum_that_returns_to_zero_does_so_in_the_store(store: Store) -> None:
     claim = await _claim(store)
-    await store.ledger.commit(claim, outcome(0, 1, cells=(cell(5),)))
-    await store.ledger.commit(claim, outcome(1, 2, cells=(cell(0),)))
+    await store.checkpoints.commit(claim, outcome(0, 1, cells=(cell(5),)))
+    await store.checkpoints.commit(claim, outcome(1, 2, cells=(cell(0),)))
 
     assert [one.measures for one in (await _claim(store)).open_cells] == [Measures()]
 
 
 async def test_a_batch_of_nothing_moves_the_offset_alone(store: Store) -> None:
     claim = await _claim(store)
-    await store.ledger.commit(claim, outcome(0, 7, raw=()))
+    await store.checkpoints.commit(claim, outcome(0, 7, raw=()))
 
     assert (await _claim(store)).next_offset == 7
     assert store.look.raw_ids() == []
@@ -67,11 +67,11 @@ async def test_texts_of_any_script_and_length_come_back(store: Store) -> None:
         "s-\u4e2d\U0001f600", first_prompt="x" * 100_000, user="", project="'; drop", latency=b""
     )
     claim = await _claim(store)
-    await store.ledger.commit(
+    await store.checkpoints.commit(
         claim, outcome(0, 1, sessions=(told,), seen=(seen(b"", name=told.session_id),))
     )
 
-    known = await store.ledger.recall([session_key(told.session_id)])
+    known = await store.checkpoints.recall([session_key(told.session_id)])
 
     assert known[session_key(told.session_id)].row == told
     assert b"".join(known[session_key(told.session_id)].memories) == b""
@@ -86,9 +86,9 @@ async def test_headers_keys_and_values_of_any_bytes_leave_the_outbox_as_they_cam
         Record(topic="t", key=b"", value=b"", headers=()),
     ]
     claim = await _claim(store)
-    await store.ledger.commit(claim, outcome(0, 1), outbox=records)
+    await store.checkpoints.commit(claim, outcome(0, 1), outbox=records)
 
-    async with store.ledger.sending(limit=5) as outgoing:
+    async with store.checkpoints.sending(limit=5) as outgoing:
         assert list(outgoing.records) == records
 
 
@@ -97,9 +97,9 @@ async def test_what_no_column_holds_is_brought_to_the_nearest_that_one_does(stor
     huge = 2**80
     key = CellKey(tenant=TENANT, grain=Grain.FLEET, tool="nul\x00", skill="half \ud800")
     topic = Record(topic="t\x00", key=b"\x00", value=b"\xff", headers=())
-    async with open_ledger(store_url, clock=lambda: T0_MS) as ledger:
-        claim = await ledger.claim(cluster_id="c1", topic="t", partition=0)
-        await ledger.commit(
+    async with open_checkpoint(store_url, clock=lambda: T0_MS) as checkpoints:
+        claim = await checkpoints.claim(cluster_id="c1", topic="t", partition=0)
+        await checkpoints.commit(
             claim,
             outcome(
                 0, 1,
@@ -109,13 +109,13 @@ async def test_what_no_column_holds_is_brought_to_the_nearest_that_one_does(stor
             ),
             outbox=(topic,),
         )  # fmt: skip
-        [kept] = (await ledger.claim(cluster_id="c1", topic="t", partition=0)).open_cells
-        known = (await ledger.recall([session_key()]))[session_key()].row
-        async with ledger.sending(limit=1) as outgoing:
+        [kept] = (await checkpoints.claim(cluster_id="c1", topic="t", partition=0)).open_cells
+        known = (await checkpoints.recall([session_key()]))[session_key()].row
+        async with checkpoints.sending(limit=1) as outgoing:
             [sent] = outgoing.records
 
     assert (kept.measures.calls, kept.measures.events) == (BOUND, -BOUND)
-    assert (kept.key.tool, kept.key.skill) == ("nul\ufffd", "half ?")
+    assert (kept.key.tool, kept.key.skill) == ("nul\ufffd", "half \ufffd")
     assert known is not None
     assert (known.first_prompt, known.totals.cost_nanousd) == ("\ufffd", BOUND)
     assert (sent.topic, sent.key, sent.value) == ("t\ufffd", b"\x00", b"\xff")

@@ -43,7 +43,7 @@ def examples() -> list[Example]:
 
 
 def _told(name: str, payload: object, *, number: int = 0) -> list[events.ReviewEvent]:
-    delivery = github.Delivery(
+    delivery = github.WebhookDelivery(
         id=f"delivery-{number}",
         event=name,
         tenant=TenantId("acme"),

@@ -8,9 +8,9 @@ import pytest
 from analytics.contracts.ids import TenantId
 from apps.api.app import build
 from apps.api.parts import Asking
-from gateway.auth import Scope, Verifier
-from streams.store.queries.measured import Db
-from streams.store.reader import Reader
+from gateway.http.auth import TokenScope, Verifier
+from streams.clients.reader import Reader
+from streams.queries.measures import Db
 from tests.integration.dashboard.conftest import (
     database_url,
     db,
@@ -36,19 +36,23 @@ def reader(fleet: Db, database_url: str) -> Iterator[Reader]:
 
 
 @pytest.fixture
-def client(reader: Reader, now_ms: int) -> Clients:
+def client(reader: Reader, now_ms: int, database_url: str) -> Clients:
     """Return a client of the API, with a token of tenant `local` that may watch."""
 
     def made(
-        *, tenant: TenantId = LOCAL, scope: Scope = Scope.SUBSCRIBE, of: Reader = reader
+        *,
+        tenant: TenantId = LOCAL,
+        scope: TokenScope = TokenScope.SUBSCRIBE,
+        of: Reader = reader,
+        more: tuple[TokenScope, ...] = (),
     ) -> httpx.AsyncClient:
         api = build(
             settings(),
-            Asking(reader=of, wall_ms=lambda: now_ms),
+            Asking(reader=of, wall_ms=lambda: now_ms, store_url=database_url),
             verifier=Verifier(KEY, cached_max=10),
             clocks=clocks(Clock()),
         )
-        bearer = token(tenant=tenant, scopes=(scope,))
+        bearer = token(tenant=tenant, scopes=(scope, *more))
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(api),
             base_url="http://api",

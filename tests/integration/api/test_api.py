@@ -15,12 +15,14 @@ import pytest
 from pyarrow import parquet
 
 from analytics.contracts.ids import TenantId
+from apps.api.limits import LIMITS
 from apps.api.routes import METRICS, SERIES, SESSIONS
-from gateway.auth import Scope
-from streams.store.queries import rankings, sessions, span
-from streams.store.queries.measured import Db
-from streams.store.queries.sessions import Filter
-from streams.store.reader import Reader
+from apps.api.watching import ALERTS, ANOMALIES, BUDGETS, FORECASTS, HISTORY
+from gateway.http.auth import TokenScope
+from streams.clients.reader import Reader
+from streams.queries import rankings, sessions, span
+from streams.queries.measures import Db
+from streams.queries.sessions import Filter
 from tests.integration.api.conftest import Clients
 from tests.support.gateway import KEY, token
 
@@ -38,7 +40,8 @@ async def test_measures_by_model_are_those_of_the_store(
         )
 
     told = answer.json()
-    over = span.over(now_ms - DAY_MS, now_ms, now_ms=now_ms)
+    whole = span.over(now_ms - DAY_MS, now_ms, now_ms=now_ms)
+    over = span.within(whole, now_ms - DAY_MS, now_ms, now_ms=now_ms, since={})
     top = rankings.top(fleet, "local", over, limit=50)["model"]
     costs = {
         one["labels"]["model"]: sum(point[1] for point in one["points"])
@@ -85,23 +88,62 @@ async def test_csv_and_parquet_hold_the_same_rows(client: Clients, path: str) ->
     rows = list(csv.DictReader(io.StringIO(text.text)))
     table = parquet.read_table(io.BytesIO(packed.content))
     assert len(rows) == table.num_rows > 0
-    assert list(rows[0]) == table.column_names
+    assert list(rows[0]) == [one for one in table.column_names if f"{one}_ms" not in rows[0]]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [METRICS, SERIES, SESSIONS, ANOMALIES, FORECASTS, BUDGETS, ALERTS, HISTORY],
+)
+async def test_parquet_of_nothing_has_the_types_of_parquet_with_rows(
+    client: Clients, path: str
+) -> None:
+    asked = {"format": "parquet"}
+    if path == METRICS:
+        asked |= {"measures": "calls", "group_by": "model"}
+    async with client() as http:
+        some = await http.get(path, params=asked)
+    async with client(tenant=TenantId("nobody")) as http:
+        none = await http.get(path, params=asked)
+
+    schemas = [parquet.read_schema(io.BytesIO(one.content)) for one in (some, none)]
+    assert parquet.read_table(io.BytesIO(none.content)).num_rows == 0
+    assert schemas[0].equals(schemas[1])
+    for field in schemas[1]:
+        assert str(field.type) in {"int64", "double", "string", "bool", "timestamp[ms, tz=UTC]"}
+        if f"{field.name}_ms" in schemas[1].names:
+            assert str(field.type) == "timestamp[ms, tz=UTC]"
+
+
+async def test_what_met_a_limit_is_told_to_its_tenant_alone(client: Clients, fleet: Db) -> None:
+    fleet.execute(
+        "insert into limited (tenant, dimension, log_id, partition, events, last_at) values"
+        " ('local', 'tool', 1, 0, 7, '2100-01-01'), ('local', 'tool', 1, 1, 3, '2100-01-02'),"
+        " ('local', 'model', 1, 0, 9, '1999-01-01'), ('globex', 'tool', 1, 0, 5, '2100-01-01')"
+    )
+    fleet.commit()
+    async with client() as http:
+        told = (await http.get(LIMITS)).json()
+        text = (await http.get(LIMITS, params={"format": "csv"})).text
+
+    assert [(one["dimension"], one["events"]) for one in told["limits"]] == [("tool", 10)]
+    assert text.splitlines()[1].startswith("tool,10,")
 
 
 async def test_pages_of_sessions_add_up_to_them_all(
     client: Clients, fleet: Db, now_ms: int
 ) -> None:
     found: list[str] = []
-    after: str | None = "0"
+    after: str | None = ""
     async with client() as http:
         while after is not None:
-            asked = {"from": "-24h", "limit": "3", "after": after, "sort": "cost"}
+            asked = {"from": "-24h", "limit": "3", **({"after": after} if after else {})}
             told = (await http.get(SESSIONS, params=asked)).json()
             found += [one["session_id"] for one in told["sessions"]]
             after = told["next"]
 
     day = Filter(from_ms=now_ms - DAY_MS, until_ms=now_ms)
-    listed = sessions.listed(fleet, "local", day, sort="cost", limit=1_000)
+    listed = sessions.listed(fleet, "local", day, sort="arrived", limit=1_000)
     assert found == [one.session_id for one in listed]
 
 
@@ -136,7 +178,7 @@ async def test_another_tenants_figures_are_not_there(client: Clients, path: str)
 
 
 async def test_who_may_not_watch_is_refused(client: Clients) -> None:
-    async with client(scope=Scope.PUBLISH) as http:
+    async with client(scope=TokenScope.PUBLISH) as http:
         lacking = await http.get(METRICS)
         unknown = await http.get(METRICS, headers={"Authorization": "Bearer nonsense"})
 
@@ -159,7 +201,7 @@ async def test_who_may_not_watch_is_refused(client: Clients) -> None:
         (SERIES, {"grain": "planet"}, "no grain 'planet'"),
         (SERIES, {"after": "x"}, "the page before"),
         (SESSIONS, {"sort": "mood"}, "no order 'mood'"),
-        (SESSIONS, {"after": "-1"}, "whole number"),
+        (SESSIONS, {"after": "-1"}, "of the page before"),
     ],
 )
 async def test_a_question_without_meaning_is_answered_with_what_to_do(
@@ -185,16 +227,17 @@ async def test_a_store_that_is_away_is_said_and_not_waited_for_long(client: Clie
 
 
 async def test_text_that_a_spreadsheet_would_run_is_quoted(client: Clients) -> None:
-    from apps.api.answers import Format, Table, respond
+    from apps.api.answers import AnswerColumn, ColumnKind, Format, Table, respond
 
-    answer = respond({}, Table({"name": ["=1+1", "plain"]}), Format.CSV, name="x")
+    table = Table({"name": AnswerColumn(ColumnKind.TEXT, ["=1+1", "plain"])})
+    answer = respond({}, table, Format.CSV, name="x")
 
     assert bytes(answer.body).decode().splitlines() == ["name", "'=1+1", "plain"]
 
 
 async def test_the_command_answers_and_leaves_with_zero(database_url: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "apps.cli", "api", "--port", "0", "--json",
+        sys.executable, "-m", "apps.cli.main", "api", "--port", "0", "--json",
         env={
             **os.environ,
             "MAINSTEM_GATEWAY_TOKEN_KEY": KEY.decode(),
@@ -204,13 +247,13 @@ async def test_the_command_answers_and_leaves_with_zero(database_url: str) -> No
     )  # fmt: skip
     assert process.stdout is not None
     try:
-        url = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["url"]
-        bearer = token(scopes=(Scope.SUBSCRIBE,), now_ms=time.time_ns() // 1_000_000)
+        url = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))["url"]
+        bearer = token(scopes=(TokenScope.SUBSCRIBE,), now_ms=time.time_ns() // 1_000_000)
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {bearer}"}) as http:
             ready = await http.get(url + "/health/ready")
             answer = await http.get(url + SESSIONS)
         process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(process.wait(), 20)
+        code = await asyncio.wait_for(process.wait(), 60)
     finally:
         if process.returncode is None:
             process.kill()

@@ -15,23 +15,25 @@ from starlette.types import Scope as Asked
 from analytics.contracts.ids import TenantId
 from apps.api.app import build
 from apps.api.parts import Asking
-from gateway.auth import Scope, Verifier
-from streams.store.reader import Reader
+from gateway.http.auth import TokenScope, Verifier
+from streams.clients.reader import Reader
 from tests.support.gateway import KEY, Clock, clocks, token
 from tests.support.gateway import settings as access
 
 pytestmark = pytest.mark.embedded
 
 EXAMPLES_MAX: Final = 20
-BEARER: Final = {"Authorization": f"Bearer {token(tenant=TenantId('local'), scopes=list(Scope))}"}
+BEARER: Final = {
+    "Authorization": f"Bearer {token(tenant=TenantId('local'), scopes=list(TokenScope))}"
+}
 NOT_HELD: Final[list[CheckFunction]] = [positive_data_acceptance, negative_data_rejection]
 """Schemas say less than times, expressions and pages do, and Prometheus overlooks what it lacks."""
 
 
-def _api(reader: Reader, wall_ms: int) -> ASGIApp:
+def _api(reader: Reader, wall_ms: int, store_url: str = "") -> ASGIApp:
     return build(
         access(),
-        Asking(reader=reader, wall_ms=lambda: wall_ms),
+        Asking(reader=reader, wall_ms=lambda: wall_ms, store_url=store_url),
         verifier=Verifier(KEY, cached_max=10),
         clocks=clocks(Clock()),
     )
@@ -58,9 +60,9 @@ SCHEMA.app = _served
 
 
 @pytest.fixture(autouse=True)
-def _over_a_day(reader: Reader, now_ms: int) -> Iterator[None]:
+def _over_a_day(reader: Reader, now_ms: int, database_url: str) -> Iterator[None]:
     """Ask an API over a store with a day in it."""
-    SERVING.append(_api(reader, now_ms))
+    SERVING.append(_api(reader, now_ms, database_url))
     yield
     SERVING.clear()
 

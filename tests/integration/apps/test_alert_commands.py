@@ -7,8 +7,9 @@ from typing import Any, Final
 import pytest
 from psycopg.types.json import Jsonb
 
-from analytics.alerts import links, matchers
-from apps.cli import run
+from analytics.alerts import matchers
+from analytics.alerts.notify import links
+from apps.cli.main import run
 from streams.store import controls
 from streams.store.controls import Db
 from tests.support.database import database_url, migrated_template, postgres

@@ -11,8 +11,8 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.types import TextContent
 
-from apps import cli
-from streams.store.queries.measured import Db
+from apps.cli import main
+from streams.queries.measures import Db
 from tests.integration.dashboard.conftest import (
     database_url,
     db,
@@ -33,7 +33,7 @@ TOOLS = {
 
 @asynccontextmanager
 async def _asking(url: str, tenant: str = "local") -> AsyncIterator[Client]:
-    command = ["-m", "apps.cli", "mcp", "--store-url", url, "--tenant", tenant]
+    command = ["-m", "apps.cli.main", "mcp", "--store-url", url, "--tenant", tenant]
     server = stdio_client(StdioServerParameters(command=sys.executable, args=command))
     async with Client(server, read_timeout_seconds=60) as client:
         yield client
@@ -79,6 +79,20 @@ async def test_every_tool_answers_and_says_that_it_only_reads(fleet: Db, databas
     assert [next(iter(one)) for one in others] == ["anomalies", "forecasts", "budgets", "alerts"]
 
 
+@pytest.mark.requirement("mcp-strict")
+async def test_the_examples_in_descriptions_answer_and_schemas_are_closed(
+    fleet: Db, database_url: str
+) -> None:
+    async with _asking(database_url) as client:
+        listed = {tool.name: tool.input_schema for tool in (await client.list_tools()).tools}
+        about = listed["query_promql"]["properties"]["expression"]["description"]
+        example = about.removeprefix("PromQL, such as ").removesuffix(".")
+        answered = await _told(client, "query_promql", expression=example)
+
+    assert all(one["additionalProperties"] is False for one in listed.values())
+    assert answered["result"]
+
+
 async def test_another_tenant_sees_nothing(fleet: Db, database_url: str) -> None:
     async with _asking(database_url, tenant="nobody") as client:
         found = await _told(client, "list_sessions")
@@ -95,6 +109,18 @@ async def test_another_tenant_sees_nothing(fleet: Db, database_url: str) -> None
         ("query_measures", {"measures": "happiness"}, "happiness"),
         ("list_sessions", {"since": "yesterday-ish"}, "yesterday-ish"),
         ("list_sessions", {"limit": 100_000}, "100"),
+        ("list_sessions", {"from": "-1m"}, "no argument 'from'; there are since, until, search"),
+        ("list_budgets", {"name": "x"}, "no argument 'name'; there are none"),
+        ("fleet_summary", {"tenant": "other"}, "no argument 'tenant'"),
+        ("list_alerts", {"state": "bogus"}, "'firing', 'pending' or 'resolved'"),
+        ("list_forecasts", {"horizon": "year"}, "'hour', 'day' or 'week'"),
+        ("list_forecasts", {"measure": "luck"}, "no measure 'luck'"),
+        ("list_anomalies", {"measure": "luck"}, "no measure 'luck'"),
+        ("list_sessions", {"sort": "luck"}, "'recent'"),
+        ("list_sessions", {"state": "lucky"}, "'running'"),
+        ("query_measures", {"measures": "calls", "aggregation": "2m"}, "'1m'"),
+        ("query_measures", {"measures": "calls", "group_by": "luck"}, "luck"),
+        ("query_promql", {"expression": "up", "step_s": 1}, "10"),
     ],
 )
 async def test_what_is_asked_wrongly_is_an_error_of_the_tool_with_its_reason(
@@ -115,12 +141,12 @@ def test_without_a_store_it_says_how_to_get_one(
     monkeypatch.setenv("MAINSTEM_HOME", str(tmp_path))
     monkeypatch.delenv("DATABASE_URL", raising=False)
 
-    assert cli.run(("mcp",)) == 2
+    assert main.run(("mcp",)) == 2
     assert "mainstem up" in capsys.readouterr().err
 
 
 def test_it_says_how_it_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(("mcp", "--json")) == 0
+    assert main.run(("mcp", "--json")) == 0
 
     told = json.loads(capsys.readouterr().out)
     assert told["mcpServers"]["mainstem"]["args"][-1] == "mcp"

@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaProducer
 
 from analytics.contracts import topics
 from analytics.contracts.errors import BrokerAway
-from apps import tailing
+from apps.cli import tailer
+from apps.cli.tailer import Start, TailedRecord, Wanted
 from apps.connect import forward
 from apps.local.ports import free_port
-from apps.tailing import Found, Start, Wanted
-from apps.topics import cluster_id, ensure_topics, reaches
+from apps.local.topics import cluster_id, ensure_topics, reaches
 from tests.support.broker import RunningBroker, kafka, started_tansu, tansu
 
 __all__ = ["kafka", "tansu"]
@@ -47,7 +47,7 @@ async def test_missing_topics_are_made_once_by_whoever_comes_first(broker: Runni
     assert again == ()
     assert {address for made in both for address in made} <= set(widths)
     assert widths[topics.AGENTS.address] == 3
-    assert widths[topics.GRAVEYARD.address] == 1
+    assert widths[topics.DEAD_LETTERS.address] == 1
     assert await cluster_id(broker.address) == broker.cluster_id
 
 
@@ -82,14 +82,14 @@ async def test_what_was_sent_is_followed_from_the_start(broker: RunningBroker) -
         await producer.send_and_wait(address, b"\xff", key=b"x")
     finally:
         await producer.stop()
-    seen: list[Found] = []
+    seen: list[TailedRecord] = []
 
     for start, where, limit in (
         (Start("start"), (), 6),
         (Start("age", 3_600_000), (("number", "3"),), 1),
     ):
         wanted = Wanted(topic=topics.REVIEWS, start=start, where=where, limit=limit)
-        await asyncio.wait_for(tailing.follow(broker.address, wanted, show=seen.append), 20)
+        await asyncio.wait_for(tailer.follow(broker.address, wanted, show=seen.append), 20)
 
     numbers = {one.event["number"] for one in seen[:6] if one.event}
     assert numbers == {0, 1, 2, 3, 4}
@@ -99,7 +99,7 @@ async def test_what_was_sent_is_followed_from_the_start(broker: RunningBroker) -
 
 @pytest.mark.embedded
 async def test_a_broker_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apps.topics.BROKER_WAIT_MS", 200)
+    monkeypatch.setattr("apps.local.topics.BROKER_WAIT_MS", 200)
 
     with pytest.raises(BrokerAway, match="no Kafka broker answers"):
         await ensure_topics(f"127.0.0.1:{free_port()}")
@@ -112,7 +112,7 @@ async def test_a_topic_that_is_not_there_yet_is_said() -> None:
 
         assert await reaches(fresh.address) == []
         with pytest.raises(BrokerAway, match="no topic"):
-            await tailing.follow(fresh.address, wanted, show=lambda _: None)
+            await tailer.follow(fresh.address, wanted, show=lambda _: None)
 
 
 @pytest.mark.embedded

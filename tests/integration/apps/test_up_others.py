@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from apps.local import kafka
 from apps.local.home import cache_folder
 from tests.support.broker import started_tansu
 from tests.support.database import database_url, migrated_template, postgres
+from tests.support.rollouts import FOLDER as ROLLOUTS
 from tests.support.up import started, wait_until
 
 __all__ = ["database_url", "migrated_template", "postgres"]
@@ -97,13 +99,20 @@ def test_history_is_imported_in_the_background_when_it_is_asked_for(tmp_path: Pa
     folder.mkdir(parents=True)
     lines = "".join(json.dumps(line) + "\n" for line in TRANSCRIPT)
     (folder / "imported-1.jsonl").write_text(lines)
+    shutil.copytree(ROLLOUTS / "0.50.0", tmp_path / "user" / ".codex" / "sessions" / "2026")
 
     with started(tmp_path, "--import") as up:
         wait_until(lambda: "import done" in (tmp_path / "up.log").read_text(), seconds=60)
-        tailed = up.run(
-            "tail", "agents.v1", "--from", "start", "--limit", "1", "--json",
-            "--where", "session_id=imported-1", "--where", "type=request.finished",
+        by_claude, by_codex = (
+            json.loads(
+                up.run(
+                    "tail", "agents.v1", "--from", "start", "--limit", "1", "--json",
+                    "--where", where, "--where", "type=request.finished",
+                ).stdout
+            )["event"]
+            for where in ("session_id=imported-1", "agent=codex")
         )  # fmt: skip
 
-    event = json.loads(tailed.stdout)["event"]
-    assert (event["source"], event["output_tokens"]) == ("transcript", 5)
+    assert "the history of Claude Code and Codex" in (tmp_path / "up.log").read_text()
+    assert (by_claude["source"], by_claude["output_tokens"]) == ("transcript", 5)
+    assert (by_codex["source"], by_codex["output_tokens"]) == ("transcript", 115)

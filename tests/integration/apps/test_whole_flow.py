@@ -9,8 +9,8 @@ from typing import Final
 import httpx
 import pytest
 
-from gateway.otlp.intake import Signal
-from streams.store.reader import Reader
+from gateway.otlp.intake import OtlpSignal
+from streams.clients.reader import Reader
 from tests.support.ingest import DATA, as_protobuf
 from tests.support.transcripts import FILES, FOLDER, Naive
 from tests.support.up import Up, started, wait_until
@@ -18,10 +18,10 @@ from tests.support.up import Up, started, wait_until
 pytestmark = pytest.mark.embedded
 
 EXAMPLES = {
-    "events.json": Signal.LOGS,
-    "logs.json": Signal.LOGS,
-    "metrics.json": Signal.METRICS,
-    "trace.json": Signal.TRACES,
+    "events.json": OtlpSignal.LOGS,
+    "logs.json": OtlpSignal.LOGS,
+    "metrics.json": OtlpSignal.METRICS,
+    "trace.json": OtlpSignal.TRACES,
 }
 EVENTS = 9
 """Seven records, of which each histogram is two values: its sum and its count."""

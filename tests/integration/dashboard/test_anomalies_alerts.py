@@ -6,7 +6,8 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from streams.store.queries.measured import Db
+from apps.local import invocation
+from streams.queries.measures import Db
 from tests.support import watched_rows
 
 pytestmark = pytest.mark.embedded
@@ -51,7 +52,7 @@ def test_before_anything_is_watched_the_page_says_what_watches(opened: Open) -> 
     seen = opened("anomalies")
 
     assert "Nothing is watched yet" in _shown(seen)
-    assert [block.value for block in seen.code] == ["mainstem up"]
+    assert [block.value for block in seen.code] == [invocation.command("up")]
 
 
 @pytest.mark.usefixtures("watched")
@@ -173,6 +174,35 @@ def test_a_rule_is_checked_with_its_line_tried_and_kept(opened: Open, fleet: Db)
     seen.button(key="rules_keep").click().run()
     assert "is kept" in _shown(seen)
     assert fleet.execute("select kind, name from alert_files").fetchall() == [("rules", "mine")]
+
+
+@pytest.mark.requirement("receiver-tested")
+def test_routing_is_checked_saved_without_its_secrets_shown_and_a_receiver_tested(
+    opened: Open, fleet: Db
+) -> None:
+    seen = opened("alerts", part="receivers")
+    assert "No receiver tells anybody yet" in _shown(seen)
+
+    seen.text_area(key="routing_body").set_value("route: {receiver: ops}\nreceivers: [1]\n").run()
+    assert "Line 2" in _shown(seen)
+    assert seen.button(key="routing_keep").disabled
+
+    seen.text_area(key="routing_body").set_value(
+        "route: {receiver: ops}\n"
+        "receivers: [{name: ops, webhook_configs: [{url: 'https://h.example/SECRET'}]}]\n"
+    ).run()
+    seen.button(key="routing_keep").click().run()
+    assert "is saved" in _shown(seen)
+    assert "webhook https://h.example" in _shown(seen)
+    assert "SECRET" not in _shown(seen)
+    assert "<secret>" in str(seen.text_area(key="routing_body").value)
+
+    seen.button(key="receivers_test").click().run()
+    assert "A test goes to “ops”" in _shown(seen)
+    assert "Tests of the last day" in _shown(seen)
+    row = fleet.execute("select receiver, why, state from notices").fetchone()
+    assert row == ("ops", "test", "waiting")
+    assert "test: ReceiverTest" in _shown(opened("alerts", part="history"))
 
 
 def test_what_others_wrote_is_never_markup(opened: Open, db: Db, now_ms: int) -> None:

@@ -1,5 +1,6 @@
 """Every page over a real store: what it shows, what it keeps in the address, and how fast."""
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import theme
-from streams.store.queries.measured import Db
+from apps.local import invocation
+from streams.queries.measures import Db
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded
@@ -57,7 +59,7 @@ def test_an_empty_store_says_the_three_next_commands(opened: Open) -> None:
 
     assert "No events yet" in _shown(seen)
     assert [block.value for block in seen.code] == [
-        "mainstem connect claude-code", "mainstem import", "mainstem up --demo",
+        invocation.command(words) for words in ("connect claude-code", "import", "up --demo")
     ]  # fmt: skip
 
 
@@ -175,3 +177,45 @@ def test_a_session_of_100_000_events_opens_at_once(opened: Open, db: Db, now_ms:
     assert "200 prompts, the 12 most costly" in shown
     assert len(shown) < 3_000_000
     assert time.process_time() - began_s < OPENS_WITHIN_S
+
+
+@pytest.fixture
+def both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the viewer choose between two tenants, and name a third that has nothing."""
+    monkeypatch.setenv("MAINSTEM_DASHBOARD_TENANTS", "local, umbrella, doctor")
+
+
+def _entry(**parameters: str) -> AppTest:
+    seen = AppTest.from_file(str(ALL_OF_IT), default_timeout=20)
+    for name, value in parameters.items():
+        seen.query_params[name] = value
+    return seen.run()
+
+
+def test_a_viewer_chooses_among_the_tenants_that_have_something(
+    opened: Open, fleet: Db, both: None
+) -> None:
+    seen = _entry(range="24h")
+    assert seen.selectbox[0].options == ["local", "umbrella"]
+    assert "hidden-model" not in _shown(seen)
+
+    seen = seen.selectbox[0].select("umbrella").run()
+
+    assert "hidden-model" in _shown(seen)
+    assert seen.query_params["tenant"] == "umbrella"
+
+
+def test_links_of_another_tenant_keep_it(opened: Open, fleet: Db, both: None) -> None:
+    shown = _shown(_entry(tenant="umbrella", range="24h"))
+
+    links = [part for part in re.findall(r'href="([^"]+)"', shown) if ":" not in part]
+    assert links
+    assert all("tenant=umbrella" in link for link in links)
+
+
+@pytest.mark.parametrize("named", ["hidden", "", "umbrella"])
+def test_a_tenant_that_is_not_offered_is_not_shown(opened: Open, fleet: Db, named: str) -> None:
+    seen = _entry(tenant=named, range="24h")
+
+    assert not seen.selectbox
+    assert "hidden-model" not in _shown(seen)

@@ -1,6 +1,8 @@
 """Explore over a real store: the builder, expressions, and what they agree on."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -9,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import explore, exports, inquiry
 from apps.dashboard.inquiry import PROMQL, Question
-from streams.store.queries.measured import Db
+from apps.local import invocation
+from streams.queries.measures import Db
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded
@@ -44,7 +47,7 @@ def test_an_empty_store_says_the_next_commands(opened: Open) -> None:
     seen = opened()
 
     assert "No events yet" in _shown(seen)
-    assert "mainstem up --demo" in [block.value for block in seen.code]
+    assert invocation.command("up --demo") in [block.value for block in seen.code]
 
 
 @pytest.mark.usefixtures("fleet")
@@ -103,13 +106,13 @@ def test_an_expression_that_cannot_be_evaluated_says_why(opened: Open) -> None:
 
 def test_the_builder_and_an_expression_agree_on_a_range(fleet: Db, now_ms: int) -> None:
     until_ms = now_ms // 3_600_000 * 3_600_000
-    bounds = {"from_ms": until_ms - DAY_MS, "until_ms": until_ms, "now_ms": now_ms}
+    start_ms = until_ms - DAY_MS
     built = Question(measures=("calls",), by=("model",), step="1h", groups=100)
     text = "sum by (model) (increase(requests_total[1h]))"
 
-    counted = inquiry.answered(fleet, "local", built, **bounds)
-    written = inquiry.answered(
-        fleet, "local", Question(mode=PROMQL, step="1h", expression=text), **bounds
+    counted, written = (
+        inquiry.answered(fleet, "local", one, from_ms=start_ms, until_ms=until_ms, now_ms=now_ms)
+        for one in (built, Question(mode=PROMQL, step="1h", expression=text))
     )
 
     sums = {line.labels["model"]: line.values.sum() for line in counted.panels[0].lines}
@@ -118,6 +121,29 @@ def test_the_builder_and_an_expression_agree_on_a_range(fleet: Db, now_ms: int) 
     for model, whole in sums.items():
         # The expression looks back, so its hours are one step later; it knows none without a call.
         assert np.nansum(lines[model][1:]) == pytest.approx(whole, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["Asia/Kolkata", "America/Los_Angeles"])
+def test_days_are_those_of_the_viewers_place(fleet: Db, now_ms: int, name: str) -> None:
+    zone, asked = ZoneInfo(name), Question(measures=("calls",), step="1d")
+    hours = Question(measures=("calls",), step="5m")
+    bounds = (now_ms - 2 * DAY_MS, now_ms)
+
+    days, parts = (
+        inquiry.answered(
+            fleet, "local", one, from_ms=bounds[0], until_ms=bounds[1], now_ms=now_ms, zone=zone
+        )
+        for one in (asked, hours)
+    )
+
+    found = dict(zip(days.at_ms.tolist(), days.panels[0].lines[0].values.tolist(), strict=True))
+    begun = [datetime.fromtimestamp(at / 1_000, tz=UTC).astimezone(zone) for at in found]
+    assert days.zone == name
+    assert all((one.hour, one.minute) == (0, 0) for one in begun)
+    truth: dict[int, float] = dict.fromkeys(found, 0.0)
+    for at, value in zip(parts.at_ms.tolist(), parts.panels[0].lines[0].values, strict=True):
+        truth[max(day for day in found if day <= at)] += value
+    assert found == truth
 
 
 def test_an_export_adds_up_to_what_is_shown(fleet: Db, now_ms: int) -> None:

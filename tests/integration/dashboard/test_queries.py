@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from streams.store.facts import facts
-from streams.store.queries import happenings, measured, rankings, sessions, span, system, trends
-from streams.store.queries.happenings import Stretch
-from streams.store.queries.measured import Db
-from streams.store.queries.sessions import FACETS, Filter
+from streams.maintenance.facts import facts
+from streams.queries import rankings, session_events, sessions, span, system, trends
+from streams.queries.measures import Db
+from streams.queries.session_events import Stretch
+from streams.queries.sessions import FACETS, Filter
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded
@@ -64,21 +64,21 @@ def test_no_query_shows_another_tenants_rows(fleet: Db, now_ms: int) -> None:
         sessions.facets(fleet, "local", day),
         sessions.needing_attention(fleet, "local", since_ms=0, limit=1_000),
         sessions.one(fleet, "local", "secret"),
-        happenings.lanes(fleet, "local", part),
-        happenings.marks(fleet, "local", part),
-        happenings.prompts(fleet, "local", part),
-        happenings.page(fleet, "local", part),
-        system.graves(fleet, "umbrella", since_ms=0),
+        session_events.lanes(fleet, "local", part),
+        session_events.marks(fleet, "local", part),
+        session_events.prompts(fleet, "local", part),
+        session_events.page(fleet, "local", part),
+        system.dead_letters(fleet, "umbrella", since_ms=0),
     ]
 
     assert shown[0] is True
     assert "hidden" not in str(shown)
     assert "secret" not in str(shown[1:])
     assert shown[5:] == [None, (), (), (), (), ()]
-    assert happenings.count(fleet, "local", part) == 0
+    assert session_events.count(fleet, "local", part) == 0
 
 
-def test_a_session_that_only_its_own_metrics_tell_of_counts_once_from_them(
+def test_of_each_session_the_fuller_account_counts_in_lists_and_in_sums(
     db: Db, now_ms: int
 ) -> None:
     rows = seeds.Seeds()
@@ -90,15 +90,14 @@ def test_a_session_that_only_its_own_metrics_tell_of_counts_once_from_them(
     rows.write(db)
     over = span.over(now_ms - 3_600_000, now_ms + 10_000, now_ms=now_ms)
 
-    second = measured.second_book(db, "local", from_ms=over.from_ms)
-    trend = trends.measures(db, "local", over, second=second)
+    trend = trends.measures(db, "local", over)
     listed = {one.session_id: one for one in sessions.listed(db, "local", _day(now_ms))}
 
-    assert second == ("metrics",)
-    assert (trend.total("cost_nanousd"), trend.total("input_tokens")) == (107, 1_070)
+    assert sessions.count_by_metrics(db, "local", _day(now_ms)) == 1
+    assert (trend.total("cost_nanousd"), trend.total("input_tokens")) == (108, 1_080)
     assert trend.total("events") == 5
-    assert (listed["both"].cost_nanousd, listed["both"].second_book) == (7, False)
-    assert (listed["metrics"].cost_nanousd, listed["metrics"].second_book) == (100, True)
+    assert (listed["both"].cost_nanousd, listed["both"].metrics_only) == (8, False)
+    assert (listed["metrics"].cost_nanousd, listed["metrics"].metrics_only) == (100, True)
 
 
 def test_filters_search_sort_and_pages_agree_with_the_count(fleet: Db, now_ms: int) -> None:
@@ -155,7 +154,7 @@ def test_what_prompts_cost_adds_up_to_the_session_though_reports_repeat(
     rows.write(db)
     part = Stretch(session_id="s", from_ms=now_ms - 60_000, until_ms=now_ms)
 
-    found = happenings.prompts(db, "local", part)
+    found = session_events.prompts(db, "local", part)
 
     assert [(one.text, one.calls, one.cost_nanousd) for one in found] == [
         ("first", 1, 70), ("second", 1, 5),
@@ -171,7 +170,7 @@ def test_waits_last_until_the_next_event(db: Db, now_ms: int) -> None:
     rows.write(db)
     part = Stretch(session_id="s", from_ms=now_ms - 60_000, until_ms=now_ms)
 
-    assert happenings.waited_ms(db, "local", part) == (1, 12_000)
+    assert session_events.waited_ms(db, "local", part) == (1, 12_000)
 
 
 def test_the_system_tells_progress_graves_windows_and_the_store(fleet: Db, now_ms: int) -> None:
@@ -181,7 +180,7 @@ def test_the_system_tells_progress_graves_windows_and_the_store(fleet: Db, now_m
     assert [one.partition for one in progress] == [0, 1, 2, 3]
     assert sum(one.late_count for one in progress) == 6
     assert {one.number for one in system.reasons(fleet, "local", since_ms=0)} == {1}
-    assert system.graves(fleet, "local", since_ms=0)[0].payload.startswith(b"{")
+    assert system.dead_letters(fleet, "local", since_ms=0)[0].payload.startswith(b"{")
     assert [one.name for one in store.jobs] == ["partitions", "retention"]
     assert {one.table for one in system.windows(fleet, "local", since_ms=now_ms - DAY_MS)} == {
         "window_10s", "window_1m",

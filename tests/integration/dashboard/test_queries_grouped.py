@@ -2,11 +2,12 @@
 
 import pytest
 
-from streams.store.queries import grouped, measured, rankings, sessions, span, trends
-from streams.store.queries.grouped import BadQuestion, Wanted
-from streams.store.queries.measured import Db
-from streams.store.queries.sessions import Filter
-from streams.store.queries.span import Span
+from streams.queries import grouped, rankings, sessions, span, trends
+from streams.queries.grouped import BadQuestion, GroupedQuery
+from streams.queries.measures import Db
+from streams.queries.sessions import Filter
+from streams.queries.span import Span
+from streams.store import holdings
 
 pytestmark = pytest.mark.embedded
 
@@ -27,14 +28,14 @@ def _sums(found: grouped.Grouped, place: int = 1) -> dict[tuple[str, ...], int]:
 
 
 @pytest.mark.parametrize("hours", [1, 25, 24 * 7])
-@pytest.mark.parametrize("dimension", rankings.DIMENSIONS)
+@pytest.mark.parametrize("dimension", holdings.DIMENSIONS)
 def test_one_dimension_says_what_its_ranking_says(
     fleet: Db, now_ms: int, hours: int, dimension: str
 ) -> None:
     over = _over(now_ms, hours)
 
     found = grouped.query(
-        fleet, "local", Wanted(span=over, measures=MEASURES, group_by=(dimension,))
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=(dimension,))
     )
 
     top = rankings.top(fleet, "local", over, limit=50)[dimension]
@@ -51,24 +52,21 @@ def test_any_grouping_adds_up_to_the_whole(
     fleet: Db, now_ms: int, hours: int, group_by: tuple[str, ...]
 ) -> None:
     over = _over(now_ms, hours)
-    second = measured.second_book(fleet, "local", from_ms=over.from_ms)
 
     found = grouped.query(
-        fleet, "local", Wanted(span=over, measures=MEASURES, group_by=group_by), second=second
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=group_by)
     )
 
-    trend = trends.measures(fleet, "local", over, second=second)
+    trend = trends.measures(fleet, "local", over)
     for place, name in enumerate(MEASURES, start=1):
         assert sum(_sums(found, place).values()) == trend.total(name), name
 
 
 def test_sessions_are_told_apart_as_the_list_does(fleet: Db, now_ms: int) -> None:
     over = _over(now_ms, 25)
-    second = measured.second_book(fleet, "local", from_ms=over.from_ms)
 
     found = grouped.query(
-        fleet, "local", Wanted(span=over, measures=MEASURES, group_by=("session_id",)),
-        second=second,
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=("session_id",)),
     )  # fmt: skip
 
     day = Filter(from_ms=now_ms - DAY_MS - HOUR_MS, until_ms=now_ms + 60_000)
@@ -80,11 +78,13 @@ def test_sessions_are_told_apart_as_the_list_does(fleet: Db, now_ms: int) -> Non
 
 def test_a_filter_keeps_the_groups_that_it_names(fleet: Db, now_ms: int) -> None:
     over = _over(now_ms, 25)
-    every = grouped.query(fleet, "local", Wanted(span=over, measures=MEASURES, group_by=("model",)))
+    every = grouped.query(
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=("model",))
+    )
     model = next(one.labels["model"] for one in every.groups if one.labels["model"])
 
     found = grouped.query(
-        fleet, "local", Wanted(span=over, measures=MEASURES, only={"model": (model,)})
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, only={"model": (model,)})
     )
 
     assert _sums(found)[()] == _sums(every)[(model,)]
@@ -93,11 +93,13 @@ def test_a_filter_keeps_the_groups_that_it_names(fleet: Db, now_ms: int) -> None
 def test_of_more_groups_than_asked_for_the_largest_come(fleet: Db, now_ms: int) -> None:
     over = _over(now_ms, 25)
     every = _sums(
-        grouped.query(fleet, "local", Wanted(span=over, measures=MEASURES, group_by=("model",)))
+        grouped.query(
+            fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=("model",))
+        )
     )
 
     found = grouped.query(
-        fleet, "local", Wanted(span=over, measures=MEASURES, group_by=("model",), limit=1)
+        fleet, "local", GroupedQuery(span=over, measures=MEASURES, group_by=("model",), limit=1)
     )
 
     assert found.more
@@ -106,7 +108,7 @@ def test_of_more_groups_than_asked_for_the_largest_come(fleet: Db, now_ms: int) 
 
 @pytest.mark.requirement("tenant-isolated")
 def test_another_tenant_is_told_nothing(fleet: Db, now_ms: int) -> None:
-    wanted = Wanted(span=_over(now_ms, 25), measures=MEASURES, group_by=("session_id",))
+    wanted = GroupedQuery(span=_over(now_ms, 25), measures=MEASURES, group_by=("session_id",))
 
     assert grouped.query(fleet, "stranger", wanted).groups == []
 
@@ -125,7 +127,8 @@ def test_another_tenant_is_told_nothing(fleet: Db, now_ms: int) -> None:
 def test_what_no_series_answers_is_refused_with_the_reason(
     wrong: dict[str, object], said: str
 ) -> None:
-    wanted = Wanted(**{"span": Span(0, 60_000, 60_000, 60_000), "measures": ("calls",), **wrong})  # type: ignore[arg-type]  # wrong on purpose
+    fields = {"span": Span(0, 60_000, 60_000, 60_000), "measures": ("calls",), **wrong}
+    wanted = GroupedQuery(**fields)  # type: ignore[arg-type]  # wrong on purpose
 
     with pytest.raises(BadQuestion, match=said):
         grouped.check(wanted)

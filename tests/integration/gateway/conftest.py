@@ -10,10 +10,10 @@ import pytest
 from msgspec import Struct
 
 from gateway.app import Gateway, build
-from gateway.auth import Scope, Verifier, issue
-from gateway.publish import Outlet
-from gateway.server import Server, server, serving
-from gateway.sessions import Clocks
+from gateway.http.auth import TokenScope, Verifier, issue
+from gateway.http.server import Server, server, serving
+from gateway.kafka.publisher import Outlet
+from gateway.websocket.endpoint import Clocks
 from tests.support.broker import tansu
 from tests.support.gateway import KEY, TENANT, settings, until
 from tests.support.publisher_kafka import publisher_on
@@ -109,4 +109,4 @@ async def running(request: pytest.FixtureRequest) -> AsyncIterator[Running]:
 def bearer() -> str:
     """Return a token that may publish, good by the real clock."""
     now_ms = time.time_ns() // 1_000_000
-    return issue(KEY, user="ada", tenant=TENANT, scopes=[Scope.PUBLISH], now_ms=now_ms)
+    return issue(KEY, user="ada", tenant=TENANT, scopes=[TokenScope.PUBLISH], now_ms=now_ms)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 
 import httpx
 import pytest
@@ -11,9 +10,9 @@ from analytics.contracts import events, topics
 from analytics.contracts.agent_events import SessionStarted
 from analytics.contracts.ids import EventId, SessionId
 from apps.local.ports import free_port
-from gateway.publish import Outgoing, Status, Verdict
+from gateway.kafka.publisher import OutgoingEvent, Receipt, Status
 from tests.integration.gateway.conftest import READY_S, Running, Start
-from tests.support.broker import started_tansu
+from tests.support.broker import started_tansu, suspended
 from tests.support.gateway import TENANT, until
 from tests.support.publisher_kafka import landed, publisher_on
 
@@ -142,13 +141,10 @@ async def test_a_broker_that_stalls_leaves_nothing_acknowledged_and_memory_bound
     with started_tansu() as broker:
         async with publisher_on(broker.address, ack_ms=1_000, records_max=20) as publisher:
             await until(lambda: publisher.ready, seconds_max=READY_S)
-            broker.process.send_signal(signal.SIGSTOP)
-            try:
+            with suspended(broker.process):
                 stalled = await publisher.publish([_started(number) for number in range(30)])
-            finally:
-                broker.process.send_signal(signal.SIGCONT)
             await until(lambda: publisher.ready, seconds_max=READY_S)
-            verdicts: list[Verdict] = []
+            verdicts: list[Receipt] = []
             async with asyncio.timeout(READY_S):
                 while not verdicts or any(one.status is Status.REFUSED for one in verdicts):
                     await until(lambda: publisher.ready, seconds_max=READY_S)
@@ -161,8 +157,8 @@ async def test_a_broker_that_stalls_leaves_nothing_acknowledged_and_memory_bound
     assert set(ids) == {f"stalled-{number}" for number in range(20)}
 
 
-def _started(number: int) -> Outgoing:
-    return Outgoing(
+def _started(number: int) -> OutgoingEvent:
+    return OutgoingEvent(
         event=SessionStarted(
             id=EventId(f"stalled-{number}"), tenant=TENANT, at_ms=1, session_id=SessionId("s")
         )

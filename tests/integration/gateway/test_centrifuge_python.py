@@ -11,7 +11,7 @@ import pytest
 from centrifuge import Client, ClientEventHandler, ReplyError
 
 from analytics.contracts import events, topics
-from gateway.auth import Scope, issue
+from gateway.http.auth import TokenScope, issue
 from tests.integration.gateway.conftest import Running, Start
 from tests.support.broker import RunningBroker
 from tests.support.gateway import KEY, TENANT, until
@@ -176,7 +176,9 @@ async def test_a_forged_token_stops_the_client_for_good(start: Start) -> None:
 
 
 async def test_an_expired_token_makes_the_client_fetch_another(start: Start, bearer: str) -> None:
-    old = issue(KEY, user="ada", tenant=TENANT, scopes=[Scope.PUBLISH], now_ms=0, lifetime_ms=1)
+    old = issue(
+        KEY, user="ada", tenant=TENANT, scopes=[TokenScope.PUBLISH], now_ms=0, lifetime_ms=1
+    )
     fetched = []
 
     async def fetch() -> str:
@@ -196,7 +198,12 @@ async def test_a_token_that_runs_out_is_refreshed_in_place(start: Start) -> None
     def short() -> str:
         now_ms = time.time_ns() // 1_000_000
         return issue(
-            KEY, user="ada", tenant=TENANT, scopes=[Scope.PUBLISH], now_ms=now_ms, lifetime_ms=2_000
+            KEY,
+            user="ada",
+            tenant=TENANT,
+            scopes=[TokenScope.PUBLISH],
+            now_ms=now_ms,
+            lifetime_ms=2_000,
         )
 
     fetched = []

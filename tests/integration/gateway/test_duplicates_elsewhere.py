@@ -9,12 +9,12 @@ import pytest
 from analytics.contracts.agent_events import SessionStarted
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import EventId, SessionId
-from apps.commands.gateway import share_ids
-from gateway.publish import Outgoing, Status
-from gateway.publish_kafka import KafkaPublisher
+from apps.cli.gateway import share_ids
+from gateway.kafka.publisher import OutgoingEvent, Status
+from gateway.kafka.publisher_kafka import KafkaPublisher
 from gateway.registry.journal import Journal
-from gateway.registry.keeper import Keeper, Ways
 from gateway.registry.registry import Load
+from gateway.registry.registry_keeper import RegistryKeeper, RegistryOptions
 from gateway.registry.registry_redis import RedisRegistry
 from tests.support.broker import RunningBroker
 from tests.support.gateway import TENANT, until
@@ -27,10 +27,12 @@ READY_S = 20
 @asynccontextmanager
 async def _node(
     tansu: RunningBroker, redis: RedisServer, name: str
-) -> AsyncIterator[tuple[KafkaPublisher, Keeper]]:
+) -> AsyncIterator[tuple[KafkaPublisher, RegistryKeeper]]:
     registry = RedisRegistry(redis.client(), prefix="test", dead_ms=60_000, timeout_s=5)
-    ways = Ways(beat_s=1, dead_s=60, members_max=10)
-    keeper = Keeper(registry, Journal(changes_max=10, told_max=100), ways, node=name, load=Load)
+    ways = RegistryOptions(beat_s=1, dead_s=60, members_max=10)
+    keeper = RegistryKeeper(
+        registry, Journal(changes_max=10, told_max=100), ways, node=name, load=Load
+    )
     async with publisher_on(tansu.address) as publisher:
         share_ids(publisher, keeper)
         await until(lambda: publisher.ready, seconds_max=READY_S)
@@ -39,7 +41,7 @@ async def _node(
         await keeper.leave()
 
 
-def _event(name: str) -> Outgoing:
+def _event(name: str) -> OutgoingEvent:
     event = SessionStarted(
         id=EventId(name),
         tenant=TENANT,
@@ -47,7 +49,7 @@ def _event(name: str) -> Outgoing:
         source=Source.HOOK,
         session_id=SessionId("shared-ids"),
     )
-    return Outgoing(event=event)
+    return OutgoingEvent(event=event)
 
 
 @pytest.mark.embedded

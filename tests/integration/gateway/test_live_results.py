@@ -14,14 +14,14 @@ from analytics.contracts.agent_events import PromptSubmitted
 from analytics.contracts.events import Event
 from analytics.contracts.ids import EventId, SessionId, TenantId
 from analytics.contracts.result_events import WindowClosed
+from apps.cli.gateway_channels import channels_of
 from gateway import metrics
 from gateway.channels.hub import LiveHub
-from gateway.channels.on_kafka import channels_of
 from gateway.channels.values import Joined, Position
-from gateway.ending import end
-from gateway.publish import Outgoing, Status
-from gateway.publish_kafka import KafkaPublisher
-from gateway.sessions import Clocks
+from gateway.kafka.publisher import OutgoingEvent, Status
+from gateway.kafka.publisher_kafka import KafkaPublisher
+from gateway.shutdown import end
+from gateway.websocket.endpoint import Clocks
 from tests.support.broker import RunningBroker, tansu
 from tests.support.channels import Watcher, grant
 from tests.support.gateway import NOW_MS, settings, until
@@ -61,7 +61,7 @@ async def _enter(
 
 
 async def _publish(publisher: KafkaPublisher, *events: Event) -> None:
-    verdicts = await publisher.publish([Outgoing(event=event) for event in events])
+    verdicts = await publisher.publish([OutgoingEvent(event=event) for event in events])
     assert [one.status for one in verdicts] == [Status.ACCEPTED] * len(events)
 
 
@@ -128,11 +128,13 @@ async def test_a_session_is_recovered_on_another_gateway_from_redis_before_the_l
         await until(lambda: publisher.ready, seconds_max=READY_S)
         async with _gateway(publisher, broker=tansu.address, **shared) as hub:
             joined = await _enter(hub, first, channel, tenant=tenant)
-            put = metrics.SHELF_PUT._value.get()
+            put = metrics.HISTORY_CACHE_PUT._value.get()
             for prompt in prompts:
                 await _publish(publisher, prompt)
             await until(lambda: len(first.heard) == 30, seconds_max=READY_S)
-            await until(lambda: metrics.SHELF_PUT._value.get() >= put + 30, seconds_max=READY_S)
+            await until(
+                lambda: metrics.HISTORY_CACHE_PUT._value.get() >= put + 30, seconds_max=READY_S
+            )
         hits = read._value.get()
         async with _gateway(
             publisher, broker=tansu.address, channel_warm_records=1, **shared

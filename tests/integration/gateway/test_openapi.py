@@ -15,7 +15,7 @@ from schemathesis.transport.serialization import Binary
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Asked
 
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from gateway.routes import parts, webhooks
 from tests.support.channels import MemoryLog, node
 from tests.support.gateway import gateway, token
@@ -81,6 +81,6 @@ SCHEMA.config.max_stream_events = 2
 @pytest.mark.requirement("openapi-true")
 def test_an_answer_is_always_one_that_is_documented(case: schemathesis.Case[Any]) -> None:
     case.call_and_validate(
-        headers={"Authorization": f"Bearer {token(scopes=list(Scope))}"},
+        headers={"Authorization": f"Bearer {token(scopes=list(TokenScope))}"},
         excluded_checks=NOT_HELD,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import pytest
 import websockets
 
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from tests.support.gateway import WAIT_S, listening, token
 from tests.support.pool_peer import card
 from tests.support.publisher_memory import MemoryPublisher
@@ -31,7 +31,7 @@ class Client:
     async def __aenter__(self) -> Self:
         self._socket = await websockets.connect(self._address, proxy=None)
         self._reading = asyncio.create_task(self._read())
-        bearer = token(user=self._user, scopes=[Scope.WORK])
+        bearer = token(user=self._user, scopes=[TokenScope.WORK])
         await self._sent({"id": 1, "connect": {"token": bearer}})
         return self
 

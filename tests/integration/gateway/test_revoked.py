@@ -10,10 +10,10 @@ import pytest
 import websockets
 from pydantic import SecretStr
 
-from gateway.app import Surroundings, build
-from gateway.auth_upkeep import verifier_of
-from gateway.server import server, serving
-from gateway.sessions import PATH, Clocks
+from gateway.app import GatewayParts, build
+from gateway.http.auth_refresh import verifier_of
+from gateway.http.server import server, serving
+from gateway.websocket.endpoint import PATH, Clocks
 from tests.support.gateway import KEY, settings, token
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -45,7 +45,7 @@ async def test_a_token_that_is_taken_back_closes_its_socket_and_no_other(tmp_pat
         clocks=CLOCKS,
         node="node-1",
         version="0",
-        around=Surroundings(tasks=tuple(kept.tasks)),
+        around=GatewayParts(tasks=tuple(kept.tasks)),
     )
     async with serving(server(under_test.asgi, chosen, drain=under_test.drain)) as running:
         url = f"ws://127.0.0.1:{running.port}{PATH}"

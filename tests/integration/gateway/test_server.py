@@ -111,12 +111,14 @@ async def test_a_peer_that_stops_reading_is_cut_off_and_others_go_on(
             await socket.recv()
         stuck.transport.pause_reading()
         with contextlib.suppress(websockets.ConnectionClosed):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while running.sessions_open == 2:
                     await stuck.send(asks)
         await until(lambda: running.sessions_open == 1)
         await other.send(json.dumps({"id": 2, "unsubscribe": {"channel": "x"}}))
-        answer = json.loads(await other.recv())
+        answer: dict[str, object] = {}
+        while not answer:  # pings come between, on a machine that is slow to fill the buffers
+            answer = json.loads(await other.recv())
 
     assert answer == {"id": 2, "unsubscribe": {}}
 
@@ -151,25 +153,25 @@ async def test_a_token_in_an_address_reaches_no_log(
 
 
 @pytest.mark.embedded
-@pytest.mark.requirement("unreadable-buried")
-async def test_what_cannot_be_read_reaches_the_graveyard(
+@pytest.mark.requirement("unreadable-dead-letter")
+async def test_what_cannot_be_read_reaches_the_dead_letters(
     running: Running, tansu: RunningBroker, bearer: str
 ) -> None:
-    body = b'[{"type":"nonsense","mark":"grave-1"}]'
+    body = b'[{"type":"nonsense","mark":"letter-1"}]'
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
 
     async with httpx.AsyncClient() as http:
         answer = await http.post(running.url + "/v1/events", content=body, headers=headers)
 
     assert answer.json()["results"][0]["status"] == "refused"
-    [grave] = [
+    [letter] = [
         one
         for one in await landed(tansu.address)
-        if one.topic == topics.GRAVEYARD.address and b"grave-1" in one.value
+        if one.topic == topics.DEAD_LETTERS.address and b"letter-1" in one.value
     ]
-    assert grave.value == body[1:-1]
-    assert dict(grave.headers)["reason"] == b"type 'nonsense' is not known"
-    assert dict(grave.headers)["tenant"] == b"acme"
+    assert letter.value == body[1:-1]
+    assert dict(letter.headers)["reason"] == b"type 'nonsense' is not known"
+    assert dict(letter.headers)["tenant"] == b"acme"
 
 
 @pytest.mark.embedded
@@ -184,7 +186,7 @@ async def test_the_command_serves_drains_on_a_signal_and_leaves_with_zero(
         "MAINSTEM_GATEWAY_PARTITIONS": "4",
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "apps.cli", "gateway", "--port", "0", "--json",
+        sys.executable, "-m", "apps.cli.main", "gateway", "--port", "0", "--json",
         env=environment, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -228,7 +230,7 @@ async def test_the_command_says_in_one_sentence_that_its_port_is_taken(
         "MAINSTEM_GATEWAY_BROKER": tansu.address,
     }
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "apps.cli", "gateway", "--port", str(running.port),
+        sys.executable, "-m", "apps.cli.main", "gateway", "--port", str(running.port),
         env=environment, stdout=PIPE, stderr=PIPE,
     )  # fmt: skip
     _, said = await asyncio.wait_for(process.communicate(), 30)

@@ -8,8 +8,8 @@ from aiokafka import TopicPartition
 from analytics.contracts import events, topics
 from analytics.contracts.agent_events import SessionStarted
 from analytics.contracts.ids import EventId, SessionId
-from gateway.publish import Outgoing, Status
-from gateway.publish_kafka import KafkaPublisher
+from gateway.kafka.publisher import OutgoingEvent, Status
+from gateway.kafka.publisher_kafka import KafkaPublisher
 from tests.integration.gateway.conftest import READY_S
 from tests.support.broker import RunningBroker, kafka
 from tests.support.gateway import TENANT, until
@@ -18,11 +18,11 @@ from tests.support.publisher_kafka import PARTITIONS, landed, publisher_on
 __all__ = ["kafka"]
 
 
-def _outgoing(event_id: str, *, session: str = "spoiled") -> Outgoing:
+def _outgoing(event_id: str, *, session: str = "spoiled") -> OutgoingEvent:
     event = SessionStarted(
         id=EventId(event_id), tenant=TENANT, session_id=SessionId(session), at_ms=1
     )
-    return Outgoing(event=event)
+    return OutgoingEvent(event=event)
 
 
 def _lose_count(publisher: KafkaPublisher) -> None:

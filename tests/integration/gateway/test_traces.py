@@ -70,7 +70,7 @@ async def test_a_sampled_message_of_a_client_shows_at_the_collector_and_in_the_l
 ) -> None:
     with _collector() as (collector, came):
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "apps.cli", "gateway", "--port", "0", "--json",
+            sys.executable, "-m", "apps.cli.main", "gateway", "--port", "0", "--json",
             env={
                 **os.environ,
                 "MAINSTEM_GATEWAY_TOKEN_KEY": KEY.decode(),
@@ -82,17 +82,17 @@ async def test_a_sampled_message_of_a_client_shows_at_the_collector_and_in_the_l
         )  # fmt: skip
         assert process.stdout is not None
         try:
-            url = json.loads(await asyncio.wait_for(process.stdout.readline(), 20))["url"]
+            url = json.loads(await asyncio.wait_for(process.stdout.readline(), 60))["url"]
             headers = {
                 "Authorization": f"Bearer {bearer}",
                 "traceparent": f"00-{TRACE_ID}-{CLIENT_SPAN}-01",
             }
-            async with httpx.AsyncClient(headers=headers) as http, asyncio.timeout(20):
+            async with httpx.AsyncClient(headers=headers) as http, asyncio.timeout(60):
                 while (await http.get(url + "/health/ready")).status_code != 200:
                     pass
                 answer = await http.post(url + "/v1/events", json=EVENT)
             process.send_signal(signal.SIGTERM)
-            code = await asyncio.wait_for(process.wait(), 20)
+            code = await asyncio.wait_for(process.wait(), 60)
         finally:
             if process.returncode is None:
                 process.kill()

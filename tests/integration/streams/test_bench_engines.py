@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from analytics.contracts import topics
-from apps.topics import ensure_topics
+from apps.local.topics import ensure_topics
 from tests.bench.engines import log as logs
 from tests.bench.engines.log import Log
 from tests.bench.engines.running import ran

@@ -7,14 +7,14 @@ import pytest
 from msgspec import structs
 from psycopg.types.json import Jsonb
 
-from analytics.alerts import matchers, silences
-from analytics.alerts.documents import BadFile
-from analytics.alerts.silences import BadSilence, Silence
+from analytics.alerts import matchers
+from analytics.alerts.silence import silences
+from analytics.alerts.silence.silences import BadSilence, Silence
 from analytics.contracts.errors import Refused, StoreAway
+from streams.clients.times import instant
+from streams.monitoring import alerts
 from streams.store import controls
-from streams.store.controls import AlertFile, BadControl, Budget, Db, NotThere
-from streams.store.watching import alerting
-from streams.store.watching.keeping import instant
+from streams.store.controls import BadControl, BudgetLimit, Db, NotThere
 from tests.support.database import database_url, migrated_template, postgres
 
 __all__ = ["database_url", "migrated_template", "postgres"]
@@ -22,14 +22,6 @@ __all__ = ["database_url", "migrated_template", "postgres"]
 TENANT: Final = "local"
 NOW_MS: Final = 1_800_000_000_000
 HOUR_MS: Final = 3_600_000
-RULES: Final = AlertFile(
-    kind="rules",
-    name="mine.yml",
-    body="groups: [{name: g, rules: [{alert: A, expr: 'cost_usd_total > 1'}]}]",
-)
-ROUTING: Final = AlertFile(
-    kind="routing", name="routes.yml", body="route: {receiver: r}\nreceivers: [{name: r}]"
-)
 
 
 @pytest.fixture
@@ -58,8 +50,8 @@ def _alert(db: Db, fingerprint: str, state: str = "firing", tenant: str = TENANT
 
 def _read(db: Db, at_ms: int = NOW_MS) -> list[str]:
     """Return the ids of the silences that the stage has in force."""
-    rows = db.execute(alerting._SILENCES, [TENANT, instant(at_ms)])
-    return [one.id for one in map(alerting._silence, rows) if one.holds(at_ms)]
+    rows = db.execute(alerts._SILENCES, [TENANT, instant(at_ms)])
+    return [one.id for one in map(alerts._silence, rows) if one.holds(at_ms)]
 
 
 @pytest.mark.requirement("alert-controls-checked")
@@ -146,7 +138,7 @@ def test_an_alert_that_fires_is_acknowledged_and_no_other(db: Db) -> None:
 
     controls.acknowledge(db, TENANT, "a1", by="ada", now_ms=NOW_MS)
 
-    rows = db.execute(alerting._ACKNOWLEDGED, [TENANT, instant(NOW_MS), 30]).fetchall()
+    rows = db.execute(alerts._ACKNOWLEDGED, [TENANT, instant(NOW_MS), 30]).fetchall()
     assert rows == [("a1", "ada", NOW_MS)]
     with pytest.raises(NotThere, match="is pending"):
         controls.acknowledge(db, TENANT, "a2", by="ada", now_ms=NOW_MS)
@@ -154,35 +146,6 @@ def test_an_alert_that_fires_is_acknowledged_and_no_other(db: Db) -> None:
         controls.acknowledge(db, TENANT, "a3", by="ada", now_ms=NOW_MS)
     with pytest.raises(BadControl, match="who acknowledges"):
         controls.acknowledge(db, TENANT, "a1", by=" ", now_ms=NOW_MS)
-
-
-def test_files_are_checked_kept_replaced_and_removed(db: Db) -> None:
-    controls.put_file(db, TENANT, RULES, by="ada")
-    controls.put_file(db, TENANT, ROUTING, by="ada")
-    with pytest.raises(BadFile, match=r"mine\.yml:1:"):
-        controls.put_file(
-            db, TENANT, AlertFile(kind="rules", name="mine.yml", body="groups: 1"), by="ada"
-        )
-
-    assert db.execute(alerting._FILES, [TENANT]).fetchall() == [
-        ("routing", "routes.yml", ROUTING.body), ("rules", "mine.yml", RULES.body),
-    ]  # fmt: skip
-    controls.remove_file(db, TENANT, "rules", "mine.yml")
-    with pytest.raises(NotThere):
-        controls.remove_file(db, TENANT, "rules", "mine.yml")
-
-
-def test_there_is_one_routing_file(db: Db) -> None:
-    controls.put_file(db, TENANT, ROUTING, by="ada")
-
-    with pytest.raises(BadControl, match=r"'routes\.yml'"):
-        controls.put_file(db, TENANT, structs.replace(ROUTING, name="other.yml"), by="ada")
-
-
-@pytest.mark.parametrize("name", ["", "a;b", "presets/fleet.yml", "a\nb", "x" * 201])
-def test_a_file_under_a_name_that_says_something_else_is_refused(name: str) -> None:
-    with pytest.raises(BadControl):
-        controls.checked(structs.replace(RULES, name=name))
 
 
 def test_words_on_anomalies_are_of_three_kinds(db: Db) -> None:
@@ -204,10 +167,10 @@ def test_words_on_anomalies_are_of_three_kinds(db: Db) -> None:
 
 
 def test_a_budget_that_changes_forgets_what_was_said_of_it(db: Db) -> None:
-    controls.put_budget(db, TENANT, Budget(name="b", period="day", limit_usd=5), by="ada")
+    controls.put_budget(db, TENANT, BudgetLimit(name="b", period="day", limit_usd=5), by="ada")
     db.execute("update budgets set spent_usd = 3, at = now(), probability = 0.5")
 
-    controls.put_budget(db, TENANT, Budget(name="b", period="week", limit_usd=9), by="ben")
+    controls.put_budget(db, TENANT, BudgetLimit(name="b", period="week", limit_usd=9), by="ben")
 
     query = "select period, limit_usd, changed_by, spent_usd, at, probability from budgets"
     assert db.execute(query).fetchall() == [("week", 9.0, "ben", None, None, None)]
@@ -219,14 +182,14 @@ def test_a_budget_that_changes_forgets_what_was_said_of_it(db: Db) -> None:
 @pytest.mark.parametrize(
     "budget",
     [
-        Budget(name="", period="day", limit_usd=1),
-        Budget(name="b", period="month", limit_usd=1),
-        Budget(name="b", period="day", limit_usd=0),
-        Budget(name="b", period="day", limit_usd=float("nan")),
-        Budget(name="b", period="day", limit_usd=float("inf")),
+        BudgetLimit(name="", period="day", limit_usd=1),
+        BudgetLimit(name="b", period="month", limit_usd=1),
+        BudgetLimit(name="b", period="day", limit_usd=0),
+        BudgetLimit(name="b", period="day", limit_usd=float("nan")),
+        BudgetLimit(name="b", period="day", limit_usd=float("inf")),
     ],
 )
-def test_a_budget_without_meaning_is_refused(db: Db, budget: Budget) -> None:
+def test_a_budget_without_meaning_is_refused(db: Db, budget: BudgetLimit) -> None:
     with pytest.raises(BadControl):
         controls.put_budget(db, TENANT, budget, by="ada")
 
@@ -236,7 +199,7 @@ def test_what_postgresql_cannot_hold_is_refused_and_a_store_that_is_away_is_said
 ) -> None:
     with pytest.raises(Refused):
         controls.put_budget(
-            db, TENANT, Budget(name="b", period="day", limit_usd=1, project="\0"), by="ada"
+            db, TENANT, BudgetLimit(name="b", period="day", limit_usd=1, project="\0"), by="ada"
         )
     with pytest.raises(StoreAway), controls.opened(database_url.replace("/test_", "/none_")):
         raise AssertionError("a database that is not there was opened")

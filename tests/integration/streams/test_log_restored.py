@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from analytics.contracts import topics
-from apps.topics import ensure_topics
+from apps.local.topics import ensure_topics
 from tests.integration.streams.test_worker import EVENTS, requests_of
 from tests.support.broker import RunningBroker, started_kafka
 from tests.support.database import database_url, migrated_template, postgres

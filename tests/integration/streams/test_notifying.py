@@ -7,29 +7,32 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from msgspec import structs
 
-from analytics.alerts import delivery
-from analytics.alerts.groups import Notice, Told, Why
-from apps import cli
+from analytics.alerts.dispatch.groups import Notice, NotifyReason, SentAlert
+from analytics.alerts.notify import delivery
+from analytics.contracts.ids import TenantId
+from apps.cli import main
 from streams import metrics
-from streams.store import controls, notices
-from streams.store.controls import AlertFile, Db
+from streams.store import alert_files, controls, notices
+from streams.store.alert_files import UploadedFile
+from streams.store.controls import Db
 from tests.support import watching_run
 from tests.support.database import database_url, migrated_template, postgres
 from tests.support.facts import T0_MS
-from tests.support.notifying_run import HASTY, RULES, running
+from tests.support.notifying_run import HASTY, RULES, rows, running, settled, until
 from tests.support.receivers import WAIT_S, Answer, Got, Hook, hook
 from tests.support.watched_windows import fleet, write
 
 __all__ = ["database_url", "migrated_template", "postgres"]
 
 TENANT: Final = "local"
+LOCAL: Final = TenantId(TENANT)
+NOW_MS: Final = 1_800_000_000_000
 SECRET: Final = "hidden-words"
 ROUTING: Final = """
 route:
@@ -63,8 +66,8 @@ def db(database_url: str, server: Hook) -> Iterator[Db]:
     """Give a store whose tenant has a routing to the server."""
     with controls.opened(database_url) as connection:
         body = ROUTING.format(url=server.url)
-        file = AlertFile(kind="routing", name="r.yml", body=body)
-        controls.put_file(connection, TENANT, file, by="ada")
+        file = UploadedFile(name="r.yml", body=body)
+        alert_files.put(connection, TENANT, file, by="ada")
         yield connection
 
 
@@ -76,26 +79,10 @@ def _notice(number: int, *, group: str = "0:{}", receiver: str = "people") -> No
         group_labels={"alertname": "Slow"},
         receiver=receiver,
         integration=f"{receiver}/webhook/0",
-        why=Why.FIRING,
-        alerts=(Told(labels={"alertname": "Slow", "number": str(number)}, starts_at_ms=5),),
+        why=NotifyReason.FIRING,
+        alerts=(SentAlert(labels={"alertname": "Slow", "number": str(number)}, starts_at_ms=5),),
         at_ms=T0_MS + number,
     )
-
-
-def _rows(db: Db) -> dict[str, tuple[Any, ...]]:
-    query = "select key, state, attempts, error from notices order by at, key"
-    return {row[0].partition("/")[2]: row[1:] for row in db.execute(query)}
-
-
-def _until(held: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + WAIT_S
-    while not held():
-        assert time.monotonic() < deadline_s
-        threading.Event().wait(0.01)
-
-
-def _settled(db: Db) -> bool:
-    return all(row[0] != "waiting" for row in _rows(db).values())
 
 
 def test_a_notice_is_sent_once_and_noted(db: Db, database_url: str, server: Hook) -> None:
@@ -103,12 +90,26 @@ def test_a_notice_is_sent_once_and_noted(db: Db, database_url: str, server: Hook
     notices.add(db, TENANT, _notice(1))
 
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     [got] = server.got
     assert got.path == f"/people?token={SECRET}"
     assert got.key == delivery.idempotency_key(f"{TENANT}/k1")
-    assert _rows(db) == {"k1": ("sent", 1, "")}
+    assert rows(db) == {"k1": ("sent", 1, "")}
+
+
+def test_a_notice_that_is_left_later_is_sent_when_the_sender_is_woken(
+    db: Db, database_url: str, server: Hook
+) -> None:
+    woken = threading.Event()
+
+    with running(database_url, structs.replace(RULES, tick_s=3_600.0), woken=woken):
+        for number in (1, 2, 3):
+            notices.add(db, TENANT, _notice(number))
+            woken.set()
+            server.wait(number)
+
+    assert len({one.key for one in server.got}) == 3
 
 
 def test_a_receiver_that_is_away_is_told_once_it_is_back(
@@ -118,10 +119,10 @@ def test_a_receiver_that_is_away_is_told_once_it_is_back(
     server.answer = lambda _: Answer(503 if len(server.got) < 4 else 200)
 
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     assert len({one.key for one in server.got}) == 1
-    assert _rows(db) == {"k1": ("sent", 4, "")}
+    assert rows(db) == {"k1": ("sent", 4, "")}
 
 
 def test_a_receiver_that_asks_to_be_left_alone_is(db: Db, database_url: str, server: Hook) -> None:
@@ -130,11 +131,11 @@ def test_a_receiver_that_asks_to_be_left_alone_is(db: Db, database_url: str, ser
 
     with running(database_url):
         server.wait(1)
-        _until(lambda: _rows(db)["k1"][2] != "")
+        until(lambda: rows(db)["k1"][2] != "")
 
     row = db.execute("select next_at - now() > interval '280 s' from notices").fetchone()
     assert row == (True,)
-    assert _rows(db) == {"k1": ("waiting", 1, "the receiver answered 429")}
+    assert rows(db) == {"k1": ("waiting", 1, "the receiver answered 429")}
 
 
 @pytest.mark.requirement("alert-receiver-dead")
@@ -146,15 +147,15 @@ def test_a_receiver_that_stays_dead_is_given_up_and_the_next_is_told_once(
     server.answer = lambda got: Answer(status if got.path.startswith("/people") else 200)
 
     with running(database_url, HASTY):
-        _until(lambda: _settled(db) and len(_rows(db)) == 2)
+        until(lambda: settled(db) and len(rows(db)) == 2)
     with running(database_url, HASTY):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     boss = [one.said for one in server.got if one.path == "/boss"]
     assert [[one["labels"]["alertname"] for one in said["alerts"]] for said in boss] == [
         ["ReceiverDead", "Slow"]
     ]
-    first = _rows(db)["k1"]
+    first = rows(db)["k1"]
     assert first == ("given up", 3 if status == 503 else 1, f"the receiver answered {status}")
 
 
@@ -165,9 +166,9 @@ def test_the_last_receiver_of_all_is_given_up_and_nobody_is_told_for_ever(
     server.answer = lambda _: Answer(404)
 
     with running(database_url):
-        _until(lambda: _settled(db) and len(_rows(db)) == 2)
+        until(lambda: settled(db) and len(rows(db)) == 2)
 
-    assert {row[0] for row in _rows(db).values()} == {"given up"}
+    assert {row[0] for row in rows(db).values()} == {"given up"}
 
 
 @pytest.mark.requirement("alert-sent-in-order")
@@ -188,7 +189,7 @@ def test_a_group_is_told_of_in_order_and_others_need_not_wait_for_it(
 
     server.answer = answer
     with running(database_url), running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     told = [one.said["alerts"][0]["labels"]["number"] for one in server.got]
     assert [one for one in told if one != "9"] == ["0", "1", "2", "2", "2", "2", "3", "4", "5"]
@@ -210,10 +211,10 @@ def test_a_receiver_that_is_slow_keeps_no_other_waiting(
 
     server.answer = answer
     with running(database_url, structs.replace(RULES, at_once=3, lease_spare_s=20)):
-        _until(lambda: _rows(db)["k9"][0] == "sent")
+        until(lambda: rows(db)["k9"][0] == "sent")
         slow = [one for one in server.got if one.path.startswith("/people")]
         let_go.set()
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     assert len(slow) <= 2
 
@@ -238,11 +239,11 @@ def test_nobody_is_told_where_there_is_nobody(
     )
 
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     assert server.got == []
-    assert _rows(db)["k1"] == row
-    assert _rows(db)["odd"][0] == "given up"
+    assert rows(db)["k1"] == row
+    assert rows(db)["odd"][0] == "given up"
 
 
 def test_a_tenant_without_a_routing_file_goes_by_the_pack_that_tells_nobody(
@@ -251,9 +252,9 @@ def test_a_tenant_without_a_routing_file_goes_by_the_pack_that_tells_nobody(
     notices.add(db, "other", structs.replace(_notice(1), receiver="shadow"))
 
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
-    assert _rows(db) == {"k1": ("sent", 1, "")}
+    assert rows(db) == {"k1": ("sent", 1, "")}
 
 
 @pytest.mark.requirement("alert-sent-under-one-key")
@@ -273,26 +274,26 @@ def test_a_worker_killed_between_sending_and_noting_sends_it_once_more_under_the
         server.answer = answer
         server.wait(1)
         worker.wait()
-    assert _rows(db) == {"k1": ("waiting", 1, "")}
+    assert rows(db) == {"k1": ("waiting", 1, "")}
 
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     first, second = server.got
     assert first.key == second.key
     assert first.body == second.body
-    assert _rows(db) == {"k1": ("sent", 2, "")}
+    assert rows(db) == {"k1": ("sent", 2, "")}
 
 
 def test_a_mark_of_a_worker_whose_lease_was_over_changes_nothing(db: Db) -> None:
     notices.add(db, TENANT, _notice(1))
     [late] = notices.take(db, limit=1, each=1, busy=[], lease_s=-1)
     [now] = notices.take(db, limit=1, each=1, busy=[], lease_s=60)
-    verdict = delivery.Verdict(state=delivery.State.GIVEN_UP, reason="late")
+    verdict = delivery.DeliveryDecision(state=delivery.DeliveryState.GIVEN_UP, reason="late")
 
     assert not notices.mark(db, late, verdict, [_notice(2)])
-    assert notices.mark(db, now, delivery.Verdict(state=delivery.State.SENT))
-    assert _rows(db) == {"k1": ("sent", 2, "")}
+    assert notices.mark(db, now, delivery.DeliveryDecision(state=delivery.DeliveryState.SENT))
+    assert rows(db) == {"k1": ("sent", 2, "")}
 
 
 def test_a_store_that_is_cut_off_while_a_notice_is_sent_hears_of_it_when_it_is_back(
@@ -309,10 +310,10 @@ def test_a_store_that_is_cut_off_while_a_notice_is_sent_hears_of_it_when_it_is_b
 
     server.answer = answer
     with running(database_url, structs.replace(RULES, lease_spare_s=60)):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
 
     assert len(server.got) == 1
-    assert _rows(db) == {"k1": ("sent", 1, "")}
+    assert rows(db) == {"k1": ("sent", 1, "")}
 
 
 @pytest.mark.requirement("alert-no-secret-shown")
@@ -323,7 +324,7 @@ def test_no_secret_is_in_a_log_an_error_or_a_metric(
     server.answer = lambda _: Answer(400, body=SECRET.encode())
 
     with caplog.at_level(logging.DEBUG), running(database_url):
-        _until(lambda: _settled(db) and len(_rows(db)) == 2)
+        until(lambda: settled(db) and len(rows(db)) == 2)
 
     logged = "".join(str(vars(one)) for one in caplog.records)
     told = db.execute("select string_agg(n::text, '') from notices n").fetchone()
@@ -335,35 +336,35 @@ def test_no_secret_is_in_a_log_an_error_or_a_metric(
 def test_a_fault_of_ours_is_given_up_like_any_other_failure_and_ends_nothing(
     db: Db, database_url: str, server: Hook
 ) -> None:
-    odd = Told(labels={"alertname": "Slow"}, starts_at_ms=10**18)
+    odd = SentAlert(labels={"alertname": "Slow"}, starts_at_ms=10**18)
     notices.add(db, TENANT, structs.replace(_notice(1), alerts=(odd,)))
     notices.add(db, TENANT, _notice(2, group="0:{other}"))
 
     with running(database_url, HASTY):
-        _until(lambda: _settled(db) and len(_rows(db)) == 3)
+        until(lambda: settled(db) and len(rows(db)) == 3)
 
-    rows = _rows(db)
-    assert rows["k1"][0] == "given up"
-    assert rows["k1"][2].startswith("a fault of ours: ")
-    assert rows["k2"][0] == "sent"
+    found = rows(db)
+    assert found["k1"][0] == "given up"
+    assert found["k1"][2].startswith("a fault of ours: ")
+    assert found["k2"][0] == "sent"
 
 
 @pytest.mark.requirement("alert-notified-once")
 def test_a_restart_between_evaluation_and_notification_tells_exactly_once(
     db: Db, database_url: str, server: Hook
 ) -> None:
-    body = AlertFile(kind="rules", name="mine.yml", body=RULE)
-    controls.put_file(db, TENANT, body, by="ada")
+    body = UploadedFile(name="mine.yml", body=RULE)
+    alert_files.put(db, TENANT, body, by="ada")
     series = fleet(tool="Bash", agent="claude-code")
     errors = ((series, minute, {"tool_calls": 5, "tool_errors": 1}) for minute in range(9))
     write(database_url, errors, reached_minutes=9)
 
     for _ in range(2):
         watching_run.watched(database_url, reached_ms=T0_MS + 9 * 60_000)
-    decided = [row for row in _rows(db).values() if row[0] == "waiting"]
+    decided = [row for row in rows(db).values() if row[0] == "waiting"]
     for _ in range(2):
         with running(database_url):
-            _until(lambda: _settled(db))
+            until(lambda: settled(db))
 
     told = [one.said for one in server.got if one.said["groupLabels"]["alertname"] == "Fails"]
     assert decided
@@ -375,19 +376,19 @@ def test_a_restart_between_evaluation_and_notification_tells_exactly_once(
 def test_the_silence_link_that_a_receiver_got_mutes_that_alert_from_the_next_pass_on(
     db: Db, database_url: str, server: Hook, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    controls.put_file(db, TENANT, AlertFile(kind="rules", name="mine.yml", body=RULE), by="ada")
+    alert_files.put(db, TENANT, UploadedFile(name="mine.yml", body=RULE), by="ada")
     series = fleet(tool="Bash", agent="claude-code")
     errors = ((series, minute, {"tool_calls": 5, "tool_errors": 1}) for minute in range(12))
     write(database_url, errors, reached_minutes=12)
     rules = structs.replace(watching_run.RULES, external_url="http://board")
     watching_run.watched(database_url, reached_ms=T0_MS + 9 * 60_000, rules=rules)
     with running(database_url):
-        _until(lambda: _settled(db))
+        until(lambda: settled(db))
     [told] = [one.said for one in server.got if one.said["groupLabels"]["alertname"] == "Fails"]
 
     link = told["alerts"][0]["annotations"]["silence"]
     command = ["alerts", "silence", "add", "--link", link, "--comment", "known", "--json"]
-    assert cli.run([*command, "--store-url", database_url]) == 0
+    assert main.run([*command, "--store-url", database_url]) == 0
     made = json.loads(capsys.readouterr().out)["id"]
     watching_run.watched(database_url, reached_ms=T0_MS + 12 * 60_000, rules=rules)
 

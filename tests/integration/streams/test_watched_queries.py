@@ -10,12 +10,12 @@ from psycopg.rows import TupleRow
 
 from analytics import promql
 from analytics.contracts.ids import TenantId
-from analytics.promql import Point
-from streams.store.queries import watching
-from streams.store.queries.everything import GAUGES, EverySeries
-from streams.store.queries.exposing import follow
-from streams.store.queries.recent import Recent
-from streams.store.queries.watching import Which
+from analytics.promql import InstantPoint
+from streams.queries import monitoring
+from streams.queries.monitoring import AnomalyFilter
+from streams.queries.promql_series import follow
+from streams.queries.recent import Recent
+from streams.queries.store_series import GAUGES, EverySeries
 from tests.support import watching_run
 from tests.support.database import fresh, migrated_template, postgres
 from tests.support.facts import T0_MS
@@ -61,7 +61,7 @@ def _watched(database_url: str) -> None:
             [TENANT],
         )
         connection.execute(
-            "insert into graveyard (at, topic, partition, log_offset, tenant, origin, reason,"
+            "insert into dead_letters (at, topic, partition, log_offset, tenant, origin, reason,"
             " payload) select to_timestamp(%s / 1000.0 - 600), 't', 0, n, %s, '', '', ''"
             " from generate_series(1, 3) as n",
             [REACHED_MS, TENANT],
@@ -73,31 +73,31 @@ def _asked(db: Db, text: str) -> dict[tuple[tuple[str, str], ...], float]:
     series = EverySeries(db, TENANT, until_ms=REACHED_MS)
     found = promql.instant(promql.parse(text), series, REACHED_MS)
     assert isinstance(found, tuple)
-    return {one.labels: one.value for one in found if isinstance(one, Point)}
+    return {one.labels: one.value for one in found if isinstance(one, InstantPoint)}
 
 
 @pytest.mark.embedded
 def test_what_was_found_is_told_to_its_tenant_alone(db: Db) -> None:
-    which = Which(from_ms=T0_MS, until_ms=REACHED_MS, measure="cost_usd")
+    which = AnomalyFilter(from_ms=T0_MS, until_ms=REACHED_MS, measure="cost_usd")
 
-    found = watching.anomalies(db, LOCAL, which)
-    [newest] = watching.anomalies(db, LOCAL, which, limit=1)
-    after = watching.anomalies(db, LOCAL, which, after=(newest.at_ms, newest.anomaly_id))
+    found = monitoring.anomalies(db, LOCAL, which)
+    [newest] = monitoring.anomalies(db, LOCAL, which, limit=1)
+    after = monitoring.anomalies(db, LOCAL, which, after=(newest.at_ms, newest.anomaly_id))
 
     assert {(one.dimension, one.part) for one in found} == {("", ""), ("model", "m")}
     assert found == (newest, *after)
     assert all(one.at_ms == REACHED_MS and one.value == pytest.approx(0.5) for one in found)
-    assert watching.anomalies(db, TenantId("nobody"), which) == ()
+    assert monitoring.anomalies(db, TenantId("nobody"), which) == ()
 
 
 @pytest.mark.embedded
 def test_a_timeline_shows_every_reading_of_the_whole_with_its_band(db: Db) -> None:
-    first, *_ = watching.watched(db, LOCAL)
+    first, *_ = monitoring.watched(db, LOCAL)
 
-    line = watching.timeline(
+    line = monitoring.timeline(
         db, LOCAL, first.watch_id, from_ms=REACHED_MS - 3_600_000, until_ms=REACHED_MS
     )
-    strangers = watching.timeline(
+    strangers = monitoring.timeline(
         db, TenantId("stranger"), first.watch_id, from_ms=0, until_ms=REACHED_MS
     )
 
@@ -110,8 +110,8 @@ def test_a_timeline_shows_every_reading_of_the_whole_with_its_band(db: Db) -> No
 
 @pytest.mark.embedded
 def test_forecasts_and_budgets_say_what_is_to_come(db: Db) -> None:
-    hour = {one.measure: one for one in watching.forecasts(db, LOCAL, horizon="hour")}
-    [budget] = watching.budgets(db, LOCAL)
+    hour = {one.measure: one for one in monitoring.forecasts(db, LOCAL, horizon="hour")}
+    [budget] = monitoring.budgets(db, LOCAL)
 
     assert {"cost_usd", "requests"} <= hour.keys()
     assert len(hour["cost_usd"].points) == 12
@@ -123,7 +123,7 @@ def test_forecasts_and_budgets_say_what_is_to_come(db: Db) -> None:
 
 
 @pytest.mark.embedded
-def test_rules_can_ask_for_scores_forecasts_budgets_sessions_and_graves(db: Db) -> None:
+def test_rules_can_ask_for_scores_forecasts_budgets_sessions_and_dead_letters(db: Db) -> None:
     odd = _asked(db, 'max by (model) (anomaly_score{series="cost_usd_total"}) > 0.99')
     whole = _asked(db, 'anomaly_score{series="cost_usd_total", model=""}')
     of_session = _asked(db, 'anomaly_score{series="session_cost_usd_total", session_id="s1"}')
@@ -133,7 +133,7 @@ def test_rules_can_ask_for_scores_forecasts_budgets_sessions_and_graves(db: Db) 
     assert len(of_session) == 1
     assert _asked(db, "forecast_exhaustion_seconds")
     assert _asked(db, 'forecast_high{level="95",series="cost_usd_total"}')
-    assert _asked(db, "sum(increase(graveyard_total[30m])) > 2")
+    assert _asked(db, "sum(increase(dead_letters_total[30m])) > 2")
     assert _asked(db, "cost_usd_total")
 
 
@@ -177,7 +177,7 @@ def test_what_is_at_hand_answers_as_the_store_does_at_every_moment(db: Db, stepp
 
 def _rows(found: promql.Result) -> dict[object, float]:
     assert isinstance(found, tuple)
-    return {one.labels: one.value for one in found if isinstance(one, Point)}
+    return {one.labels: one.value for one in found if isinstance(one, InstantPoint)}
 
 
 @pytest.mark.embedded

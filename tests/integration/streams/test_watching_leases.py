@@ -8,8 +8,8 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from analytics.contracts.errors import Fenced
-from streams.store.watching import leases
-from streams.store.watching.leases import SHARDS
+from streams.monitoring import leases
+from streams.monitoring.leases import SHARDS
 from tests.support.database import database_url, migrated_template, postgres
 
 __all__ = ["database_url", "migrated_template", "postgres"]

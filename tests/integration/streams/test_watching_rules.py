@@ -2,16 +2,19 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import psycopg
 import pytest
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from streams.store import controls
-from streams.store.controls import AlertFile
-from streams.store.watching.stage import Rules, Stage
+from analytics.alerts.dispatch import engine
+from analytics.measures.rows import ON_TIME
+from streams.monitoring.alerts import EvaluationLimits
+from streams.monitoring.stage import Stage, StageOptions
+from streams.store import alert_files, controls
+from streams.store.alert_files import UploadedFile
 from tests.support.database import database_url, migrated_template, postgres
 from tests.support.facts import T0_MS
 from tests.support.watched_windows import TENANT, Window, fleet, write
@@ -55,8 +58,8 @@ def db(database_url: str) -> Iterator[Db]:
         yield connection
 
 
-def _watched(url: str, *, reached_ms: int) -> None:
-    stage = Stage(url, Rules(lease_s=1), now_ms=lambda: reached_ms)
+def _watched(url: str, *, reached_ms: int, rules: StageOptions = StageOptions(lease_s=1)) -> None:  # noqa: B008
+    stage = Stage(url, rules, now_ms=lambda: reached_ms)
     with stage.connected() as db:
         stage.lease(db)
         stage.catch_up(db, reached_ms, threading.Event())
@@ -73,7 +76,7 @@ def _firing(db: Db, tenant: str = TENANT) -> set[str]:
 def test_a_tenants_own_rules_count_for_it_alone_and_read_what_rules_recorded(
     db: Db, database_url: str
 ) -> None:
-    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=BUSY), by="ada")
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=BUSY), by="ada")
 
     _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
 
@@ -84,8 +87,8 @@ def test_a_tenants_own_rules_count_for_it_alone_and_read_what_rules_recorded(
 def test_a_file_that_became_unreadable_keeps_no_other_rule_and_no_other_tenant_from_it(
     db: Db, database_url: str
 ) -> None:
-    controls.put_file(db, "other", AlertFile(kind="rules", name="own", body=BUSY), by="ada")
-    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=BUSY), by="ada")
+    alert_files.put(db, "other", UploadedFile(name="own", body=BUSY), by="ada")
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=BUSY), by="ada")
     db.execute(
         "insert into alert_files (tenant, kind, name, body) values (%s, 'rules', 'broken', 'a: [')",
         [TENANT],
@@ -98,7 +101,7 @@ def test_a_file_that_became_unreadable_keeps_no_other_rule_and_no_other_tenant_f
 
 
 def test_silence_is_noticed_and_is_over_with_the_next_window(db: Db, database_url: str) -> None:
-    controls.put_file(db, TENANT, AlertFile(kind="rules", name="own", body=SILENT), by="ada")
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=SILENT), by="ada")
     silent = MINUTES + 70
 
     _watched(database_url, reached_ms=T0_MS + silent * MINUTE_MS)
@@ -108,6 +111,41 @@ def test_silence_is_noticed_and_is_over_with_the_next_window(db: Db, database_ur
 
     assert "Silent" in during
     assert "Silent" not in _firing(db)
+
+
+@pytest.mark.parametrize(("batch_offset", "told"), [(ON_TIME, {"NoData"}), (7, set())])
+def test_nobody_misses_an_agent_whose_history_was_imported_and_that_never_was_live(
+    db: Db, database_url: str, batch_offset: int, told: set[str]
+) -> None:
+    past = [(fleet(agent="codex", model="m"), minute, {"events": 6}) for minute in range(MINUTES)]
+    write(database_url, past, reached_minutes=MINUTES, batch_offset=batch_offset)
+    db.execute(
+        "delete from window_1m w using series s where s.series_id = w.series_id and agent = ''"
+    )
+
+    for reached in (MINUTES, MINUTES + 60, MINUTES + 90):
+        _watched(database_url, reached_ms=T0_MS + reached * MINUTE_MS)
+
+    assert _firing(db) & {"NoData", "EventsArrive"} == told
+
+
+@pytest.mark.parametrize("batch_offset", [ON_TIME, 7])
+def test_an_agent_that_is_live_is_missed_whatever_else_is_imported(
+    db: Db, database_url: str, batch_offset: int
+) -> None:
+    live = [(fleet(agent="codex", model="m"), minute, {"events": 6}) for minute in range(MINUTES)]
+    write(database_url, live, reached_minutes=MINUTES)
+    old = [(fleet(agent="gemini", model="n"), minute, {"events": 6}) for minute in range(MINUTES)]
+    write(database_url, old, reached_minutes=MINUTES, batch_offset=batch_offset)
+
+    for reached in (MINUTES, MINUTES + 60, MINUTES + 90):
+        _watched(database_url, reached_ms=T0_MS + reached * MINUTE_MS)
+
+    (text,) = db.execute(
+        "select annotations::text from alerts where tenant = %s and rule = 'NoData'", [TENANT]
+    ).fetchone() or ("",)
+    assert "codex" in text
+    assert ("gemini" in text) == (batch_offset == ON_TIME)
 
 
 def test_words_on_anomalies_change_from_which_score_a_series_is_told_of(
@@ -140,3 +178,62 @@ def _snapshots(db: Db) -> dict[tuple[str, str, str], int]:
         "select measure, dimension, part, snapshot_ms from watched where tenant = %s", [TENANT]
     ).fetchall()
     return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+POISON: Final = """
+groups:
+  - name: poison
+    rules:
+      - alert: Poison
+        expr: >-
+          label_replace(label_replace(vector(1), "y", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
+          "", ""), "x", "$1", "y", "((b+)+)+c") < 2
+"""
+
+
+def test_a_hostile_rule_of_one_tenant_is_answered_and_nobody_waits_for_it(
+    db: Db, database_url: str
+) -> None:
+    alert_files.put(db, "other", UploadedFile(name="own", body=POISON), by="ada")
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=BUSY), by="ada")
+
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
+
+    assert "Poison" in _firing(db, "other")
+    assert "Busy" in _firing(db)
+
+
+def test_a_rule_whose_time_is_over_has_failed_and_an_alert_says_so(
+    db: Db, database_url: str
+) -> None:
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=BUSY), by="ada")
+    rules = StageOptions(lease_s=1, limits=EvaluationLimits(rule_ms=0))
+
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS, rules=rules)
+
+    failed = db.execute(
+        "select labels ->> 'rule' from alerts where tenant = %s and rule = 'RuleError'", [TENANT]
+    ).fetchall()
+    assert ("Busy",) in failed
+
+
+def test_rules_are_evaluated_without_a_transaction_of_the_store(
+    db: Db, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert_files.put(db, TENANT, UploadedFile(name="own", body=BUSY), by="ada")
+    states: set[str] = set()
+    evaluated = engine.step
+
+    def watched(*args: Any, **kwargs: Any) -> engine.Evaluated:
+        states.update(
+            row[0]
+            for row in db.execute(
+                "select state from pg_stat_activity where application_name = 'mainstem watching'"
+            )
+        )
+        return evaluated(*args, **kwargs)
+
+    monkeypatch.setattr(engine, "step", watched)
+    _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
+
+    assert states == {"idle"}

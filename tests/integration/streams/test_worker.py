@@ -9,12 +9,12 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from analytics.contracts import events, graves, topics
+from analytics.contracts import dead_letters, events, topics
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.events import Event
 from analytics.contracts.ids import TenantId
 from analytics.contracts.result_events import WindowClosed
-from apps.topics import ensure_topics
+from apps.local.topics import ensure_topics
 from tests.support import facts
 from tests.support.broker import RunningBroker, kafka, started_kafka, started_tansu, tansu
 from tests.support.database import database_url, migrated_template, postgres
@@ -73,7 +73,9 @@ async def test_events_of_every_topic_are_stored_once_across_a_restart(
     await publish(fresh_broker.address, [*first[:100], *second])
     async with running(told):
         await until(lambda: count(database_url, EVENTS) == 352)
-        await until(lambda: count(database_url, "select sum(duplicate_count) from ledger") == 100)
+        await until(
+            lambda: count(database_url, "select sum(duplicate_count) from checkpoints") == 100
+        )
 
     assert count(database_url, "select count(distinct id) from events") == 352
     assert count(database_url, CALLS) == 350
@@ -82,8 +84,8 @@ async def test_events_of_every_topic_are_stored_once_across_a_restart(
 
 
 @pytest.mark.embedded
-@pytest.mark.requirement("unreadable-buried")
-async def test_what_cannot_be_read_is_buried_and_the_partition_goes_on(
+@pytest.mark.requirement("unreadable-dead-letter")
+async def test_what_cannot_be_read_becomes_a_dead_letter_and_the_partition_goes_on(
     fresh_broker: RunningBroker, database_url: str
 ) -> None:
     told = settings(fresh_broker.address, database_url)
@@ -93,21 +95,24 @@ async def test_what_cannot_be_read_is_buried_and_the_partition_goes_on(
     astray = facts.fact(events.ConnectionOpened, id="astray", at_ms=_now_ms())
     wrong = Record(topic=address, key=b"k", value=events.encode(astray), headers=())
     good = facts.request("r", id="good", session_id="k", at_ms=_now_ms())
-    refused = graves.record(b"nope", reason="no JSON", origin="hooks", tenant=TenantId("acme"))
+    refused = dead_letters.record(
+        b"nope", reason="no JSON", origin="hooks", tenant=TenantId("acme")
+    )
 
     async with running(told):
         await publish(fresh_broker.address, [bad, wrong, good, refused])
         await until(lambda: count(database_url, EVENTS) == 1)
-        await until(lambda: count(database_url, "select count(*) from graveyard") == 3)
+        await until(lambda: count(database_url, "select count(*) from dead_letters") == 3)
 
-    buried = rows(
+    stored = rows(
         database_url,
-        "select topic, tenant, origin, reason, payload from graveyard order by topic, log_offset",
+        "select topic, tenant, origin, reason, payload from dead_letters"
+        " order by topic, log_offset",
     )
-    assert buried[0][:3] == (address, "acme", "worker")
-    assert bytes(buried[0][4]) == b"\xff{"
-    assert "belongs on mainstem.connections.v1" in str(buried[1][3])
-    assert buried[2][:4] == (topics.GRAVEYARD.address, "acme", "hooks", "no JSON")
+    assert stored[0][:3] == (address, "acme", "worker")
+    assert bytes(stored[0][4]) == b"\xff{"
+    assert "belongs on mainstem.connections.v1" in str(stored[1][3])
+    assert stored[2][:4] == (topics.DEAD_LETTERS.address, "acme", "hooks", "no JSON")
 
 
 @pytest.mark.embedded
@@ -130,13 +135,32 @@ async def test_a_broker_that_comes_back_as_a_new_log_loses_and_hides_nothing(
                 await until(lambda: count(database_url, EVENTS) == 700)
                 await publish(after.address, requests_of(20))
                 await until(
-                    lambda: count(database_url, "select sum(duplicate_count) from ledger") == 20
+                    lambda: (
+                        count(database_url, "select sum(duplicate_count) from checkpoints") == 20
+                    )
                 )
 
     assert count(database_url, "select count(distinct id) from events") == 700
     assert count(database_url, CALLS) == 700
     agents = "select count(distinct cluster_id) from logs where topic = %s"
     assert count(database_url, agents, topics.AGENTS.address) == 2
+
+
+@pytest.mark.embedded
+async def test_a_worker_whose_broker_is_gone_stops_and_leaves_nothing_running(
+    database_url: str,
+) -> None:
+    with started_tansu() as broker:
+        before = asyncio.all_tasks()
+        async with running(settings(broker.address, database_url)):
+            await publish(broker.address, requests_of(200))
+            await until(lambda: count(database_url, EVENTS) == 200)
+            broker.process.kill()
+            broker.process.wait()
+
+        left = [repr(task.get_coro()) for task in asyncio.all_tasks() - before]
+        # aiokafka's accumulator waits, and does nothing.
+        assert [one for one in left if "MessageAccumulator.close" not in one] == []
 
 
 @pytest.mark.embedded

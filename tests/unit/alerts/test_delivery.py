@@ -7,10 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from analytics.alerts import delivery, messages, routing_files
-from analytics.alerts.delivery import Move, Outcome, Policy, Signal, State, Tried
-from analytics.alerts.groups import Notice, Told, Why
-from analytics.alerts.receivers import Integration
+from analytics.alerts.dispatch import routing_files
+from analytics.alerts.dispatch.groups import Notice, NotifyReason, SentAlert
+from analytics.alerts.notify import delivery, messages
+from analytics.alerts.notify.delivery import (
+    AttemptOutcome,
+    AttemptResult,
+    DeliveryState,
+    Move,
+    Policy,
+    Tried,
+)
+from analytics.alerts.notify.receivers import Integration
 
 POLICY: Final = Policy()
 YOUNG: Final = Tried(attempts=1, age_ms=0)
@@ -32,7 +40,7 @@ receivers:
   - {name: boss, webhook_configs: [{url: 'http://boss'}]}
 """,
 )
-ALERT: Final = Told(labels={"alertname": "Slow"}, starts_at_ms=5)
+ALERT: Final = SentAlert(labels={"alertname": "Slow"}, starts_at_ms=5)
 
 
 def _notice(receiver: str = "core", kind: str = "webhook", **given: object) -> Notice:
@@ -43,31 +51,33 @@ def _notice(receiver: str = "core", kind: str = "webhook", **given: object) -> N
         group_labels={"alertname": "Slow"},
         receiver=receiver,
         integration=f"{receiver}/{kind}/0",
-        why=Why.FIRING,
+        why=NotifyReason.FIRING,
         alerts=(ALERT,),
         at_ms=9,
     )
     return structs.replace(notice, **given)
 
 
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("signal", Signal)
-def test_every_state_and_signal_has_one_answer(state: State, signal: Signal) -> None:
-    sent = {Signal.DELIVERED, Signal.NOBODY}
-    dead = {Signal.SPENT, Signal.REFUSED}
+@pytest.mark.parametrize("state", DeliveryState)
+@pytest.mark.parametrize("signal", AttemptResult)
+def test_every_state_and_signal_has_one_answer(state: DeliveryState, signal: AttemptResult) -> None:
+    sent = {AttemptResult.DELIVERED, AttemptResult.NOBODY}
+    dead = {AttemptResult.SPENT, AttemptResult.REFUSED}
 
     verdict = delivery.after(
-        structs.replace(YOUNG, state=state), Outcome(signal=signal), POLICY, 0.5
+        structs.replace(YOUNG, state=state), AttemptOutcome(signal=signal), POLICY, 0.5
     )
 
-    if state is not State.WAITING:
+    if state is not DeliveryState.WAITING:
         expected = Move(state)
-    elif signal is Signal.FAILED:
-        expected = Move(State.WAITING)
+    elif signal is AttemptResult.FAILED:
+        expected = Move(DeliveryState.WAITING)
     else:
-        expected = Move(State.SENT if signal in sent else State.GIVEN_UP, signal in dead)
+        expected = Move(
+            DeliveryState.SENT if signal in sent else DeliveryState.GIVEN_UP, signal in dead
+        )
     assert Move(verdict.state, verdict.passes_on) == expected
-    assert (verdict.wait_ms > 0) is (verdict.state is State.WAITING)
+    assert (verdict.wait_ms > 0) is (verdict.state is DeliveryState.WAITING)
 
 
 @given(
@@ -93,19 +103,21 @@ def test_the_limit_of_a_wait_doubles_up_to_its_maximum() -> None:
 @pytest.mark.parametrize(
     ("attempts", "age_ms", "state"),
     [
-        (1, 0, State.WAITING),
-        (1, POLICY.lasts_ms * 9, State.WAITING),
-        (POLICY.attempts_min, POLICY.lasts_ms - 120_000, State.WAITING),
-        (POLICY.attempts_min, POLICY.lasts_ms, State.GIVEN_UP),
-        (99, 60_000, State.WAITING),
+        (1, 0, DeliveryState.WAITING),
+        (1, POLICY.lasts_ms * 9, DeliveryState.WAITING),
+        (POLICY.attempts_min, POLICY.lasts_ms - 120_000, DeliveryState.WAITING),
+        (POLICY.attempts_min, POLICY.lasts_ms, DeliveryState.GIVEN_UP),
+        (99, 60_000, DeliveryState.WAITING),
     ],
 )
 def test_a_notice_is_given_up_that_was_tried_often_and_for_long(
-    attempts: int, age_ms: int, state: State
+    attempts: int, age_ms: int, state: DeliveryState
 ) -> None:
     tried = Tried(attempts=attempts, age_ms=age_ms)
 
-    verdict = delivery.after(tried, Outcome(signal=Signal.FAILED, reason="away"), POLICY, 0.5)
+    verdict = delivery.after(
+        tried, AttemptOutcome(signal=AttemptResult.FAILED, reason="away"), POLICY, 0.5
+    )
 
     assert (verdict.state, verdict.reason) == (state, "away")
 
@@ -115,9 +127,9 @@ def test_a_notice_is_for_an_integration_for_nobody_or_for_one_that_is_gone() -> 
 
     assert isinstance(found, Integration)
     assert found.id == "core/webhook/0"
-    assert delivery.integration(ROUTING, _notice("quiet")) is Signal.NOBODY
-    assert delivery.integration(ROUTING, _notice("core", "slack")) is Signal.GONE
-    assert delivery.integration(ROUTING, _notice("nobody")) is Signal.GONE
+    assert delivery.integration(ROUTING, _notice("quiet")) is AttemptResult.NOBODY
+    assert delivery.integration(ROUTING, _notice("core", "slack")) is AttemptResult.GONE
+    assert delivery.integration(ROUTING, _notice("nobody")) is AttemptResult.GONE
 
 
 @pytest.mark.parametrize(
@@ -144,7 +156,7 @@ def test_what_is_passed_on_says_who_is_dead_and_what_was_not_told() -> None:
     assert dead.labels["alertname"] == "ReceiverDead"
     assert dead.annotations["summary"] == "core/webhook/0 could not be told: it answered 503"
     assert own == ALERT
-    assert hook.why is Why.UNDELIVERED
+    assert hook.why is NotifyReason.UNDELIVERED
     assert "could not be told of this" in str(messages.slack(chat)["blocks"])
     assert len({hook.key, chat.key, "k"}) == 3
     assert delivery.passed_on(ROUTING, _notice(), "another reason")[0].key == hook.key

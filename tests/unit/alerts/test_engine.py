@@ -5,11 +5,14 @@ from typing import Final
 import msgspec
 import pytest
 
-from analytics.alerts import engine, matchers, routing_files, rule_files, silences
-from analytics.alerts.engine import Events, Setup, Situation, Step
-from analytics.alerts.groups import Notice
-from analytics.alerts.silences import Silence
-from analytics.alerts.world import World
+from analytics.alerts import matchers
+from analytics.alerts.dispatch import engine, routing_files
+from analytics.alerts.dispatch.engine import Evaluated, Events, Setup, Situation
+from analytics.alerts.dispatch.groups import Notice
+from analytics.alerts.rules import files
+from analytics.alerts.rules.memory_series import MemorySeries
+from analytics.alerts.silence import silences
+from analytics.alerts.silence.silences import Silence
 
 MINUTE: Final = 60_000
 RULES: Final = """
@@ -34,14 +37,14 @@ inhibit_rules:
 - {source_matchers: [severity=critical], target_matchers: [severity=warning], equal: [alertname]}
 """
 SETUP: Final = Setup(
-    files=(rule_files.load("r.yml", RULES),),
+    files=(files.load("r.yml", RULES),),
     routing=routing_files.load("m.yml", ROUTING),
     external_url="https://m",
 )
 
 
-def _world(values: list[float]) -> World:
-    world = World()
+def _world(values: list[float]) -> MemorySeries:
+    world = MemorySeries()
     world.load({"__name__": "delay", "agent": "a"}, values, MINUTE)
     return world
 
@@ -59,7 +62,7 @@ def _run(values: list[float], *, restarts: bool, minutes: int) -> tuple[Situatio
     return situation, notices
 
 
-def _step(situation: Situation, world: World, minute: int) -> Step:
+def _step(situation: Situation, world: MemorySeries, minute: int) -> Evaluated:
     return engine.step(SETUP, situation, world, minute * MINUTE)
 
 

@@ -3,16 +3,16 @@
 import pytest
 
 from analytics.alerts import matchers
-from analytics.alerts.documents import Place
-from analytics.alerts.inhibition import inhibited
-from analytics.alerts.routes import Inhibition
+from analytics.alerts.dispatch.routes import Inhibition
+from analytics.alerts.documents import Position
+from analytics.alerts.inhibit.inhibition import inhibited
 
 
 def _rule(source: str, target: str, *equal: str) -> Inhibition:
     return Inhibition(
         source=matchers.parse(source),
         target=matchers.parse(target),
-        place=Place("m.yml"),
+        place=Position("m.yml"),
         equal=equal,
     )
 

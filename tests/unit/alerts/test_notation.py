@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analytics.alerts import durations, notation
-from analytics.alerts.notation import Mark
+from analytics.alerts import durations
+from analytics.alerts.rules import series_notation
+from analytics.alerts.rules.series_notation import Mark
 
 GAP, STALE = Mark.MISSING, Mark.STALE
 
@@ -24,13 +25,13 @@ GAP, STALE = Mark.MISSING, Mark.STALE
     ],
 )
 def test_values_expand_as_in_promtool(text: str, values: list[object]) -> None:
-    assert notation.values(text) == values
+    assert series_notation.values(text) == values
 
 
 @pytest.mark.parametrize("text", ["1+2", "x3", "a", "1x", "_x", "1x99999999", "{{sum:1}}"])
 def test_values_without_meaning_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        notation.values(text)
+        series_notation.values(text)
 
 
 @pytest.mark.parametrize(
@@ -43,13 +44,13 @@ def test_values_without_meaning_are_refused(text: str) -> None:
     ],
 )
 def test_a_series_is_its_labels(text: str, labels: tuple[tuple[str, str], ...]) -> None:
-    assert notation.series(text) == labels
+    assert series_notation.series(text) == labels
 
 
 @pytest.mark.parametrize("text", ["", "up{", 'up{a=~"b"}', "1up", 'up{a="b",a="c"}'])
 def test_a_text_that_is_no_series_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        notation.series(text)
+        series_notation.series(text)
 
 
 @given(st.integers(min_value=0, max_value=durations.DURATION_MAX_MS))

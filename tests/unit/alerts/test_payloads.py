@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import pytest
 
-from analytics.alerts import labels, messages, payloads, silences
-from analytics.alerts.groups import Notice, Told, Why
+from analytics.alerts import labels
+from analytics.alerts.dispatch.groups import Notice, NotifyReason, SentAlert
+from analytics.alerts.notify import messages, payloads
+from analytics.alerts.silence import silences
 
 RECORDED: Final = sorted(
     (Path(__file__).resolve().parents[2] / "data/alerts/webhook-v4").glob("*.json")
@@ -21,7 +23,7 @@ def _ms(text: str) -> int:
 
 def _notice(recorded: dict[str, Any]) -> Notice:
     alerts = tuple(
-        Told(
+        SentAlert(
             labels=one["labels"],
             annotations=one["annotations"],
             starts_at_ms=_ms(one["startsAt"]),
@@ -37,7 +39,7 @@ def _notice(recorded: dict[str, Any]) -> Notice:
         group_labels=recorded["groupLabels"],
         receiver=recorded["receiver"],
         integration="hook/webhook/0",
-        why=Why.FIRING,
+        why=NotifyReason.FIRING,
         alerts=alerts,
         at_ms=0,
     )
@@ -51,7 +53,7 @@ def _rounded(recorded: dict[str, Any]) -> dict[str, Any]:
     return recorded
 
 
-def _made(*alerts: Told, why: Why = Why.FIRING) -> Notice:
+def _made(*alerts: SentAlert, why: NotifyReason = NotifyReason.FIRING) -> Notice:
     return Notice(
         key="k", group="0:{}", group_key="{}:{}", group_labels={"alertname": "A", "x": "1"},
         receiver="r", integration="r/slack/0", why=why, alerts=alerts, at_ms=0,
@@ -71,7 +73,7 @@ def test_a_body_is_what_alertmanager_sent_for_the_same_alerts(path: Path) -> Non
 
 
 def test_alerts_above_the_limit_are_left_out_and_counted() -> None:
-    alerts = [Told(labels={"s": str(one)}, starts_at_ms=0) for one in range(5)]
+    alerts = [SentAlert(labels={"s": str(one)}, starts_at_ms=0) for one in range(5)]
 
     body = payloads.body(_made(*alerts), external_url="", alerts_max=2)
 
@@ -100,7 +102,7 @@ def test_the_order_of_labels_does_not_change_a_fingerprint() -> None:
 
 def test_slack_text_is_escaped_and_cut_to_what_a_block_takes() -> None:
     link = silences.link("https://m", {"alertname": "A"})
-    alert = Told(
+    alert = SentAlert(
         labels={"alertname": "A", "who": "<b&c>"},
         starts_at_ms=0,
         annotations={"summary": "<&>" * 3_000, "silence": link},
@@ -117,13 +119,13 @@ def test_slack_text_is_escaped_and_cut_to_what_a_block_takes() -> None:
 
 
 def test_an_email_is_text_and_html_with_what_came_from_elsewhere_escaped() -> None:
-    alert = Told(
+    alert = SentAlert(
         labels={"alertname": "A"},
         starts_at_ms=0,
         annotations={"summary": "<script>", "runbook_url": "https://r", "session": "javascript:x"},
     )
 
-    mail = messages.email(_made(alert, why=Why.ESCALATED))
+    mail = messages.email(_made(alert, why=NotifyReason.ESCALATED))
 
     assert mail.subject == '[FIRING:1] A (x="1")'
     assert "<script>" in mail.text
@@ -136,16 +138,16 @@ def test_an_email_is_text_and_html_with_what_came_from_elsewhere_escaped() -> No
 def test_a_subject_is_one_line_whatever_labels_hold() -> None:
     notice = Notice(
         key="k", group="g", group_key="g", group_labels={"alertname": "A\r\nBcc: x"},
-        receiver="r", integration="i", why=Why.FIRING, alerts=(), at_ms=0,
+        receiver="r", integration="i", why=NotifyReason.FIRING, alerts=(), at_ms=0,
     )  # fmt: skip
 
     assert messages.subject(notice) == "[RESOLVED] A Bcc: x"
 
 
 def test_pagerduty_opens_and_closes_one_incident_a_group() -> None:
-    firing = Told(labels={"severity": "warning"}, starts_at_ms=0)
-    worse = Told(labels={"severity": "critical"}, starts_at_ms=0)
-    over = Told(labels={"severity": "critical"}, starts_at_ms=0, ends_at_ms=5)
+    firing = SentAlert(labels={"severity": "warning"}, starts_at_ms=0)
+    worse = SentAlert(labels={"severity": "critical"}, starts_at_ms=0)
+    over = SentAlert(labels={"severity": "critical"}, starts_at_ms=0, ends_at_ms=5)
 
     opened = messages.pagerduty(_made(firing, worse), "key", external_url="https://m")
     closed = messages.pagerduty(_made(over), "key", external_url="https://m")

@@ -5,9 +5,10 @@ from typing import Final
 
 import pytest
 
-from analytics.alerts import exposed, presets, rule_test_runs, rule_tests
-from analytics.alerts.rules import AlertRule
-from analytics.alerts.world import World
+from analytics.alerts import presets
+from analytics.alerts.rules import exposed, test_runs, tests
+from analytics.alerts.rules.memory_series import MemorySeries
+from analytics.alerts.rules.rules import AlertRule
 
 TESTS: Final = ("burn.test.yml", "fleet.test.yml", "platform.test.yml", "slow.test.yml")
 ALERTS: Final = [
@@ -20,7 +21,7 @@ ALERTS: Final = [
 WANTED: Final = {
     "CostSpike", "BudgetWillRunOut", "TokenBurn", "ErrorRate", "RetriesExhausted", "RateLimited",
     "Refusals", "WaitingForPerson", "Looping", "Stuck", "CompactionStorm", "McpServerDown",
-    "PermissionsBypassed", "SlowRequests", "IngestLag", "GraveyardGrowing", "EventsArrive",
+    "PermissionsBypassed", "SlowRequests", "IngestLag", "DeadLettersGrowing", "EventsArrive",
     "ReviewAcceptanceLow",
 }  # fmt: skip
 
@@ -28,10 +29,10 @@ WANTED: Final = {
 @pytest.mark.requirement("alert-presets")
 @pytest.mark.parametrize("name", TESTS)
 def test_the_tests_of_the_pack_pass(name: str) -> None:
-    file = rule_tests.read(name, presets.text(name))
+    file = tests.read(name, presets.text(name))
     rules = [one for one in presets.rules() if one.path.split("/")[1] in file.rule_files]
 
-    assert [line for one in rule_test_runs.run(file, rules, World) for line in one.lines()] == []
+    assert [line for one in test_runs.run(file, rules, MemorySeries) for line in one.lines()] == []
 
 
 @pytest.mark.requirement("alert-presets")
@@ -39,7 +40,7 @@ def test_every_alert_of_the_pack_is_expected_to_fire_by_a_test() -> None:
     fired = {
         case.alertname
         for name in TESTS
-        for test in rule_tests.read(name, presets.text(name)).tests
+        for test in tests.read(name, presets.text(name)).tests
         for case in test.alerts
         if case.firing
     }

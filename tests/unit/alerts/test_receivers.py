@@ -4,9 +4,9 @@ from typing import Final
 
 import pytest
 
-from analytics.alerts import routing_files
+from analytics.alerts.dispatch import routing_files
 from analytics.alerts.documents import BadFile
-from analytics.alerts.receivers import Integration
+from analytics.alerts.notify.receivers import Integration
 
 HEAD: Final = "route: {receiver: r}\n"
 

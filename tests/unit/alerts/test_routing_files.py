@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
-from analytics.alerts import routes, routing_files
+from analytics.alerts.dispatch import routes, routing_files
+from analytics.alerts.dispatch.routes import Routing
 from analytics.alerts.documents import BadFile
-from analytics.alerts.routes import Routing
 
 FILES: Final = Path(__file__).resolve().parents[2] / "data/alerts/routing"
 GOOD: Final = sorted(path.name for path in FILES.iterdir() if ".nil-" not in path.name)
@@ -62,7 +62,7 @@ def test_a_pattern_that_is_nothing_is_refused_and_no_crash(name: str) -> None:
         (HOOK + "route: {receiver: a, group_by: ['-']}", "'-' is no label name"),
         (HOOK + "route: {receiver: a, group_interval: 0s}", "group_interval must be longer than 0"),
         (HOOK + "route: {receiver: a, repeat_interval: 0s}", "repeat_interval must be longer"),
-        (HOOK + "route: {receiver: a, routes: [{matchers: ['x=~(']}]}", "no regular expression"),
+        (HOOK + "route: {receiver: a, routes: [{matchers: ['x=~(']}]}", "missing closing )"),
         (HOOK + "route: {receiver: a, routes: [{matchers: ['x']}]}", "'x' is no matcher"),
         (HOOK + "route: {receiver: a, colour: red}", "unknown field 'colour'"),
         (HOOK + "route: {receiver: a, escalate_after: 5m}", "escalate_after needs escalate_to"),

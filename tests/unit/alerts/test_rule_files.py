@@ -5,13 +5,16 @@ from typing import Final
 
 import pytest
 
-from analytics.alerts import rule_files
 from analytics.alerts.documents import BadFile
-from analytics.alerts.rules import AlertRule, NoData, RuleFile
+from analytics.alerts.rules import files
+from analytics.alerts.rules.rules import AlertRule, NoData, RuleFile
+from analytics.alerts.template.templates import Data
+from tests.support import public_rules
 
+NOTHING: Final = Data(labels={}, value=1.0)
 RULES: Final = Path(__file__).resolve().parents[2] / "data/alerts/rules"
 REFUSED: Final = {
-    "cmd_promtool_testdata_rules-bad.yml": ":12:30: template: undefined variable '$label.foo'",
+    "cmd_promtool_testdata_rules-bad.yml": ":12:30: template: undefined variable '$label'",
     "model_rulefmt_testdata_bad_field.bad.yaml": ":8:9: unknown field 'annotation'",
     "model_rulefmt_testdata_duplicate_grp.bad.yaml": ":3:11: group 'yolo' is there twice",
     "model_rulefmt_testdata_noexpr.bad.yaml": ":4:9: a rule needs an expr",
@@ -26,7 +29,7 @@ GOOD: Final = sorted(
 
 
 def _load(body: str) -> RuleFile:
-    return rule_files.load("r.yml", "groups:\n- name: g\n  rules:\n" + body)
+    return files.load("r.yml", "groups:\n- name: g\n  rules:\n" + body)
 
 
 def _refusal(body: str) -> str:
@@ -44,7 +47,7 @@ def _alert(file: RuleFile, position: int = 0) -> AlertRule:
 @pytest.mark.requirement("alert-rule-files")
 @pytest.mark.parametrize("name", GOOD)
 def test_every_good_file_of_prometheus_loads(name: str) -> None:
-    found = rule_files.load(name, (RULES / name).read_text())
+    found = files.load(name, (RULES / name).read_text())
 
     assert found.groups
     assert all(group.rules for group in found.groups)
@@ -58,7 +61,7 @@ def test_there_are_sixteen_good_files() -> None:
 @pytest.mark.parametrize("name", sorted(REFUSED))
 def test_every_bad_file_of_prometheus_is_refused_at_its_place(name: str) -> None:
     with pytest.raises(BadFile) as refused:
-        rule_files.load(name, (RULES / name).read_text())
+        files.load(name, (RULES / name).read_text())
 
     assert str(refused.value).startswith(name + REFUSED[name])
 
@@ -83,7 +86,8 @@ def test_every_bad_file_of_prometheus_is_refused_at_its_place(name: str) -> None
         ("  - {alert: A, expr: up, labels: {v: '{{ $value }}'}}", "label 'v' holds $value"),
         ("  - {alert: A, expr: up, no_data: perhaps}", "no_data is one of ok, keep, alert"),
         ("  - {alert: A, expr: up, threshold: {}}", "a rule has one condition"),
-        ("  - {alert: A, expr: up, annotations: {a: '{{ query \"up\" }}'}}", "'query' is not"),
+        ("  - {alert: A, expr: up, annotations: {a: '{{ if true }}'}}", "no {{end}}"),
+        ("  - {alert: A, expr: up, labels: {a: '{{ lookup 1 }}'}}", "'lookup' is not defined"),
         ("  - 5", "r.yml:4:5: expected fields"),
         ("    x", "r.yml:4:5: expected a list"),
         ("  - {alert: A", "no YAML"),
@@ -101,10 +105,49 @@ def test_an_error_inside_a_block_of_text_has_the_line_of_the_text() -> None:
     assert _refusal(body).startswith("r.yml:9:9: template: undefined variable '$x'")
 
 
+@pytest.mark.requirement("alert-annotation-costs-a-warning")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ lookup $value }}", "{{ $labels.job | default `none` }}", "{{ sprintf `%d` 1 }}",
+        "{{ if lookup 1 }}x{{ end }}", "a\\nb {{ (lookup 1).x }}",
+    ],
+)  # fmt: skip
+def test_a_function_that_nobody_has_costs_its_annotation_and_not_the_file(text: str) -> None:
+    found = _load(
+        f'  - {{alert: A, expr: up > 1, annotations: {{a: "{text}", b: fine}}}}\n'
+        "  - {alert: B, expr: up > 2}\n"
+    )
+
+    [caution] = found.cautions
+    shown = {name: one.render(NOTHING) for name, one in _alert(found).annotations.items()}
+    assert "is not defined" in caution.reason
+    assert (caution.place.path, caution.place.line) == ("r.yml", 4)
+    assert shown["a"].startswith("<error expanding template: function")
+    assert shown["b"] == "fine"
+    assert _alert(found, 1).name == "B"
+
+
+def test_an_annotation_that_fails_with_the_rules_own_labels_is_a_caution() -> None:
+    found = _load("  - {alert: A, expr: up > 1, annotations: {a: '{{ if gt $value 5 }}{{ end }}'}}")
+
+    assert ["incompatible types" in one.reason for one in found.cautions] == [True]
+
+
+@pytest.mark.requirement("alert-annotation-costs-a-warning")
+def test_files_as_people_publish_them_load() -> None:
+    names = {name: files.load(name, text) for name, text in public_rules.files()}
+
+    assert len(names) >= 120
+    assert {len(one.groups[0].rules) for one in names.values()} == {2}
+    odd = [str(caution) for one in names.values() for caution in one.cautions]
+    assert [one for one in odd if "template:" in one] == []
+
+
 def test_a_second_document_is_left_out_with_a_caution() -> None:
     name = "rules_fixtures_rules_multi_doc.yaml"
 
-    found = rule_files.load(name, (RULES / name).read_text())
+    found = files.load(name, (RULES / name).read_text())
 
     assert len(found.groups) == 1
     assert [str(one) for one in found.cautions] == [
@@ -127,7 +170,7 @@ def test_a_label_that_the_result_cannot_have_is_a_caution() -> None:
 
 
 def test_every_field_of_a_rule_is_read() -> None:
-    found = rule_files.load(
+    found = files.load(
         "r.yml",
         "groups:\n- name: g\n  interval: 30s\n  limit: 5\n  query_offset: 1m\n"
         "  labels: {team: a, tier: b}\n  rules:\n  - alert: A\n    expr: 1\n    for: 1h30m\n"
@@ -138,10 +181,7 @@ def test_every_field_of_a_rule_is_read() -> None:
     assert (group.interval_ms, group.limit, group.query_offset_ms) == (30_000, 5, 60_000)
     assert (rule.expr, rule.for_ms, rule.keep_firing_for_ms) == ("1", 5_400_000, 600_000)
     assert (rule.no_data, rule.no_data_for_ms) == (NoData.KEEP, 420_000)
-    assert {name: one.pieces for name, one in rule.labels.items()} == {
-        "team": ("c",),
-        "tier": ("b",),
-    }
+    assert {name: one.text for name, one in rule.labels.items()} == {"team": "c", "tier": "b"}
 
 
 @pytest.mark.requirement("alert-short-conditions")
@@ -155,7 +195,7 @@ def test_a_threshold_with_two_bounds_is_two_rules_that_differ_in_severity() -> N
 
     measured = 'sum by (tool) (rate(tool_errors_total{agent="a"}[10m]))'
     assert [rule.expr for rule in rules] == [f"{measured} > 0.2", f"{measured} > 0.5"]
-    assert [rule.labels["severity"].pieces for rule in rules] == [("warning",), ("critical",)]
+    assert [rule.labels["severity"].text for rule in rules] == ["warning", "critical"]
     assert [rule.for_ms for rule in rules] == [300_000, 300_000]
 
 
@@ -195,3 +235,20 @@ def test_a_short_condition_compiles_to_an_expression(short: str, expr: str) -> N
 )
 def test_a_short_condition_without_meaning_is_refused(short: str, said: str) -> None:
     assert said in _refusal(f"  - alert: A\n    {short}\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing yet", "groups:", "groups: []", "groups:\n- name: g"]
+)
+def test_a_file_without_rules_loads_with_a_word_about_it(text: str) -> None:
+    file = files.load("empty.yml", text)
+
+    assert [one.reason for one in file.cautions] == [
+        "the file holds no rules, so nothing is evaluated by it; rules stand under `groups:`"
+    ]
+
+
+def test_a_file_with_a_rule_loads_without_that() -> None:
+    text = "groups: [{name: g, rules: [{record: a, expr: up}]}]"
+
+    assert files.load("one.yml", text).cautions == ()

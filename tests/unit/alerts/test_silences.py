@@ -2,9 +2,10 @@
 
 import pytest
 
-from analytics.alerts import matchers, silences
-from analytics.alerts.matchers import Matcher, Sign
-from analytics.alerts.silences import BadSilence, Silence
+from analytics.alerts import matchers
+from analytics.alerts.matchers import LabelMatcher, LabelOperator
+from analytics.alerts.silence import silences
+from analytics.alerts.silence.silences import BadSilence, Silence
 
 
 def _silence(text: str, starts_at_ms: int = 0, ends_at_ms: int = 100) -> Silence:
@@ -71,16 +72,22 @@ def test_a_replaced_silence_ends_as_the_other_begins() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{a="b",c=~"d.*",}', (Matcher("a", Sign.EQUAL, "b"), Matcher("c", Sign.LIKE, "d.*"))),
-        ("a!=b", (Matcher("a", Sign.UNEQUAL, "b"),)),
-        ('a!~"x,y"', (Matcher("a", Sign.UNLIKE, "x,y"),)),
-        ('a="q\\"\\\\\\n"', (Matcher("a", Sign.EQUAL, 'q"\\\n'),)),
+        (
+            '{a="b",c=~"d.*",}',
+            (
+                LabelMatcher("a", LabelOperator.EQUAL, "b"),
+                LabelMatcher("c", LabelOperator.LIKE, "d.*"),
+            ),
+        ),
+        ("a!=b", (LabelMatcher("a", LabelOperator.UNEQUAL, "b"),)),
+        ('a!~"x,y"', (LabelMatcher("a", LabelOperator.UNLIKE, "x,y"),)),
+        ('a="q\\"\\\\\\n"', (LabelMatcher("a", LabelOperator.EQUAL, 'q"\\\n'),)),
         ("{}", ()),
-        ("a=", (Matcher("a", Sign.EQUAL, ""),)),
+        ("a=", (LabelMatcher("a", LabelOperator.EQUAL, ""),)),
     ],
 )
 def test_matchers_are_read_as_alertmanager_reads_them(
-    text: str, expected: tuple[Matcher, ...]
+    text: str, expected: tuple[LabelMatcher, ...]
 ) -> None:
     assert matchers.parse(text) == expected
 

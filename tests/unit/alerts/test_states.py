@@ -5,10 +5,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from analytics.alerts import rule_files, states
-from analytics.alerts.rules import AlertRule
-from analytics.alerts.states import Signal, State
-from analytics.alerts.ticks import (
+from analytics.alerts.rules import files, states
+from analytics.alerts.rules.evaluation import (
     NO_DATA,
     RULE_ERROR,
     Failed,
@@ -19,21 +17,23 @@ from analytics.alerts.ticks import (
     Surroundings,
     tick,
 )  # fmt: skip
+from analytics.alerts.rules.rules import AlertRule
+from analytics.alerts.rules.states import AlertSignal, AlertState
 
 MINUTE: Final = 60_000
 LIFE: Final = {
-    State.INACTIVE: ("pending", "firing", "inactive", "inactive", "inactive", "inactive"),
-    State.PENDING: ("pending", "firing", "inactive", "pending", "pending", "inactive"),
-    State.FIRING: ("firing", "firing", "resolved", "firing", "firing", "resolved"),
-    State.RESOLVED: ("pending", "firing", "resolved", "resolved", "resolved", "inactive"),
+    AlertState.INACTIVE: ("pending", "firing", "inactive", "inactive", "inactive", "inactive"),
+    AlertState.PENDING: ("pending", "firing", "inactive", "pending", "pending", "inactive"),
+    AlertState.FIRING: ("firing", "firing", "resolved", "firing", "firing", "resolved"),
+    AlertState.RESOLVED: ("pending", "firing", "resolved", "resolved", "resolved", "inactive"),
 }
-"""What each signal does to a state, in the order of `Signal`."""
+"""What each signal does to a state, in the order of `AlertSignal`."""
 
 
 def _rule(**fields: str) -> AlertRule:
     written = "".join(f"    {name}: {text}\n" for name, text in fields.items())
     body = f"groups:\n- name: g\n  rules:\n  - alert: A\n    expr: v > 1\n{written}"
-    rule = rule_files.load("r.yml", body).groups[0].rules[0]
+    rule = files.load("r.yml", body).groups[0].rules[0]
     assert isinstance(rule, AlertRule)
     return rule
 
@@ -68,10 +68,10 @@ class _Life:
 
 
 @pytest.mark.requirement("alert-states")
-@pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("signal", Signal)
-def test_every_state_has_its_answer_to_every_signal(state: State, signal: Signal) -> None:
-    expected = LIFE[state][list(Signal).index(signal)]
+@pytest.mark.parametrize("state", AlertState)
+@pytest.mark.parametrize("signal", AlertSignal)
+def test_every_state_has_its_answer_to_every_signal(state: AlertState, signal: AlertSignal) -> None:
+    expected = LIFE[state][list(AlertSignal).index(signal)]
 
     assert states.TRANSITIONS[state][signal].value == expected
 
@@ -119,7 +119,7 @@ def test_a_resolved_alert_begins_anew_or_is_forgotten_after_a_quarter_of_an_hour
     life.take(_returned(present=("a",)))
     kept = [life.take(_returned(present=("a",))) for _ in range(15)]
 
-    assert (again.state, again.starts_at_ms) == (State.FIRING, 5 * MINUTE)
+    assert (again.state, again.starts_at_ms) == (AlertState.FIRING, 5 * MINUTE)
     assert kept[13] == {"a": "resolved"}
     assert kept[14] == {}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import run
+from apps.cli.main import run
 
 RULES = "groups:\n- name: g\n  rules:\n  - {alert: A, expr: up > 0, for: 5m}\n"
 ROUTING = """

@@ -3,20 +3,24 @@
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+import typer
+from typer.core import TyperGroup
 
 from analytics.contracts.errors import BadSetting, StoreAway
-from apps import cli
+from apps.cli import main
 
 
 def _run(*arguments: str) -> int:
-    return cli.run(arguments)
+    return main.run(arguments)
 
 
 @pytest.mark.requirement("command-manners")
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", main.COMMANDS)
 def test_every_command_has_help_with_an_example_and_json(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -29,19 +33,45 @@ def test_every_command_has_help_with_an_example_and_json(
     assert "--json" in said
 
 
+class Command(Protocol):
+    """A command, or a group of them."""
+
+    help: str | None
+
+
+def _helps(command: Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    yield path, command.help or ""
+    if isinstance(command, TyperGroup):
+        for name, one in command.commands.items():
+            yield from _helps(one, (*path, name))
+
+
+@pytest.mark.requirement("command-manners")
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_an_example_stands_apart_from_what_is_said_before_it(name: str) -> None:
+    root = typer.main.get_command(main.program([name]))
+    assert isinstance(root, TyperGroup)
+
+    for path, words in _helps(root.commands[name], (name,)):
+        for part in words.split("\n\n"):
+            said = " ".join(part.split())
+            assert "Example:" not in said or said.startswith("Example:"), path
+            assert "    " not in part.strip().replace("\n    ", "\n"), path
+
+
 def test_the_list_names_every_command_and_what_it_is_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert _run("--help") == 0
 
     said = capsys.readouterr().out
-    for name in cli.COMMANDS:
+    for name in main.COMMANDS:
         assert f"\n  {name} " in said
 
 
 def test_every_listed_command_has_a_module() -> None:
-    for module, _ in cli.COMMANDS.values():
-        assert callable(importlib.import_module(f"apps.commands.{module}").command)
+    for module, _ in main.COMMANDS.values():
+        assert callable(importlib.import_module(f"apps.cli.{module}").command)
 
 
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,7 +94,7 @@ def test_an_error_is_one_sentence_on_stderr(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("apps.commands.topics.command", _raising(error))
+    monkeypatch.setattr("apps.cli.topics.command", _raising(error))
 
     assert _run("topics") == code
 
@@ -77,7 +107,7 @@ def test_a_bug_shows_no_traceback_unless_it_is_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("MAINSTEM_DEBUG", raising=False)
-    monkeypatch.setattr("apps.commands.topics.command", _raising(ValueError("two\nlines")))
+    monkeypatch.setattr("apps.cli.topics.command", _raising(ValueError("two\nlines")))
 
     assert _run("topics") == 1
     quiet = capsys.readouterr().err
@@ -91,7 +121,7 @@ def test_a_bug_shows_no_traceback_unless_it_is_asked_for(
 
 def test_the_list_is_shown_without_importing_what_only_commands_need() -> None:
     probe = (
-        "import sys; from apps import cli; cli.run(['--help']);"
+        "import sys; from apps.cli import main; main.run(['--help']);"
         "print([m for m in ('aiokafka', 'faust', 'psycopg', 'fastapi', 'streamlit', 'pydantic')"
         " if m in sys.modules])"
     )
@@ -118,3 +148,20 @@ def _raising(error: Exception) -> object:
         raise error
 
     return command
+
+
+@pytest.mark.parametrize(
+    ("library", "extra"),
+    [("redis.asyncio", "redis"), ("mcp.server", "mcp"), ("opentelemetry.sdk", "telemetry"),
+     ("streamlit", "dashboard"), ("psycopg", "streams"), ("fastapi", "gateway")],
+)  # fmt: skip
+def test_a_library_of_an_extra_that_is_missing_is_a_sentence_that_names_the_extra(
+    library: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lacking() -> None:
+        raise ModuleNotFoundError(f"No module named {library!r}", name=library)
+
+    monkeypatch.setattr(main, "program", lambda _: lambda *_, **__: lacking())
+
+    assert main.run(["up"]) == 1
+    assert f"install 'mainstem[{extra}]'" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from apps import collecting
+from apps.runtime import garbage_collection
 
 
 class Node:
@@ -27,15 +27,15 @@ def as_before() -> Iterator[None]:
 
 @pytest.mark.usefixtures("as_before")
 def test_what_is_there_is_not_looked_through_again_but_cycles_that_come_later_are() -> None:
-    collecting.seldom()
+    garbage_collection.seldom()
     frozen = gc.get_freeze_count()
     lost = ref(Node())
 
-    kept: list[list[int]] = [[] for _ in range(2 * collecting.YOUNG_MAX)]
+    kept: list[list[int]] = [[] for _ in range(2 * garbage_collection.YOUNG_MAX)]
 
     assert frozen > 0
     assert lost() is None
-    assert len(kept) == 2 * collecting.YOUNG_MAX
+    assert len(kept) == 2 * garbage_collection.YOUNG_MAX
 
 
 class Crowd:
@@ -54,7 +54,7 @@ class Crowd:
 def test_a_crowd_is_set_aside_as_it_comes_and_what_it_leaves_is_freed_once_it_is_much() -> None:
     gc.disable()
     crowd = Crowd()
-    setting = collecting.Setting(crowd)
+    setting = garbage_collection.Setting(crowd)
     before = gc.get_freeze_count()
     crowd.there = [Node() for _ in range(setting.COME_MIN)]
     first = ref(crowd.there[0])
@@ -78,10 +78,10 @@ def test_a_crowd_is_set_aside_as_it_comes_and_what_it_leaves_is_freed_once_it_is
 @pytest.mark.usefixtures("as_before")
 def test_a_few_that_come_or_go_change_nothing() -> None:
     crowd = Crowd()
-    crowd.there = [Node() for _ in range(collecting.Setting.COME_MIN - 1)]
-    crowd.gone_count = collecting.Setting.GONE_MIN - 1
+    crowd.there = [Node() for _ in range(garbage_collection.Setting.COME_MIN - 1)]
+    crowd.gone_count = garbage_collection.Setting.GONE_MIN - 1
     before = gc.get_freeze_count()
 
-    collecting.Setting(crowd).look()
+    garbage_collection.Setting(crowd).look()
 
     assert gc.get_freeze_count() == before

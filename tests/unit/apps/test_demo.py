@@ -1,14 +1,16 @@
 """The demo: real scripts, played as new sessions that say what they are."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from itertools import count, pairwise
 from random import Random
 
 import pytest
 
 from analytics.contracts import events, topics
-from analytics.contracts.agent_events import RequestFinished, ToolFinished
-from apps.load.demo import Fleet
+from analytics.contracts.agent_events import RequestFailed, RequestFinished, ToolFinished
+from apps.load import week
+from apps.load.demo import INCIDENT_MS, INCIDENT_PROJECT, Fleet
 from apps.load.player import ROLES, play
 from apps.load.script import Script, bundled
 
@@ -96,3 +98,50 @@ def test_a_faster_demo_has_more_events_in_the_same_time() -> None:
     fast.begin(0)
 
     assert len(fast.due(HOUR_MS // 6, 10**6)) > 3 * len(slow.due(HOUR_MS // 6, 10**6))
+
+
+DAY_MS = 24 * HOUR_MS
+TUESDAY_MS = int(datetime(2026, 11, 24, 12, tzinfo=UTC).timestamp() * 1_000)
+
+
+def test_the_week_before_is_a_week_of_working_hours_in_order_of_time() -> None:
+    happened = list(week.events(SCRIPTS, until_ms=TUESDAY_MS))
+
+    days = {event.at_ms // DAY_MS for event in happened}
+    assert len(days) == week.DAYS + 1
+    assert 10_000 < len(happened) < 40_000
+    assert max(event.at_ms for event in happened) < TUESDAY_MS
+    assert {event.tenant for event in happened} == {"demo"}
+
+
+def test_the_week_told_again_later_is_the_same_but_for_what_is_new() -> None:
+    first = {event.id: event for event in week.events(SCRIPTS, until_ms=TUESDAY_MS)}
+    again = {event.id: event for event in week.events(SCRIPTS, until_ms=TUESDAY_MS + HOUR_MS)}
+
+    assert first.keys() <= again.keys()
+    assert all(again[one] == event for one, event in first.items())
+
+
+def _share_failing(happened: list[events.Event], project: str) -> float:
+    ours = [event for event in happened if getattr(event, "project", "") == project]
+    failed = sum(isinstance(event, RequestFailed) for event in ours)
+    return failed / max(1, sum(isinstance(event, RequestFinished) for event in ours))
+
+
+def test_the_staged_incident_hits_one_project_and_ends() -> None:
+    numbers = count()
+    fleet = Fleet(
+        SCRIPTS, speed=10.0, random=Random(3), new_id=lambda: f"demo-{next(numbers)}",
+        incident_ms=2 * INCIDENT_MS,
+    )  # fmt: skip
+    fleet.begin(0)
+
+    before = fleet.due(2 * INCIDENT_MS, 10**6)
+    during = fleet.due(3 * INCIDENT_MS, 10**6)
+    fleet.due(4 * INCIDENT_MS, 10**6)
+    after = fleet.due(6 * INCIDENT_MS, 10**6)
+
+    assert _share_failing(before, INCIDENT_PROJECT) < 0.1
+    assert _share_failing(during, INCIDENT_PROJECT) > 0.3
+    assert _share_failing(during, "demo-search") < 0.1
+    assert _share_failing(after, INCIDENT_PROJECT) < 0.1

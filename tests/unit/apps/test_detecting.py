@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from analytics.anomaly.specs import Spec
-from apps import cli, detecting
+from analytics.anomaly.specs import DetectorSpec
+from apps.cli import detections, main
 
 NAB = Path(__file__).parents[2] / "data" / "nab" / "data"
 
@@ -19,9 +19,9 @@ def test_a_prefix_of_a_file_gets_the_same_answer(kept: int, tmp_path: Path) -> N
     prefix = tmp_path / "prefix.csv"
     prefix.write_text("".join(source.read_text().splitlines(keepends=True)[: kept + 1]))
 
-    whole = list(detecting.judged(source, Spec(), as_json=False))
+    whole = list(detections.judged(source, DetectorSpec(), as_json=False))
 
-    assert list(detecting.judged(prefix, Spec(), as_json=False)) == whole[: kept + 1]
+    assert list(detections.judged(prefix, DetectorSpec(), as_json=False)) == whole[: kept + 1]
 
 
 def test_rows_come_out_as_they_went_in_whatever_their_columns(tmp_path: Path) -> None:
@@ -30,11 +30,11 @@ def test_rows_come_out_as_they_went_in_whatever_their_columns(tmp_path: Path) ->
         "value,note,timestamp\n1,a,2026-01-01T00:00:00Z\nx,b,1767225660\n,c,1767225720\n"
     )
 
-    assert cli.run(["detect", str(source), "--output", str(output)]) == 0
+    assert main.run(["detect", str(source), "--output", str(output)]) == 0
 
     with output.open() as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == detecting.COLUMNS
+    assert tuple(rows[0]) == detections.COLUMNS
     assert [row["timestamp"] for row in rows] == [
         "2026-01-01T00:00:00Z",
         "1767225660",
@@ -48,10 +48,10 @@ def test_json_has_an_object_a_row(tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("timestamp,value\n1,2\n2,nan\n")
 
-    found = [json.loads(line) for line in detecting.judged(source, Spec(), as_json=True)]
+    found = [json.loads(line) for line in detections.judged(source, DetectorSpec(), as_json=True)]
 
     assert [one["value"] for one in found] == [2.0, None]
-    assert tuple(found[0]) == detecting.COLUMNS
+    assert tuple(found[0]) == detections.COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -62,5 +62,5 @@ def test_what_is_no_series_is_refused_with_its_line(text: str, place: str, tmp_p
     source = tmp_path / "in.csv"
     source.write_text(text)
 
-    with pytest.raises(detecting.BadTable, match=place):
-        list(detecting.judged(source, Spec(), as_json=False))
+    with pytest.raises(detections.BadTable, match=place):
+        list(detections.judged(source, DetectorSpec(), as_json=False))

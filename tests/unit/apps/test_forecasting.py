@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from apps import forecasting
-from apps.detecting import BadTable
+from apps.cli import forecasts
+from apps.cli.detections import BadTable
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -19,7 +19,7 @@ def test_the_step_is_the_usual_distance_of_the_rows(tmp_path: Path) -> None:
     rows = "".join(f"{60 * minute},{minute % 7}\n" for minute in range(50))
     source = _file(tmp_path, "timestamp,value\n" + rows)
 
-    points = forecasting.forecast(source, horizon=3, lower=0.0)
+    points = forecasts.forecast(source, horizon=3, lower=0.0)
 
     assert [point.at_ms for point in points] == [3_000_000, 3_060_000, 3_120_000]
 
@@ -30,7 +30,7 @@ def test_rows_in_any_order_with_holes_and_words_are_read(tmp_path: Path) -> None
         "1,2026-01-01T00:00:00Z\n2,2026-01-01T01:00:00Z\n",
     )  # fmt: skip
 
-    [line] = forecasting.lines(forecasting.forecast(source, horizon=1, lower=None), as_json=True)
+    [line] = forecasts.lines(forecasts.forecast(source, horizon=1, lower=None), as_json=True)
 
     assert json.loads(line)["timestamp"] == "2026-01-01T03:00:00Z"
 
@@ -47,14 +47,14 @@ def test_a_file_that_is_no_series_is_refused_with_what_to_do(
     tmp_path: Path, text: str, reason: str
 ) -> None:
     with pytest.raises(BadTable, match=reason):
-        forecasting.forecast(_file(tmp_path, text), horizon=1, lower=None)
+        forecasts.forecast(_file(tmp_path, text), horizon=1, lower=None)
 
 
 def test_a_csv_has_a_header_and_a_row_a_step(tmp_path: Path) -> None:
     source = _file(tmp_path, "timestamp,value\n1,5\n2,5\n3,5\n")
-    points = forecasting.forecast(source, horizon=2, lower=None)
+    points = forecasts.forecast(source, horizon=2, lower=None)
 
-    header, *rows = forecasting.lines(points, as_json=False)
+    header, *rows = forecasts.lines(points, as_json=False)
 
     assert header == "timestamp,mean,low80,high80,low95,high95\n"
     assert [row.split(",")[0] for row in rows] == ["1970-01-01T00:00:04Z", "1970-01-01T00:00:05Z"]

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from analytics.contracts.errors import BadSetting, MissingPart
-from apps.local import banner, broker, drain, keeper, running, state
-from apps.local.broker import Choice, Kind
+from apps.local import banner, broker, drain, running, state, supervisor
+from apps.local.broker import BrokerKind, Choice
 from apps.local.configured import configured
 from apps.local.home import Home, Unusable, make
 from apps.local.parts import Wiring, environment
 from apps.local.settings import LocalSettings
 from apps.local.state import AlreadyUp, Process, RunState
-from apps.topics import Reach
+from apps.local.topics import PartitionRange
 
 
 @pytest.fixture
@@ -54,9 +54,9 @@ def _state(me: Process, children: dict[str, Process], *, phase: str = "up") -> R
 @pytest.mark.parametrize(
     ("text", "chosen"),
     [
-        ("tansu", Choice(Kind.TANSU)),
-        ("kafka", Choice(Kind.KAFKA)),
-        ("broker.example:9092", Choice(Kind.EXTERNAL, "broker.example:9092")),
+        ("tansu", Choice(BrokerKind.TANSU)),
+        ("kafka", Choice(BrokerKind.KAFKA)),
+        ("broker.example:9092", Choice(BrokerKind.EXTERNAL, "broker.example:9092")),
     ],
 )
 def test_a_broker_is_named_by_kind_or_address(text: str, chosen: Choice) -> None:
@@ -190,22 +190,22 @@ def test_a_log_is_turned_over_at_its_size_while_it_is_open(tmp_path: Path) -> No
     path = tmp_path / "gateway.log"
     with path.open("ab", buffering=0) as writer:
         writer.write(b"x" * 100)
-        keeper.turn_over(path, 101)
+        supervisor.turn_over(path, 101)
         assert path.stat().st_size == 100
-        keeper.turn_over(path, 100)
+        supervisor.turn_over(path, 100)
         writer.write(b"after\n")
 
     assert path.read_bytes() == b"after\n"
     assert (tmp_path / "gateway.old.log").read_bytes() == b"x" * 100
-    assert keeper.last_line(path) == "after"
-    assert keeper.last_line(tmp_path / "none.log") == ""
+    assert supervisor.last_line(path) == "after"
+    assert supervisor.last_line(tmp_path / "none.log") == ""
 
 
 def test_what_is_unread_lies_between_the_store_s_offset_and_the_end() -> None:
     ends = [
-        Reach(topic="a", partition=0, first=0, end=10),
-        Reach(topic="a", partition=1, first=5, end=7),
-        Reach(topic="b", partition=0, first=0, end=3),
+        PartitionRange(topic="a", partition=0, first=0, end=10),
+        PartitionRange(topic="a", partition=1, first=5, end=7),
+        PartitionRange(topic="b", partition=0, first=0, end=3),
     ]
 
     assert drain.unread(ends, {}) == 10 + 2 + 3
@@ -214,8 +214,10 @@ def test_what_is_unread_lies_between_the_store_s_offset_and_the_end() -> None:
 
 
 @pytest.mark.requirement("secrets-private")
-@pytest.mark.parametrize("kind", Kind)
-def test_the_banner_names_addresses_and_what_is_kept_but_no_secret(home: Home, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", BrokerKind)
+def test_the_banner_names_addresses_and_what_is_kept_but_no_secret(
+    home: Home, kind: BrokerKind
+) -> None:
     wiring = Wiring(
         home=home,
         broker=Choice(kind),
@@ -236,7 +238,7 @@ def test_the_banner_names_addresses_and_what_is_kept_but_no_secret(home: Home, k
         "mainstem connect codex",
     ):  # fmt: skip
         assert words in said
-    assert ("memory only" in said) is (kind is Kind.TANSU)
+    assert ("memory only" in said) is (kind is BrokerKind.TANSU)
     assert "secret" not in said + banner.as_json(wiring)
     assert "demo" in said
 

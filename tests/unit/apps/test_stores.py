@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from analytics.contracts.errors import BadSetting
-from apps import stores
+from apps.cli import stores
 from apps.local import state
 from apps.local.home import home, make
 from apps.local.state import Process, RunState

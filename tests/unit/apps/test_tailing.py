@@ -6,9 +6,9 @@ import pytest
 
 from analytics.contracts import topics
 from analytics.contracts.errors import BadSetting
-from apps.tailing import (
-    Found,
+from apps.cli.tailer import (
     Start,
+    TailedRecord,
     as_json,
     as_line,
     conditions,
@@ -97,8 +97,8 @@ def test_what_cannot_be_read_is_shown_with_its_reason() -> None:
     assert json.loads(as_json(found))["event"] is None
 
 
-def _found(event: dict[str, object] | None, value: bytes) -> Found:
-    return Found(
+def _found(event: dict[str, object] | None, value: bytes) -> TailedRecord:
+    return TailedRecord(
         partition=2,
         offset=7,
         at_ms=1_500,

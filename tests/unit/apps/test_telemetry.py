@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from apps.telemetry import FORMAT, VALUE_LENGTH_MAX, FieldsFormatter
+from apps.runtime.logging import FORMAT, VALUE_LENGTH_MAX, FieldsFormatter
 
 
 def _line(**fields: object) -> str:

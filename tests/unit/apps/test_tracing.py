@@ -10,13 +10,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from analytics.contracts import topics
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.ids import TenantId
-from apps import tracing
-from gateway import admission
-from gateway.admission import Admission
-from gateway.auth import Grant, Scope
-from streams.tracing import sampled
+from apps.runtime import tracing
+from gateway.http.auth import Grant, TokenScope
+from gateway.kafka import admission
+from gateway.kafka.admission import Admission
+from streams.consumer.tracing import sampled
 from tests.support import facts
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.publisher_memory import MemoryPublisher
 from tests.support.stream_steps import Item, Written, step
 
@@ -24,7 +24,9 @@ TRACE_ID: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 CLIENT_SPAN: Final = "00f067aa0ba902b7"
 SAMPLED: Final = f"00-{TRACE_ID}-{CLIENT_SPAN}-01"
 UNSAMPLED: Final = f"00-{TRACE_ID}-{CLIENT_SPAN}-00"
-GRANT: Final = Grant(user="u", tenant=TenantId("acme"), scopes=frozenset({Scope.PUBLISH.value}))
+GRANT: Final = Grant(
+    user="u", tenant=TenantId("acme"), scopes=frozenset({TokenScope.PUBLISH.value})
+)
 
 
 def _message(traceparent: str) -> bytes:
@@ -56,7 +58,7 @@ async def test_a_sampled_message_has_a_span_to_the_broker_and_one_to_the_store()
     with tracing.exporting("test", exporter) as spans:
         record = await _sent(SAMPLED, spans)
         worker = step(
-            MemoryLedger(),
+            MemoryCheckpoint(),
             stored=lambda stored: spans.stored(topics.AGENTS.address, 0, stored.traced),
         )
         await worker.take(_item(record), facts.T0_MS + 1)

@@ -7,14 +7,14 @@ import pytest
 import typer
 
 from analytics.contracts.errors import BadSetting, MissingPart
-from apps.commands import bench
+from apps.cli import bench
 
 BENCHMARK = '''"""A benchmark."""
 
-from apps.bench.report import Figure, Report, report
+from apps.bench.report import BenchReport, Figure, report
 
 
-def run() -> Report:
+def run() -> BenchReport:
     """Measure nothing much."""
     figure = Figure(name="answer", value=42, unit="ms", goal=20)
     return report("{name}", "An answer.", figures=(figure,))

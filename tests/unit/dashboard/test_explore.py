@@ -13,10 +13,10 @@ from pyarrow import parquet
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import charts, explore, exports, inquiry, theme
-from apps.dashboard.inquiry import Found, Line, Panel, Question
+from apps.dashboard.inquiry import ChartPanel, Findings, Line, Question
 from apps.dashboard.state import Address, link
-from streams.store.queries.grouped import DIMENSIONS
-from streams.store.queries.measured import FIRST_BOOK
+from streams.queries.grouped import DIMENSIONS
+from streams.queries.measures import EVENT_MEASURES
 
 PAGE = "from apps.dashboard import explore\nexplore.page()\n"
 HOSTILE = "<script>alert(1)</script>'\"`a.b[0]\\"
@@ -38,7 +38,7 @@ def _shown(seen: AppTest) -> str:
 
 
 def test_every_measure_and_dimension_of_the_store_can_be_asked_for() -> None:
-    assert set(inquiry.MEASURES) == set(FIRST_BOOK)
+    assert set(inquiry.MEASURES) == set(EVENT_MEASURES)
     assert set(inquiry.BY) == set(DIMENSIONS)
 
 
@@ -123,11 +123,11 @@ def test_a_link_of_a_view_leads_back_to_it(away: AppTest) -> None:
     assert "by=model&amp;range=custom&amp;from=" in shown
 
 
-def _found() -> Found:
+def _found() -> Findings:
     values = np.array([1.5, np.nan, 3.0])
     lines = (Line({"tool": "=cmd()"}, values), Line({"tool": "b", "model": HOSTILE}, values * 2))
-    panel = Panel("value", "Value", "Value", lines)
-    return Found(
+    panel = ChartPanel("value", "Value", "Value", lines)
+    return Findings(
         at_ms=np.array([0, 60_000, 120_000]), step_ms=60_000, panels=(panel,), more=False
     )  # fmt: skip
 

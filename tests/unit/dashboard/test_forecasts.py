@@ -8,12 +8,12 @@ from msgspec import structs
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import budgeting, fan, theme
-from streams.store.queries.watching import Budget
+from streams.queries.monitoring import BudgetStatus
 
 PAGE = "from apps.dashboard import outlook\noutlook.page()\n"
 NOW_MS = 1_790_000_000_000
 HOUR_MS = 3_600_000
-BUDGET = Budget(
+BUDGET = BudgetStatus(
     name="team", period="day", limit_usd=20.0, project="", at_ms=NOW_MS, spent_usd=15.0,
     resets_ms=NOW_MS + 6 * HOUR_MS, exhausts_ms=NOW_MS + 2 * HOUR_MS, probability=0.9,
 )  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import health, markup, sessions, theme
+from apps.local import invocation
 
 APP = Path(theme.__file__).with_name("app.py")
 
@@ -31,7 +32,7 @@ def test_the_overview_without_a_store_says_so_and_what_to_type(away: AppTest) ->
     shown = " ".join(element.proto.body for element in seen.get("html"))
     assert not seen.exception
     assert "The store does not answer" in shown
-    assert [block.value for block in seen.code] == ["mainstem doctor"]
+    assert [block.value for block in seen.code] == [invocation.command("doctor")]
 
 
 def test_a_bad_address_shows_the_default_and_says_so(away: AppTest) -> None:
@@ -51,7 +52,7 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula() -> None:
 
 
 def test_a_table_escapes_its_title_and_has_header_cells() -> None:
-    shown = markup.table("<i>", (markup.Column("A", "number"),), [(markup.tag("<x>"),)])
+    shown = markup.table("<i>", (markup.Heading("A", "number"),), [(markup.tag("<x>"),)])
 
     assert "<caption>&lt;i&gt;</caption>" in shown
     assert '<th scope="col" class="ms-number">A</th>' in shown

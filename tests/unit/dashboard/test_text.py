@@ -74,3 +74,11 @@ def test_escaped_text_never_holds_a_tag(foreign: str) -> None:
     assert "<" not in shown
     assert ">" not in shown
     assert '"' not in shown
+
+
+@pytest.mark.parametrize(
+    ("nanousd", "tokens", "shown"),
+    [(0, 0, "$0.00"), (0, 9, "not priced"), (5_000_000_000, 9, "$5.00"), (1_000_000, 9, "$0.0010")],
+)
+def test_tokens_never_cost_nothing(nanousd: int, tokens: int, shown: str) -> None:
+    assert text.cost(nanousd, tokens) == shown

@@ -3,11 +3,11 @@
 from datetime import UTC
 
 from apps.dashboard import timeline
-from streams.store.queries.happenings import Lane, Mark
+from streams.queries.session_events import AgentTimeline, Mark
 
 
-def _lane(agent_id: str, parent: str = "") -> Lane:
-    return Lane(
+def _lane(agent_id: str, parent: str = "") -> AgentTimeline:
+    return AgentTimeline(
         agent_id=agent_id, parent_agent_id=parent, agent_type="", first_ms=0, last_ms=1, events=1,
         tool_calls=0, failures=0,
     )  # fmt: skip

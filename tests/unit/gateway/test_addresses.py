@@ -6,7 +6,7 @@ import pytest
 from msgspec import Struct
 
 from analytics.contracts.errors import BadSetting
-from gateway.addresses import UNKNOWN, Addresses
+from gateway.http.addresses import UNKNOWN, Addresses
 
 PROXY: Final = "10.0.0.1"
 CLIENT: Final = "198.51.100.7"

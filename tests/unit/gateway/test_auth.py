@@ -8,7 +8,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 
 from analytics.contracts.errors import Forbidden, Unauthenticated
-from gateway.auth import CLOCK_SKEW_MS, Scope, TokenExpired, Verifier, bearer
+from gateway.http.auth import CLOCK_SKEW_MS, TokenExpired, TokenScope, Verifier, bearer
 from tests.support.gateway import KEY, NOW_MS, token
 
 CLAIMS = {"iss": "mainstem", "aud": "mainstem-gateway", "tenant": "acme", "scopes": ["publish"]}
@@ -98,7 +98,7 @@ def test_a_scope_that_is_missing_is_named() -> None:
     grant = Verifier(KEY, cached_max=10).verify(token(scopes=()), now_ms=NOW_MS)
 
     with pytest.raises(Forbidden, match="'publish'"):
-        grant.require(Scope.PUBLISH)
+        grant.require(TokenScope.PUBLISH)
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic abc", "abc"])

@@ -12,9 +12,9 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 from analytics.contracts.errors import BadSetting, Unauthenticated
-from gateway.auth import Policy, TokenExpired, TokenRevoked, Verifier
-from gateway.auth_keys import Keyring, KeysPending, read_keys, secret
-from gateway.auth_revoked import read_revoked
+from gateway.http.auth import TokenExpired, TokenPolicy, TokenRevoked, Verifier
+from gateway.http.auth_keys import Keyring, KeysPending, read_keys, secret
+from gateway.http.auth_revoked import read_revoked
 from tests.support.gateway import KEY, NOW_MS
 
 ISSUER: Final = "https://id.example"
@@ -195,7 +195,7 @@ def test_a_connection_may_end_apart_from_its_token() -> None:
 
 def test_an_identity_provider_may_name_scopes_and_tenant_its_own_way() -> None:
     ring = Keyring(read_keys(JWKS, issuer=ISSUER, keys_max=5))
-    verifier = Verifier(ring, cached_max=1, policy=Policy(audience="us", tenant_claim="org"))
+    verifier = Verifier(ring, cached_max=1, policy=TokenPolicy(audience="us", tenant_claim="org"))
     claims = {"iss": ISSUER, "aud": ["us"], "org": "acme", "scope": "publish work"}
 
     grant = verifier.verify(_token(claims=claims), now_ms=NOW_MS)

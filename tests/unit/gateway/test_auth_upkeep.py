@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from analytics.contracts.errors import BadSetting, Unauthenticated
 from gateway import metrics
-from gateway.auth import Verifier
-from gateway.auth_keys import KeysPending
-from gateway.auth_upkeep import Kept, verifier_of
+from gateway.http.auth import Verifier
+from gateway.http.auth_keys import KeysPending
+from gateway.http.auth_refresh import RefreshedVerifier, verifier_of
 from tests.support.gateway import KEY, NOW_MS, settings, token, until
 
 ISSUER: Final = "https://id.example"
@@ -76,7 +76,7 @@ async def _issuing(answer: bytes) -> AsyncIterator[tuple[Issuer, str]]:
 
 
 @asynccontextmanager
-async def _running(kept: Kept) -> AsyncIterator[Verifier]:
+async def _running(kept: RefreshedVerifier) -> AsyncIterator[Verifier]:
     running = [asyncio.ensure_future(run()) for run in kept.tasks]
     try:
         yield kept.verifier

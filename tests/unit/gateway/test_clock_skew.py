@@ -6,13 +6,13 @@ from typing import Any, Final
 import pytest
 
 from analytics.contracts.errors import Unauthenticated
-from gateway.auth import CLOCK_SKEW_MS, TokenExpired, Verifier
+from gateway.http.auth import CLOCK_SKEW_MS, TokenExpired, Verifier
+from gateway.http.rate_limiter import Unmetered
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.effects import Shut, Write
 from gateway.protocol.session import Manners, Session
 from gateway.protocol.transitions import State
-from gateway.rates_meter import Unmetered
 from tests.support.gateway import KEY, NOW_MS, signed
 
 LIFE_S: Final = 60

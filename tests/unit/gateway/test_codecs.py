@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from gateway.protocol import messages as says
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.messages import BadFrame, Codec, Command, Outbound
 
 JSON = JsonCodec(commands_max=5)
@@ -109,7 +109,7 @@ def _length(size: int) -> bytes:
 def _values(command: Command) -> tuple[object, object]:
     """Return a command with its data as values, since both codecs keep their own bytes of it."""
     request = command.request
-    if isinstance(request, says.Connect):
+    if isinstance(request, says.ConnectRequest):
         request = replace(request, since=dict(sorted(request.since.items())))
     data = getattr(request, "data", None)
     return command.id, (
@@ -151,10 +151,10 @@ OUTBOUND: dict[str, Outbound] = {
     "subscribe": says.Reply(5, ENTERED),
     "unsubscribe": says.Reply(6, says.Unsubscribed()),
     "publish": says.Reply(7, says.Published()),
-    "history": says.Reply(8, says.Past(epoch="e", offset=9, publications=(PUBLICATION,))),
+    "history": says.Reply(8, says.HistoryPage(epoch="e", offset=9, publications=(PUBLICATION,))),
     "presence": says.Reply(9, says.Present({"c": INFO})),
-    "presence_stats": says.Reply(10, says.Counted(clients=2, users=1)),
-    "error": says.Reply(11, Fault(111, "too many requests", temporary=True)),
+    "presence_stats": says.Reply(10, says.ChannelStats(clients=2, users=1)),
+    "error": says.Reply(11, ErrorReply(111, "too many requests", temporary=True)),
     "pub": says.PublicationPush("ch", PUBLICATION),
     "join": says.JoinPush("ch", INFO),
     "leave": says.LeavePush("ch", INFO),

@@ -14,15 +14,15 @@ from centrifuge.protocol import client_pb2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.auth import Verifier
+from gateway.http.auth import Verifier
+from gateway.http.rate_limiter import Unmetered
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
-from gateway.protocol.effects import Call, Effect, Enter, Shut, Write
+from gateway.protocol.effects import CallMethod, Effect, Enter, Shut, Write
 from gateway.protocol.messages import Codec, Reply, Subscribed
 from gateway.protocol.session import Manners, Session
 from gateway.protocol.transitions import State
-from gateway.rates_meter import Unmetered
 from tests.support.gateway import KEY, NOW_MS, token
 
 FRAMES_MAX: Final = int(os.environ.get("MAINSTEM_TESTS_FUZZ_FRAMES", "4000"))
@@ -119,7 +119,7 @@ def test_any_frames_are_answered_and_the_connection_is_open_or_closed_once(
         effects = session.receive(frame, now_ms=0, wall_ms=NOW_MS)
         closes += _check(codec, effects)
         if session.grant is None:
-            assert not any(isinstance(effect, Call | Enter) for effect in effects)
+            assert not any(isinstance(effect, CallMethod | Enter) for effect in effects)
 
     assert closes == (1 if session.state is State.CLOSED else 0)
 

@@ -10,6 +10,7 @@ import pytest
 
 from analytics.contracts import events, topics
 from analytics.contracts.ids import TenantId
+from gateway.http.auth import TokenScope
 from tests.support.gateway import client, gateway, token
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -84,8 +85,8 @@ async def test_each_event_of_a_batch_gets_its_own_verdict_in_order(
     ]
 
 
-@pytest.mark.requirement("unreadable-buried")
-async def test_what_cannot_be_read_is_buried_as_it_came(
+@pytest.mark.requirement("unreadable-dead-letter")
+async def test_what_cannot_be_read_becomes_a_dead_letter_as_it_came(
     http: httpx.AsyncClient, publisher: MemoryPublisher
 ) -> None:
     body = b'{"events": [{"type": "nonsense",  "x":1}, {"type":"session.started"}]}'
@@ -94,13 +95,15 @@ async def test_what_cannot_be_read_is_buried_as_it_came(
     await http.post("/hooks/claude", content=b"{torn", headers={"content-type": JSON})
     await http.post("/v1/logs", content=b"\xff", headers={"content-type": PROTOBUF})
 
-    assert [(grave.payload, grave.origin, grave.tenant) for grave in publisher.graves] == [
+    assert [
+        (letter.payload, letter.origin, letter.tenant) for letter in publisher.dead_letters
+    ] == [
         (b'{"type": "nonsense",  "x":1}', "events", "acme"),
         (b'{"type":"session.started"}', "events", "acme"),
         (b"{torn", "hooks", "acme"),
         (b"\xff", "logs", "acme"),
     ]
-    assert all(grave.reason for grave in publisher.graves)
+    assert all(letter.reason for letter in publisher.dead_letters)
 
 
 async def test_fields_we_do_not_know_are_carried_along(
@@ -125,7 +128,7 @@ async def test_lines_are_events_too_and_a_bad_line_spoils_no_other(
     assert [one["status"] for one in answer.json()["results"]] == [
         "accepted", "refused", "accepted",
     ]  # fmt: skip
-    assert publisher.graves[0].payload == b"{torn"
+    assert publisher.dead_letters[0].payload == b"{torn"
 
 
 async def test_gzip_and_chunks_are_taken(
@@ -243,10 +246,14 @@ async def test_health_tells_the_truth_without_a_token(publisher: MemoryPublisher
     }  # fmt: skip
 
 
-async def test_metrics_count_what_came_of_events(http: httpx.AsyncClient) -> None:
-    await http.post("/v1/events", json=STARTED)
+async def test_metrics_count_what_came_of_events_for_an_operator(
+    publisher: MemoryPublisher,
+) -> None:
+    bearer = token(scopes=(TokenScope.PUBLISH, TokenScope.ADMIN))
+    async with client(gateway(publisher), bearer=bearer) as http:
+        await http.post("/v1/events", json=STARTED)
 
-    shown = await http.get("/metrics")
+        shown = await http.get("/metrics")
 
     assert shown.headers["content-type"].startswith("text/plain")
     assert 'gateway_events_total{road="events",status="accepted"}' in shown.text

@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.contracts.cloudevents import Record
-from gateway import producer
-from gateway.lanes import Call, Lane, Lanes, Parcel
-from gateway.producer import Partitions
+from gateway.kafka import producer
+from gateway.kafka.accumulator import Pending, Queue, Queued, Queues
+from gateway.kafka.producer import Partitions
 
 
-def _parcel(number: int = 0, *, posted: bool = False) -> Parcel:
+def _parcel(number: int = 0, *, posted: bool = False) -> Queued:
     record = Record(topic="t", key=b"k", value=b"%d" % number, headers=())
-    return Parcel(record, key=b"%d" % number, posted=posted)
+    return Queued(record, key=b"%d" % number, posted=posted)
 
 
-def _values(parcels: list[Parcel]) -> list[bytes]:
+def _values(parcels: list[Queued]) -> list[bytes]:
     return [parcel.record.value for parcel in parcels]
 
 
@@ -52,8 +52,8 @@ _steps = st.lists(
 def test_what_is_sent_again_leaves_in_the_order_in_which_it_was_handed_in(
     steps: list[tuple[str, int]],
 ) -> None:
-    lane = Lane("t", 0)
-    given, arrived = 0, list[Parcel]()
+    lane = Queue("t", 0)
+    given, arrived = 0, list[Queued]()
     for step, count in steps:
         if step == "put":
             lane.waiting.extend(_parcel(given + one) for one in range(count))
@@ -70,7 +70,7 @@ def test_what_is_sent_again_leaves_in_the_order_in_which_it_was_handed_in(
 
 
 def test_a_parcel_that_nobody_waits_for_is_left_behind() -> None:
-    lane, parcels = Lane("t", 0), [_parcel(number) for number in range(5)]
+    lane, parcels = Queue("t", 0), [_parcel(number) for number in range(5)]
     parcels[0].abandoned = parcels[2].abandoned = True
     lane.waiting.extend(parcels)
     room = Room(2)
@@ -84,7 +84,7 @@ def test_a_parcel_that_nobody_waits_for_is_left_behind() -> None:
 
 
 def test_a_lane_is_due_while_something_waits_and_nothing_is_under_way() -> None:
-    lanes = Lanes()
+    lanes = Queues()
     lane = lanes.at("t", 1)
     nothing = lanes.due()
     lane.waiting.extend([_parcel(1), _parcel(2)])
@@ -99,7 +99,7 @@ def test_a_lane_is_due_while_something_waits_and_nothing_is_under_way() -> None:
 
 
 async def test_a_call_is_done_once_the_last_of_its_parcels_is_decided() -> None:
-    call, parcels = Call(), [_parcel(number) for number in range(3)]
+    call, parcels = Pending(), [_parcel(number) for number in range(3)]
     for parcel in [*parcels, parcels[0]]:
         parcel.tell(call)
 
@@ -113,7 +113,7 @@ async def test_a_call_is_done_once_the_last_of_its_parcels_is_decided() -> None:
 
 
 async def test_a_call_waits_no_longer_than_it_may_and_hears_nothing_afterwards() -> None:
-    call, parcel = Call(), _parcel()
+    call, parcel = Pending(), _parcel()
     parcel.tell(call)
 
     async with asyncio.timeout(10):
@@ -126,7 +126,7 @@ async def test_a_call_waits_no_longer_than_it_may_and_hears_nothing_afterwards()
 
 
 async def test_only_the_first_word_on_a_parcel_counts_and_nobody_waits_for_a_decided_one() -> None:
-    call, parcel = Call(), _parcel()
+    call, parcel = Pending(), _parcel()
 
     parcel.decide("away")
     parcel.decide("")

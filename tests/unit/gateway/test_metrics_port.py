@@ -5,7 +5,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from apps.commands.gateway import CannotListen, metrics_served
+from apps.cli.gateway import CannotListen, metrics_served
 
 HOST = "127.0.0.1"
 

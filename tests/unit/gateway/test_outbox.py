@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.outbox import Outbox, Policies, Policy
+from gateway.websocket.send_buffer import Outbox, Policies, SlowPeerPolicy
 
 BYTES_MAX = 4_096
 MS_MAX = 1_000
@@ -16,7 +16,7 @@ PUTS = st.lists(
 )
 
 
-def _outbox(policy: Policy) -> Outbox:
+def _outbox(policy: SlowPeerPolicy) -> Outbox:
     return Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=Policies(policy))
 
 
@@ -29,9 +29,9 @@ def _write(channel: str, number: int, size: int) -> bytes:
 
 
 @settings(deadline=None)
-@given(puts=PUTS, policy=st.sampled_from([Policy.LATEST, Policy.OLDEST]))
+@given(puts=PUTS, policy=st.sampled_from([SlowPeerPolicy.LATEST, SlowPeerPolicy.OLDEST]))
 def test_what_is_left_out_is_told_in_its_place_and_the_rest_keeps_its_order(
-    puts: list[tuple[str, int, int]], policy: Policy
+    puts: list[tuple[str, int, int]], policy: SlowPeerPolicy
 ) -> None:
     outbox, now_ms, put = _outbox(policy), 0, []
     for number, (channel, size, pause_ms) in enumerate(puts):
@@ -61,7 +61,7 @@ def test_what_is_left_out_is_told_in_its_place_and_the_rest_keeps_its_order(
 
 
 def test_without_a_policy_to_thin_it_the_bound_is_said_to_be_passed() -> None:
-    outbox = _outbox(Policy.CLOSE)
+    outbox = _outbox(SlowPeerPolicy.CLOSE)
 
     assert outbox.put(b"x" * BYTES_MAX, now_ms=0, channel="a")
     assert not outbox.put(b"x", now_ms=0, channel="a")
@@ -69,7 +69,7 @@ def test_without_a_policy_to_thin_it_the_bound_is_said_to_be_passed() -> None:
 
 
 def test_what_waits_too_long_is_out_of_bounds_however_small() -> None:
-    outbox = _outbox(Policy.CLOSE)
+    outbox = _outbox(SlowPeerPolicy.CLOSE)
 
     assert outbox.put(b"x", now_ms=0)
     assert outbox.put(b"x", now_ms=MS_MAX)
@@ -77,14 +77,14 @@ def test_what_waits_too_long_is_out_of_bounds_however_small() -> None:
 
 
 def test_replies_are_never_thinned() -> None:
-    outbox = _outbox(Policy.OLDEST)
+    outbox = _outbox(SlowPeerPolicy.OLDEST)
 
     assert outbox.put(b"x" * BYTES_MAX, now_ms=0)
     assert not outbox.put(b"x", now_ms=0)
 
 
 def test_the_latest_of_each_channel_is_kept_after_a_notice_of_what_was_before() -> None:
-    outbox = _outbox(Policy.LATEST)
+    outbox = _outbox(SlowPeerPolicy.LATEST)
     for number in range(20):
         assert outbox.put(b"%d" % number + b"x" * 300, now_ms=0, channel="ab"[number % 2])
 
@@ -101,7 +101,9 @@ def test_the_latest_of_each_channel_is_kept_after_a_notice_of_what_was_before() 
 def test_each_namespace_is_thinned_by_its_own_policy_and_one_that_closes_not_at_all(
     puts: list[tuple[str, int, int]],
 ) -> None:
-    policies = Policies(Policy.CLOSE, {"a": Policy.LATEST, "b": Policy.OLDEST})
+    policies = Policies(
+        SlowPeerPolicy.CLOSE, {"a": SlowPeerPolicy.LATEST, "b": SlowPeerPolicy.OLDEST}
+    )
     outbox = Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=policies)
     now_ms, sent = 0, Counter[str]()
     for number, (namespace, size, pause_ms) in enumerate(puts):
@@ -126,7 +128,7 @@ def test_each_namespace_is_thinned_by_its_own_policy_and_one_that_closes_not_at_
 
 
 def test_what_may_be_thinned_makes_room_for_what_may_not() -> None:
-    policies = Policies(Policy.CLOSE, {"metrics": Policy.LATEST})
+    policies = Policies(SlowPeerPolicy.CLOSE, {"metrics": SlowPeerPolicy.LATEST})
     outbox = Outbox(bytes_max=BYTES_MAX, ms_max=MS_MAX, policies=policies)
     for _ in range(20):
         assert outbox.put(b"m" * 200, now_ms=0, channel="metrics:fleet")

@@ -6,10 +6,11 @@ import pytest
 
 from analytics.contracts.errors import BadSetting
 from analytics.contracts.ids import TenantId
-from gateway.health import Pulse, judge
-from gateway.recent import Recent, key_of
-from gateway.settings import load, signing_key
-from gateway.wheel import SLOT_MS, Wheel
+from gateway.http.health import Pulse, judge
+from gateway.http.settings import signing_key
+from gateway.kafka.dedup_cache import Recent, key_of
+from gateway.settings import load
+from gateway.websocket.timer_wheel import SLOT_MS, TimerWheel
 from tests.support.gateway import KEY, Clock, settings
 
 
@@ -25,7 +26,7 @@ class Sleeper:
 
 def test_a_wheel_is_never_early_and_at_most_a_slot_late() -> None:
     clock = Clock(1_000)
-    wheel, sleeper = Wheel(clock), Sleeper()
+    wheel, sleeper = TimerWheel(clock), Sleeper()
     wheel.plan(sleeper, 2_345)
 
     while not sleeper.told:
@@ -37,7 +38,7 @@ def test_a_wheel_is_never_early_and_at_most_a_slot_late() -> None:
 
 def test_a_wheel_keeps_the_newest_plan_only_and_forgets_whom_it_is_told_to() -> None:
     clock = Clock(0)
-    wheel, moved, gone = Wheel(clock), Sleeper(), Sleeper()
+    wheel, moved, gone = TimerWheel(clock), Sleeper(), Sleeper()
     wheel.plan(moved, 1_000)
     wheel.plan(moved, 3_000)
     wheel.plan(gone, 1_000)
@@ -53,7 +54,7 @@ def test_a_wheel_keeps_the_newest_plan_only_and_forgets_whom_it_is_told_to() -> 
 
 def test_a_wheel_that_slept_tells_everyone_once() -> None:
     clock = Clock(0)
-    wheel, sleepers = Wheel(clock), [Sleeper() for _ in range(5)]
+    wheel, sleepers = TimerWheel(clock), [Sleeper() for _ in range(5)]
     for number, sleeper in enumerate(sleepers):
         wheel.plan(sleeper, number * 1_000)
 

@@ -11,11 +11,11 @@ from analytics.contracts.errors import BadSetting
 from analytics.privacy.filter import Filter
 from analytics.privacy.rules import PrivacyRules
 from gateway import settings as gateway_settings
-from gateway.admission import Admission
-from gateway.auth import Grant, Scope
-from gateway.methods import PUBLISH, Caller, methods
-from gateway.private import Private
-from gateway.publish import Outgoing
+from gateway.http.auth import Grant, TokenScope
+from gateway.kafka.admission import Admission
+from gateway.kafka.publisher import OutgoingEvent
+from gateway.kafka.redaction import Private
+from gateway.websocket.methods import PUBLISH, Caller, methods
 from tests.support.gateway import NOW_MS, TENANT, client, gateway, token
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -46,12 +46,12 @@ LOGS: Final = {
         }]}],
     }]
 }  # fmt: skip
-ROADS: Final = [("/v1/events", OURS), ("/hooks/claude", HOOK), ("/v1/logs", LOGS)]
+INGEST_PATHS: Final = [("/v1/events", OURS), ("/hooks/claude", HOOK), ("/v1/logs", LOGS)]
 HEADERS: Final = {"content-type": "application/json", "authorization": f"Bearer {token()}"}
 
 
 @pytest.mark.requirement("privacy-filter")
-@pytest.mark.parametrize(("path", "body"), ROADS)
+@pytest.mark.parametrize(("path", "body"), INGEST_PATHS)
 async def test_no_road_lets_a_prompt_pass(path: str, body: object) -> None:
     publisher = MemoryPublisher()
     async with client(gateway(publisher)) as http:
@@ -64,7 +64,7 @@ async def test_no_road_lets_a_prompt_pass(path: str, body: object) -> None:
     assert getattr(told, "text", None) == ""
 
 
-@pytest.mark.parametrize(("path", "body"), ROADS)
+@pytest.mark.parametrize(("path", "body"), INGEST_PATHS)
 async def test_contents_that_are_kept_lose_addresses_paths_and_secrets(
     path: str, body: object
 ) -> None:
@@ -76,21 +76,21 @@ async def test_contents_that_are_kept_lose_addresses_paths_and_secrets(
     assert getattr(told, "text", "") == "fix ~/app, says <email>, password=<secret>"
 
 
-async def test_neither_does_a_call_over_a_socket_nor_the_graveyard() -> None:
+async def test_neither_does_a_call_over_a_socket_nor_a_dead_letter() -> None:
     publisher = MemoryPublisher()
     admission = Admission(
         Private(publisher, Filter(PrivacyRules())), events_max=10, new_id=lambda: "new"
     )
     caller = Caller(_grant(), _Silent())
-    unknown = {**OURS, "type": "no.such.event"}
+    unknown = {**OURS, "type": "password=hunter22"}
 
     await methods(admission)[PUBLISH](caller, json.dumps([OURS, unknown]).encode())
 
     [told] = publisher.records
-    [grave] = publisher.graves
+    [letter] = publisher.dead_letters
     assert b"hunter22" not in told.value
-    assert b"hunter22" not in grave.payload
-    assert json.loads(grave.payload)["text.length"] == len(PROMPT)
+    assert "hunter22" not in letter.payload.decode() + letter.reason
+    assert json.loads(letter.payload)["text.length"] == len(PROMPT)
 
 
 async def test_what_is_large_goes_through_in_stretches_and_in_order() -> None:
@@ -99,18 +99,34 @@ async def test_what_is_large_goes_through_in_stretches_and_in_order() -> None:
     fields = {"tenant": "t", "session_id": "s", "at_ms": 1, "name": "x",
               "body": "a@b.example " * 4_000}  # fmt: skip
     told = [events.read({"type": "agent.observed", "id": f"e{n}", **fields}) for n in range(9)]
-    outgoing = [Outgoing(event=event) for event in told]
+    outgoing = [OutgoingEvent(event=event) for event in told]
 
     verdicts = await private.publish(outgoing)
-    private.post([Outgoing(event=events.read({"type": "agent.observed", "id": f"p{n}", **fields}))
-                  for n in range(9)])  # fmt: skip
-    await private.bury(b"a@b.example " * 40_000, reason="r", origin="o", tenant=TENANT)
+    private.post(
+        [
+            OutgoingEvent(event=events.read({"type": "agent.observed", "id": f"p{n}", **fields}))
+            for n in range(9)
+        ]
+    )
+    await private.dead_letter(b"a@b.example " * 20_000, reason="r", origin="o", tenant=TENANT)
 
     assert [one.id for one in verdicts] == [event.id for event in told]
     kept = [events.decode(record.value) for record in publisher.records]
     assert [event.id for event in kept] == [f"{way}{n}" for way in "ep" for n in range(9)]
     assert {getattr(event, "body", "") for event in kept} == {"<email> " * 4_000}
-    assert publisher.graves[0].payload == b"<email> " * 40_000
+    assert publisher.dead_letters[0].payload == b"<email> " * 20_000
+
+
+async def test_what_could_not_be_read_is_cut_before_it_is_gone_through() -> None:
+    publisher = MemoryPublisher()
+    private = Private(publisher, Filter(PrivacyRules()))
+    torn = b'{"prompt": "' + b"hunter22 " * 100_000 + b'", "a": 1}'
+
+    await private.dead_letter(torn, reason="r", origin="o", tenant=TENANT)
+
+    [letter] = publisher.dead_letters
+    assert letter.payload == b'{"prompt":"<content>"'
+    assert letter.whole_bytes == len(torn)
 
 
 def test_pseudonyms_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +139,7 @@ def test_pseudonyms_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _grant() -> Grant:
-    return Grant(user="ada", tenant=TENANT, scopes=frozenset({Scope.PUBLISH.value}))
+    return Grant(user="ada", tenant=TENANT, scopes=frozenset({TokenScope.PUBLISH.value}))
 
 
 class _Silent:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from tests.support.gateway import NOW_MS, client, gateway, token
 from tests.support.publisher_memory import MemoryPublisher
 
@@ -29,7 +29,7 @@ class Case(Struct, frozen=True, kw_only=True):
     type: str = JSON
     encoding: str | None = None
     token: str | None = "good"
-    scopes: tuple[Scope, ...] = (Scope.PUBLISH,)
+    scopes: tuple[TokenScope, ...] = (TokenScope.PUBLISH,)
     method: str = "POST"
     origin: str | None = None
     away: bool = False
@@ -61,7 +61,10 @@ CASES = {
         path="/v1/events", encoding="gzip", status=400, code="bad-body"
     ),
     "events: gzip, torn": Case(
-        path="/v1/events", body=gzip.compress(b"[]")[:-9], encoding="gzip", status=400,
+        path="/v1/events",
+        body=gzip.compress(b"[]")[:-9],
+        encoding="gzip",
+        status=400,
         code="bad-body",
     ),
     "events: gzip bomb": Case(
@@ -81,13 +84,16 @@ CASES = {
         path="/v1/events", token="expired", status=401, code="token-expired"
     ),
     "events: a token without the scope": Case(
-        path="/v1/events", scopes=(Scope.SUBSCRIBE,), status=403, code="forbidden"
+        path="/v1/events", scopes=(TokenScope.SUBSCRIBE,), status=403, code="forbidden"
     ),
     "events: from a browser's page": Case(
         path="/v1/events", origin="https://evil.example", status=403, code="forbidden"
     ),
     "events: broker away": Case(
-        path="/v1/events", body=json.dumps(STARTED).encode(), away=True, status=503,
+        path="/v1/events",
+        body=json.dumps(STARTED).encode(),
+        away=True,
+        status=503,
         code="unavailable",
     ),
     "events: read instead of sent": Case(
@@ -114,12 +120,14 @@ CASES = {
                 path=f"/v1/{signal}", body=b" " * (LIMIT + 1), type=media, answer=media, status=413
             ),
             "gzip bomb": Case(
-                path=f"/v1/{signal}", body=_bomb()[:LIMIT], type=media, encoding="gzip",
-                answer=media, status=413,
+                path=f"/v1/{signal}",
+                body=_bomb()[:LIMIT],
+                type=media,
+                encoding="gzip",
+                answer=media,
+                status=413,
             ),
-            "no scope": Case(
-                path=f"/v1/{signal}", scopes=(), type=media, answer=media, status=403
-            ),
+            "no scope": Case(path=f"/v1/{signal}", scopes=(), type=media, answer=media, status=403),
             "no token": Case(
                 path=f"/v1/{signal}", token=None, type=media, status=401, code="unauthenticated"
             ),
@@ -129,17 +137,26 @@ CASES = {
         path="/v1/logs", body=json.dumps(LOG).encode(), away=True, answer=JSON, status=503
     ),
     "logs: as a form": Case(
-        path="/v1/logs", type="application/x-www-form-urlencoded", status=415,
+        path="/v1/logs",
+        type="application/x-www-form-urlencoded",
+        status=415,
         code="unsupported-media-type",
     ),
     "nothing there": Case(path="/v2/events", status=404, code="not-found"),
     "nothing there, no token": Case(
         path="/v2/events", token=None, status=401, code="unauthenticated"
     ),
+    "metrics page, a tenant's scopes": Case(
+        path="/metrics",
+        method="GET",
+        scopes=(TokenScope.PUBLISH, TokenScope.SUBSCRIBE),
+        status=403,
+        code="forbidden",
+    ),
     "metrics page, no token": Case(
         path="/metrics", method="GET", token=None, status=401, code="unauthenticated"
     ),
-}  # fmt: skip
+}
 
 
 def _bearer(case: Case) -> str | None:
@@ -168,7 +185,10 @@ async def test_what_must_be_refused_gets_its_typed_answer(case: Case) -> None:
         }.items()
         if value
     }
-    under_test = gateway(publisher, body_bytes_max=LIMIT, hook_bytes_max=LIMIT, batch_events_max=20)
+    under_test = gateway(
+        publisher, body_bytes_max=LIMIT, hook_bytes_max=LIMIT, hook_body_bytes_max=LIMIT,
+        batch_events_max=20,
+    )  # fmt: skip
 
     async with client(under_test, bearer=_bearer(case)) as http:
         answer = await http.request(case.method, case.path, content=case.body, headers=headers)

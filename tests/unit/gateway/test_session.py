@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from gateway.auth import Scope, Verifier
+from gateway.http.auth import TokenScope, Verifier
+from gateway.http.rate_limiter import Unmetered
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.effects import (
-    Call,
+    CallMethod,
     Effect,
     Enter,
     Garbled,
@@ -20,10 +21,9 @@ from gateway.protocol.effects import (
     Shut,
     Write,
 )
-from gateway.protocol.messages import Called, History, Presence, PresenceStats, Publish, Rpc
+from gateway.protocol.messages import Called, History, PresenceRequest, PresenceStats, Publish, Rpc
 from gateway.protocol.session import Manners, Session
 from gateway.protocol.transitions import Signal, State
-from gateway.rates_meter import Unmetered
 from tests.support.gateway import KEY, NOW_MS, signed, token
 
 CODEC = JsonCodec(commands_max=10)
@@ -57,7 +57,7 @@ def _shown(effects: list[Effect]) -> list[Any]:
                 shown.append(json.loads(CODEC.encode(effect.outbound)))
             case Shut():
                 shown.append(effect.close.code)
-            case Call():
+            case CallMethod():
                 asked = effect.request
                 shown.append((asked.method, asked.data) if isinstance(asked, Rpc) else asked)
             case Enter() | Live() | Leave():
@@ -151,7 +151,7 @@ FRAMES: dict[str, tuple[bytes, dict[str, list[Any]]]] = {
         )
         for kind, asked in (
             ("publish", Publish(channel="x", data=b"null")),
-            ("presence", Presence("x")),
+            ("presence", PresenceRequest("x")),
             ("presence_stats", PresenceStats("x")),
             ("history", History(channel="x")),
         )
@@ -318,7 +318,7 @@ def test_a_refresh_with_a_bad_token_ends_the_connection(fresh: str, code: int) -
 def test_a_refresh_may_change_what_the_client_may_do() -> None:
     session = _active(lifetime_ms=60_000)
 
-    fresh = token(lifetime_ms=60_000, scopes=(Scope.SUBSCRIBE,))
+    fresh = token(lifetime_ms=60_000, scopes=(TokenScope.SUBSCRIBE,))
     _send(session, {"id": 2, "refresh": {"token": fresh}})
 
     assert session.grant is not None
@@ -331,7 +331,7 @@ def test_answers_to_calls_carry_their_id_and_always_a_message() -> None:
     assert _shown(session.answered(5, Called(b'{"a": 1}'))) == [
         {"id": 5, "rpc": {"data": {"a": 1}}}
     ]
-    assert _shown(session.answered(6, Fault(111, "too many requests", temporary=True))) == [
+    assert _shown(session.answered(6, ErrorReply(111, "too many requests", temporary=True))) == [
         {"id": 6, "error": {"code": 111, "message": "too many requests", "temporary": True}}
     ]
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from centrifuge.protocol import client_pb2
 
-from gateway.auth import Scope
-from gateway.outbox import Policy
+from gateway.http.auth import TokenScope
+from gateway.websocket.send_buffer import SlowPeerPolicy
 from tests.support.gateway import gateway, signed, token, until
 from tests.support.hub_memory import MemoryHub
 from tests.support.peer import Peer, connected
@@ -27,7 +27,7 @@ CHANNEL = "sessions:s1"
 
 
 async def _enter(peer: Peer, hub: MemoryHub) -> None:
-    peer.say({"id": 1, "connect": {"token": token(scopes=(Scope.SUBSCRIBE,))}})
+    peer.say({"id": 1, "connect": {"token": token(scopes=(TokenScope.SUBSCRIBE,))}})
     peer.say({"id": 2, "subscribe": {"channel": CHANNEL}})
     await peer.until(lambda: len(peer.replies) == 2)
 
@@ -78,9 +78,9 @@ async def test_a_reader_that_pauses_within_its_bounds_loses_nothing(
 
 
 @pytest.mark.requirement("slow-readers-bounded")
-@pytest.mark.parametrize("policy", [Policy.LATEST, Policy.OLDEST])
+@pytest.mark.parametrize("policy", [SlowPeerPolicy.LATEST, SlowPeerPolicy.OLDEST])
 async def test_a_slow_reader_may_keep_its_connection_and_is_told_what_it_missed(
-    publisher: MemoryPublisher, policy: Policy
+    publisher: MemoryPublisher, policy: SlowPeerPolicy
 ) -> None:
     hub = MemoryHub()
     under_test = gateway(publisher, hub=hub, slow_policy=policy, outbound_bytes_max=4_096)

@@ -7,16 +7,21 @@ from typing import Any
 import pytest
 
 from analytics.contracts.errors import Unavailable
-from gateway.auth import Grant, Scope, Verifier
+from gateway.http.auth import Grant, TokenScope, Verifier
+from gateway.http.rate_limiter import Unmetered
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
-from gateway.protocol.codes import Fault
+from gateway.protocol.codes import ErrorReply
 from gateway.protocol.effects import Effect, Enter, Leave, Live, Shut, Write
 from gateway.protocol.messages import Position, Publication, Subscribed
 from gateway.protocol.session import Manners, Session
-from gateway.protocol.subscription_states import ASKED, TRANSITIONS, Signal, State
-from gateway.protocol.subscriptions import HELD_MAX, Cut
-from gateway.rates_meter import Unmetered
+from gateway.protocol.subscription_states import (
+    ASKED,
+    TRANSITIONS,
+    SubscriptionSignal,
+    SubscriptionState,
+)
+from gateway.protocol.subscriptions import HELD_MAX, SubscriptionLost
 from tests.support.gateway import KEY, NOW_MS, signed, token
 
 CODEC = JsonCodec(commands_max=100)
@@ -41,7 +46,7 @@ def _session(verify: Callable[[str, int], Grant] = _verify, **claims: object) ->
         jitter=0.0,
         now_ms=0,
     )
-    held = token(scopes=(Scope.SUBSCRIBE,)) if not claims else signed(**claims)
+    held = token(scopes=(TokenScope.SUBSCRIBE,)) if not claims else signed(**claims)
     _send(session, {"id": 1, "connect": {"token": held}})
     return session
 
@@ -51,7 +56,9 @@ def _send(session: Session, *commands: dict[str, Any], at_ms: int = 0) -> list[A
     return _shown(session.receive(frame, now_ms=at_ms, wall_ms=NOW_MS + at_ms))
 
 
-def _joined(session: Session, result: Subscribed | Fault = JOINED, channel: str = "x") -> list[Any]:
+def _joined(
+    session: Session, result: Subscribed | ErrorReply = JOINED, channel: str = "x"
+) -> list[Any]:
     return _shown(session.joined(channel, result, now_ms=0, wall_ms=NOW_MS))
 
 
@@ -90,49 +97,54 @@ def _fault(command_id: int, code: int, message: str) -> dict[str, Any]:
     return {"id": command_id, "error": {"code": code, "message": message}}
 
 
-STATES: dict[State, Callable[[], Session]] = {
-    State.ABSENT: _session, State.JOINING: _joining, State.LIVE: _live,
-}  # fmt: skip
+STATES: dict[SubscriptionState, Callable[[], Session]] = {
+    SubscriptionState.ABSENT: _session,
+    SubscriptionState.JOINING: _joining,
+    SubscriptionState.LIVE: _live,
+}
 WELCOME = {"recoverable": True, "positioned": True, "epoch": "e", "offset": 7}
 STRANGER = _fault(7, 103, "permission denied")
-ANSWERS: dict[Signal, tuple[dict[str, Any], dict[State, list[Any]]]] = {
-    Signal.SUBSCRIBE: (
+ANSWERS: dict[SubscriptionSignal, tuple[dict[str, Any], dict[SubscriptionState, list[Any]]]] = {
+    SubscriptionSignal.SUBSCRIBE: (
         SUBSCRIBE,
-        {State.ABSENT: [("enter", "x")], State.LIVE: [_fault(7, 105, "already subscribed")]},
+        {
+            SubscriptionState.ABSENT: [("enter", "x")],
+            SubscriptionState.LIVE: [_fault(7, 105, "already subscribed")],
+        },
     ),
-    Signal.UNSUBSCRIBE: (
+    SubscriptionSignal.UNSUBSCRIBE: (
         {"id": 7, "unsubscribe": {"channel": "x"}},
         {
-            State.ABSENT: [{"id": 7, "unsubscribe": {}}],
-            State.LIVE: [("leave", "x"), {"id": 7, "unsubscribe": {}}],
+            SubscriptionState.ABSENT: [{"id": 7, "unsubscribe": {}}],
+            SubscriptionState.LIVE: [("leave", "x"), {"id": 7, "unsubscribe": {}}],
         },
     ),
-    Signal.REFRESH_GOOD: (
+    SubscriptionSignal.REFRESH_GOOD: (
         {"id": 7, "sub_refresh": {"channel": "x", "token": _token(90_000)}},
         {
-            State.ABSENT: [STRANGER],
-            State.LIVE: [{"id": 7, "sub_refresh": {"expires": True, "ttl": 90}}],
+            SubscriptionState.ABSENT: [STRANGER],
+            SubscriptionState.LIVE: [{"id": 7, "sub_refresh": {"expires": True, "ttl": 90}}],
         },
     ),
-    Signal.REFRESH_LATE: (
+    SubscriptionSignal.REFRESH_LATE: (
         {"id": 7, "sub_refresh": {"channel": "x", "token": _token(-90_000)}},
-        {State.ABSENT: [STRANGER], State.LIVE: [_fault(7, 110, "expired")]},
+        {SubscriptionState.ABSENT: [STRANGER], SubscriptionState.LIVE: [_fault(7, 110, "expired")]},
     ),
-    Signal.REFRESH_FORGED: (
+    SubscriptionSignal.REFRESH_FORGED: (
         {"id": 7, "sub_refresh": {"channel": "x", "token": "a.b.c"}},
-        {State.ABSENT: [STRANGER], State.LIVE: [3500]},
+        {SubscriptionState.ABSENT: [STRANGER], SubscriptionState.LIVE: [3500]},
     ),
-    Signal.REFRESH_UNASKED: (
+    SubscriptionSignal.REFRESH_UNASKED: (
         {"id": 7, "sub_refresh": {"channel": "x"}},
-        {State.ABSENT: [STRANGER], State.LIVE: [3501]},
+        {SubscriptionState.ABSENT: [STRANGER], SubscriptionState.LIVE: [3501]},
     ),
 }
 
 
-@pytest.mark.parametrize("state", sorted(State))
+@pytest.mark.parametrize("state", sorted(SubscriptionState))
 @pytest.mark.parametrize("signal", sorted(ASKED))
 def test_whatever_a_client_asks_of_a_channel_has_its_answer_or_is_held(
-    state: State, signal: Signal
+    state: SubscriptionState, signal: SubscriptionSignal
 ) -> None:
     command, answers = ANSWERS[signal]
     session = STATES[state]()
@@ -142,7 +154,7 @@ def test_whatever_a_client_asks_of_a_channel_has_its_answer_or_is_held(
 
 
 @pytest.mark.parametrize("signal", sorted(ASKED))
-def test_what_is_asked_while_joining_is_done_after_the_reply(signal: Signal) -> None:
+def test_what_is_asked_while_joining_is_done_after_the_reply(signal: SubscriptionSignal) -> None:
     command, answers = ANSWERS[signal]
     session = _joining()
     _send(session, command)
@@ -151,7 +163,7 @@ def test_what_is_asked_while_joining_is_done_after_the_reply(signal: Signal) -> 
 
     assert welcome == {"id": 2, "subscribe": {"expires": True, "ttl": 60, **WELCOME}}
     assert live == ("live", "x")
-    assert rest == answers[State.LIVE]
+    assert rest == answers[SubscriptionState.LIVE]
 
 
 def test_a_client_may_leave_and_come_again_before_the_channel_has_answered() -> None:
@@ -187,19 +199,21 @@ def test_only_so_much_is_held() -> None:
 @pytest.mark.parametrize(
     ("state", "told"),
     [
-        (State.ABSENT, []),
-        (State.JOINING, []),
+        (SubscriptionState.ABSENT, []),
+        (SubscriptionState.JOINING, []),
         (
-            State.LIVE,
+            SubscriptionState.LIVE,
             [{"push": {"channel": "x", "unsubscribe": {"code": 2500, "reason": "gone"}}}],
         ),
     ],
 )
-def test_a_channel_that_lets_a_client_go_says_why(state: State, told: list[Any]) -> None:
+def test_a_channel_that_lets_a_client_go_says_why(
+    state: SubscriptionState, told: list[Any]
+) -> None:
     session = STATES[state]()
 
-    assert _shown(session.cut(Cut("x", 2500, "gone"))) == told
-    if state is State.JOINING:
+    assert _shown(session.cut(SubscriptionLost("x", 2500, "gone"))) == told
+    if state is SubscriptionState.JOINING:
         assert _joined(session)[2:] == [
             {"push": {"channel": "x", "unsubscribe": {"code": 2500, "reason": "gone"}}}
         ]
@@ -248,9 +262,9 @@ def test_a_channels_token_stands_for_the_scope_and_opens_no_connection() -> None
     [enter] = session.receive(frame.encode(), now_ms=0, wall_ms=NOW_MS)
 
     assert isinstance(enter, Enter)
-    assert Scope.SUBSCRIBE in enter.grant.scopes
+    assert TokenScope.SUBSCRIBE in enter.grant.scopes
     assert session.grant is not None
-    assert Scope.SUBSCRIBE not in session.grant.scopes
+    assert TokenScope.SUBSCRIBE not in session.grant.scopes
     assert _session(channel="x").ended == codes.INVALID_TOKEN
 
 
@@ -323,7 +337,7 @@ def test_a_gap_in_a_channel_the_server_chose_ends_the_connection(code: int, clos
     session = _session(channels=["a"])
     _joined(session, channel="a")
 
-    assert _shown(session.cut(Cut("a", code, "insufficient state"))) == [close]
+    assert _shown(session.cut(SubscriptionLost("a", code, "insufficient state"))) == [close]
 
 
 def test_a_token_with_more_channels_than_a_connection_may_be_in_is_refused() -> None:

@@ -113,7 +113,7 @@ def test_an_action_becomes_its_verdict(
     case: tuple[str, dict[str, Any], tuple[str, str, str]],
 ) -> None:
     event, payload, expected = case
-    delivery = github.Delivery(
+    delivery = github.WebhookDelivery(
         id="d1", event=event, tenant=TenantId("acme"), received_ms=5, keep_content=False
     )
 

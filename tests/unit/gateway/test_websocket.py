@@ -117,7 +117,7 @@ async def test_a_socket_nobody_showed_a_token_on_leaves_no_event(
     assert publisher.records == []
 
 
-async def test_garbage_from_a_known_client_is_buried_and_closes_the_socket(
+async def test_garbage_from_a_known_client_becomes_a_dead_letter_and_closes_the_socket(
     publisher: MemoryPublisher,
 ) -> None:
     async with connected(gateway(publisher)) as peer:
@@ -126,7 +126,7 @@ async def test_garbage_from_a_known_client_is_buried_and_closes_the_socket(
         await peer.until(lambda: peer.closed_with)
 
     assert peer.closed_with == 3501
-    assert publisher.graves[0].payload == b'{"id": 5}'
+    assert publisher.dead_letters[0].payload == b'{"id": 5}'
 
 
 async def test_a_frame_in_another_encoding_is_refused_for_good(publisher: MemoryPublisher) -> None:

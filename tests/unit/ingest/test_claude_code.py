@@ -18,7 +18,7 @@ from analytics.contracts.agent_events import (
     UsageReported,
 )
 from analytics.contracts.facts import Source
-from gateway.otlp.intake import Intake, Signal
+from gateway.otlp.intake import Intake, OtlpSignal
 from tests.support.ingest import log, metric, of_kind, only, point, span, taken
 
 RESOURCE = {"service.name": "claude-code", "service.version": "2.1.230", "team.id": "payments"}
@@ -32,7 +32,7 @@ SESSION = {
 
 def told(name: str, given: dict[str, object], *, keep_content: bool = False) -> Intake:
     record = log(name, {**SESSION, **given}, body=f"claude_code.{name}")
-    return taken(Signal.LOGS, [record], RESOURCE, keep_content=keep_content)
+    return taken(OtlpSignal.LOGS, [record], RESOURCE, keep_content=keep_content)
 
 
 def test_a_request_has_its_disjoint_tokens_its_exact_cost_and_who_asked() -> None:
@@ -74,7 +74,7 @@ def test_a_request_has_its_disjoint_tokens_its_exact_cost_and_who_asked() -> Non
 def test_a_request_without_its_own_id_goes_by_the_clients() -> None:
     event = only(RequestFinished, told("api_request", {"client_request_id": "c-1"}))
 
-    assert event.request_id == "c-1"
+    assert (event.request_id, event.client_request_id) == ("", "c-1")
 
 
 def test_a_cost_in_millionths_counts_where_there_is_no_other() -> None:
@@ -204,7 +204,7 @@ def test_a_resent_log_event_has_its_id_from_session_time_and_sequence() -> None:
 def test_the_desktop_app_is_the_same_agent() -> None:
     resource = {"service.name": "claude-code-desktop"}
 
-    intake = taken(Signal.LOGS, [log("user_prompt", SESSION)], resource)
+    intake = taken(OtlpSignal.LOGS, [log("user_prompt", SESSION)], resource)
 
     assert only(PromptSubmitted, intake).agent == "claude-code"
 
@@ -214,7 +214,8 @@ def test_a_requests_span_has_the_id_of_its_log_event_and_the_time_to_first_token
     given |= {"agent_id": "a-1", "parent_agent_id": "a-0", "success": True}
 
     event = only(
-        RequestFinished, taken(Signal.TRACES, [span("claude_code.llm_request", given)], RESOURCE)
+        RequestFinished,
+        taken(OtlpSignal.TRACES, [span("claude_code.llm_request", given)], RESOURCE),
     )
 
     assert (event.request_id, event.ttft_ms, event.duration_ms) == ("req_1", 300, 1500)
@@ -225,14 +226,14 @@ def test_a_requests_span_that_failed_is_a_failure() -> None:
     given = {**SESSION, "client_request_id": "c-1", "success": False, "status_code": 429}
 
     event = only(
-        RequestFailed, taken(Signal.TRACES, [span("claude_code.llm_request", given)], RESOURCE)
+        RequestFailed, taken(OtlpSignal.TRACES, [span("claude_code.llm_request", given)], RESOURCE)
     )
 
-    assert (event.request_id, event.kind) == ("c-1", "rate_limit")
+    assert (event.client_request_id, event.kind) == ("c-1", "rate_limit")
 
 
 def test_a_requests_span_that_cannot_be_told_from_its_log_event_is_not_counted() -> None:
-    intake = taken(Signal.TRACES, [span("claude_code.llm_request", SESSION)], RESOURCE)
+    intake = taken(OtlpSignal.TRACES, [span("claude_code.llm_request", SESSION)], RESOURCE)
 
     assert only(AgentObserved, intake).duration_ms == 1500
 
@@ -248,7 +249,7 @@ def test_the_spans_of_a_tool_call_give_its_end_and_the_wait_for_a_person() -> No
         span("claude_code.tool", call),
     ]
 
-    events = taken(Signal.TRACES, spans, RESOURCE).events
+    events = taken(OtlpSignal.TRACES, spans, RESOURCE).events
 
     (decided,) = of_kind(ToolDecided, events)
     (finished,) = of_kind(ToolFinished, events)
@@ -261,19 +262,19 @@ def test_the_spans_of_a_tool_call_give_its_end_and_the_wait_for_a_person() -> No
 def test_a_tool_call_that_was_not_run_has_no_end() -> None:
     call = {**SESSION, "tool_name": "Edit", "tool_use_id": "t-1"}
 
-    intake = taken(Signal.TRACES, [span("claude_code.tool", call)], RESOURCE)
+    intake = taken(OtlpSignal.TRACES, [span("claude_code.tool", call)], RESOURCE)
 
     assert only(AgentObserved, intake).name == "claude_code.tool"
 
 
-def test_tokens_and_cost_are_the_second_book() -> None:
+def test_tokens_and_cost_are_the_senders_own_metrics() -> None:
     who = {**SESSION, "model": "m", "query_source": "main", "type": "cacheRead"}
     points = [
         metric("claude_code.token.usage", "sum", [point(120, who)]),
         metric("claude_code.cost.usage", "sum", [point(0.5, who)]),
     ]
 
-    tokens, cost = of_kind(UsageReported, taken(Signal.METRICS, points, RESOURCE).events)
+    tokens, cost = of_kind(UsageReported, taken(OtlpSignal.METRICS, points, RESOURCE).events)
 
     assert (tokens.kind, tokens.value, tokens.model) == ("cacheRead", 120.0, "m")
     assert (tokens.cumulative, tokens.session_id) == (False, "s-1")
@@ -286,7 +287,7 @@ def test_a_counted_session_has_started_once_however_often_its_total_comes(how: s
         given = point(1, {**SESSION, "start_type": how}, startTimeUnixNano="1767225500000000000")
         given["timeUnixNano"] = str(1_767_225_600_000_000_000 + seconds * 1_000_000_000)
         counted = metric("claude_code.session.count", "sum", [given], aggregationTemporality=2)
-        (event,) = of_kind(SessionStarted, taken(Signal.METRICS, [counted], RESOURCE).events)
+        (event,) = of_kind(SessionStarted, taken(OtlpSignal.METRICS, [counted], RESOURCE).events)
         return event
 
     assert started(0).how == how
@@ -297,7 +298,7 @@ def test_a_screen_is_no_session() -> None:
     given = point(1, {**SESSION, "start_type": "agents_view"})
     counted = metric("claude_code.session.count", "sum", [given])
 
-    event = only(AgentObserved, taken(Signal.METRICS, [counted], RESOURCE))
+    event = only(AgentObserved, taken(OtlpSignal.METRICS, [counted], RESOURCE))
 
     assert event.attributes["start_type"] == "agents_view"
 
@@ -305,6 +306,6 @@ def test_a_screen_is_no_session() -> None:
 def test_a_point_without_a_session_belongs_to_its_program() -> None:
     counted = metric("claude_code.commit.count", "sum", [point(1)])
 
-    event = only(UsageReported, taken(Signal.METRICS, [counted], RESOURCE))
+    event = only(UsageReported, taken(OtlpSignal.METRICS, [counted], RESOURCE))
 
     assert event.session_id.startswith("claude-code@")

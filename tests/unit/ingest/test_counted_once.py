@@ -7,9 +7,9 @@ import pytest
 from analytics.contracts.agent_events import AgentEvent
 from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.measures.rows import Measures
-from gateway.hooks import read_hook
-from gateway.otlp.intake import Signal
-from gateway.transcripts.reader import Reader
+from gateway.hooks.claude_code import read_hook
+from gateway.otlp.intake import OtlpSignal
+from gateway.transcripts.reader import TranscriptReader
 from tests.support.facts import arrivals
 from tests.support.folding import fold_all
 from tests.support.ingest import DATA, NOW_MS, log, metric, point, span, taken
@@ -18,7 +18,7 @@ FILES = sorted((DATA / "transcripts").glob("*.jsonl"))
 RESOURCE = {"service.name": "claude-code"}
 
 
-def imported(reader: Reader) -> list[AgentEvent]:
+def imported(reader: TranscriptReader) -> list[AgentEvent]:
     made: list[AgentEvent] = []
     for file in FILES:
         reader.open(str(file), session_id=file.stem)
@@ -45,7 +45,7 @@ def folded(*batches: list[AgentEvent]) -> Measures:
 @pytest.mark.requirement("import-idempotent")
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_the_core_counts_of_an_import_what_the_import_says(times: int) -> None:
-    readers = [Reader(tenant=DEFAULT_TENANT, now_ms=NOW_MS) for _ in range(times)]
+    readers = [TranscriptReader(tenant=DEFAULT_TENANT, now_ms=NOW_MS) for _ in range(times)]
 
     measures = folded(*(imported(reader) for reader in readers))
 
@@ -79,14 +79,18 @@ def test_a_request_told_by_log_span_metric_and_transcript_counts_once() -> None:
         "timestamp": "2026-01-01T00:00:00Z",
         "message": {"id": "m-1", "model": "claude-sonnet-4-5", "content": "x", "usage": usage},
     }
-    reader = Reader(tenant=DEFAULT_TENANT, now_ms=NOW_MS)
+    reader = TranscriptReader(tenant=DEFAULT_TENANT, now_ms=NOW_MS)
     reader.open("f", session_id="s-1")
     reader.line(json.dumps(line).encode(), 1)
 
     measures = folded(
-        list(taken(Signal.TRACES, [span("claude_code.llm_request", given)], RESOURCE).events),
-        list(taken(Signal.LOGS, [log("api_request", {**given, "cost_usd": 0.5})], RESOURCE).events),
-        list(taken(Signal.METRICS, [counted], RESOURCE).events),
+        list(taken(OtlpSignal.TRACES, [span("claude_code.llm_request", given)], RESOURCE).events),
+        list(
+            taken(
+                OtlpSignal.LOGS, [log("api_request", {**given, "cost_usd": 0.5})], RESOURCE
+            ).events
+        ),
+        list(taken(OtlpSignal.METRICS, [counted], RESOURCE).events),
         reader.close(),
     )
 
@@ -113,7 +117,7 @@ def test_a_tool_call_told_by_hooks_and_log_counts_once() -> None:
         "duration_ms": 5,
     }
     by_hook = read_hook(json.dumps(hook).encode(), tenant=DEFAULT_TENANT, received_ms=NOW_MS)
-    by_log = taken(Signal.LOGS, [log("tool_result", told)], RESOURCE).events
+    by_log = taken(OtlpSignal.LOGS, [log("tool_result", told)], RESOURCE).events
 
     measures = folded(list(by_hook), list(by_log), list(by_hook))
 
@@ -130,6 +134,6 @@ def test_a_prompt_told_by_hook_and_log_counts_once() -> None:
     }
     told: dict[str, object] = {"session.id": "s-1", "prompt.id": "p-1", "prompt_length": 2}
     by_hook = read_hook(json.dumps(hook).encode(), tenant=DEFAULT_TENANT, received_ms=NOW_MS)
-    by_log = taken(Signal.LOGS, [log("user_prompt", told)], RESOURCE).events
+    by_log = taken(OtlpSignal.LOGS, [log("user_prompt", told)], RESOURCE).events
 
     assert folded(list(by_hook), list(by_log)).prompts == 1

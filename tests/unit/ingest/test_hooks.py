@@ -22,7 +22,7 @@ from analytics.contracts.agent_events import (
 from analytics.contracts.errors import BadBody
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import DEFAULT_TENANT, TenantId
-from gateway.hooks import HOOKS, read_hook
+from gateway.hooks.claude_code import HOOKS, read_hook
 from tests.support.ingest import DATA, NOW_MS
 
 EXAMPLES: list[dict[str, Any]] = json.loads((DATA / "hooks" / "claude.json").read_bytes())
@@ -34,7 +34,7 @@ def named(name: str) -> dict[str, Any]:
 
 
 def read(payload: object, *, at_ms: int = NOW_MS, keep_content: bool = False) -> AgentEvent:
-    (event,) = read_hook(
+    event, *_ = read_hook(
         json.dumps(payload).encode(),
         tenant=DEFAULT_TENANT,
         received_ms=at_ms,
@@ -114,7 +114,7 @@ def test_another_hook_is_told_by_its_receipt_and_its_payload() -> None:
 def test_the_same_hook_of_another_tenant_is_another_fact() -> None:
     payload = json.dumps(named("PreToolUse")).encode()
 
-    (event,) = read_hook(payload, tenant=TenantId("other"), received_ms=NOW_MS)
+    event, *_ = read_hook(payload, tenant=TenantId("other"), received_ms=NOW_MS)
 
     assert event.tenant == "other"
     assert event.id != read(named("PreToolUse")).id
@@ -276,7 +276,24 @@ def test_any_hook_becomes_an_event_that_passes_its_contract(
 @given(payload=st.binary(max_size=100))
 def test_any_bytes_are_a_hook_or_a_bad_body(payload: bytes) -> None:
     try:
-        (event,) = read_hook(payload, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
+        event, *_ = read_hook(payload, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
     except BadBody:
         return
     assert event.at_ms == NOW_MS
+
+
+def test_a_turn_that_ends_by_a_failure_is_told_as_both() -> None:
+    payload = json.dumps(named("StopFailure")).encode()
+
+    failed, over = read_hook(payload, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
+
+    assert (events.type_of(failed), events.type_of(over)) == ("request.failed", "turn.finished")
+    assert failed.id != over.id
+    assert failed.session_id == over.session_id
+
+
+def test_a_permission_that_is_asked_for_names_its_tool() -> None:
+    asked = read({**named("PermissionRequest"), "tool_name": "Bash"})
+
+    assert isinstance(asked, AttentionNeeded)
+    assert asked.tool == "Bash"

@@ -14,13 +14,13 @@ from analytics.contracts import events
 from analytics.contracts.errors import BadSetting
 from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.measures.prices import PriceTable
-from apps import cli, transcripts_files, transcripts_import, transcripts_send, transcripts_summary
-from apps.commands import import_
-from apps.prices import price_table
-from apps.transcripts_import import Watch
-from apps.transcripts_send import Outbox
-from gateway.publish import Status, Verdict
-from gateway.transcripts.reader import Reader
+from apps.cli import import_, main
+from apps.runtime.prices import price_table
+from apps.transcripts import files, importer, sender, summary
+from apps.transcripts.importer import ImportListener
+from apps.transcripts.sender import Outbox
+from gateway.kafka.publisher import Receipt, Status
+from gateway.transcripts.reader import TranscriptReader
 from tests.support.ingest import DATA
 
 FAR_MS = 4_000_000_000_000
@@ -36,14 +36,14 @@ class Publisher:
         self.ids: set[str] = set()
         self.sizes: list[int] = []
 
-    def post(self, batch: Sequence[bytes]) -> list[Verdict]:
+    def post(self, batch: Sequence[bytes]) -> list[Receipt]:
         self.sizes.append(len(batch))
         return [self._take(events.decode(payload).id) for payload in batch]
 
-    def _take(self, event_id: str) -> Verdict:
+    def _take(self, event_id: str) -> Receipt:
         known = event_id in self.ids
         self.ids.add(event_id)
-        return Verdict(id=event_id, status=Status.DUPLICATE if known else Status.ACCEPTED)
+        return Receipt(id=event_id, status=Status.DUPLICATE if known else Status.ACCEPTED)
 
 
 class Stop:
@@ -61,14 +61,16 @@ class Stop:
 
 def taken_in(
     publisher: Publisher, stop: Stop | None = None
-) -> tuple[transcripts_summary.Summary, Reader]:
+) -> tuple[summary.Summary, TranscriptReader]:
     stop = stop or Stop(10**9)
-    reader = Reader(tenant=DEFAULT_TENANT, now_ms=FAR_MS, price=transcripts_import.pricing(PRICES))
+    reader = TranscriptReader(tenant=DEFAULT_TENANT, now_ms=FAR_MS, price=importer.pricing(PRICES))
     outbox = Outbox(publisher.post)
-    found = transcripts_files.found([DATA / "transcripts"])
-    done = transcripts_import.take_in(found, reader, outbox, Watch(stop.advance, stop.is_stopped))
-    figures = transcripts_summary.summary(
-        reader.totals, outbox.sent, prices="t", dry_run=False, stopped=not done
+    found = files.found([DATA / "transcripts"]).transcripts
+    done = importer.take_in(
+        found, {"claude": reader}, outbox, ImportListener(stop.advance, stop.is_stopped)
+    )
+    figures = summary.summary(
+        {"claude": reader.totals}, outbox.sent, prices="t", dry_run=False, stopped=not done
     )
     return figures, reader
 
@@ -110,7 +112,7 @@ def test_what_has_no_stated_cost_is_estimated_and_what_has_no_price_is_told() ->
 
 
 def test_events_leave_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcripts_send, "BATCH_EVENTS_MAX", 10)
+    monkeypatch.setattr(sender, "BATCH_EVENTS_MAX", 10)
     publisher = Publisher()
 
     figures, _ = taken_in(publisher)
@@ -122,7 +124,7 @@ def test_events_leave_in_bounded_batches(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_large_events_leave_before_a_batch_has_too_many_bytes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(transcripts_send, "BATCH_BYTES_MAX", 1_500)
+    monkeypatch.setattr(sender, "BATCH_BYTES_MAX", 1_500)
     publisher = Publisher()
 
     taken_in(publisher)
@@ -140,7 +142,7 @@ def test_main_files_come_before_subagents_and_older_ones_first(tmp_path: Path) -
         path.write_text("{}\n")
         os.utime(path, (1_000_000 + age, 1_000_000 + age))
 
-    found = transcripts_files.found([tmp_path, folder / "s-2.jsonl"])
+    found = files.found([tmp_path, folder / "s-2.jsonl"]).transcripts
 
     assert [(item.session_id, item.agent_id) for item in found] == [
         ("s-2", ""),
@@ -152,11 +154,11 @@ def test_main_files_come_before_subagents_and_older_ones_first(tmp_path: Path) -
 def test_a_line_over_the_limit_is_read_past(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transcripts_files, "LINE_BYTES_MAX", 10)
+    monkeypatch.setattr(files, "LINE_BYTES_MAX", 10)
     path = tmp_path / "long.jsonl"
     path.write_bytes(b"{}\n" + b"x" * 35 + b"\n[]\n" + b"y" * 25)
 
-    read = list(transcripts_files.lines(path))
+    read = list(files.lines(path))
 
     assert [len(line) for line in read] == [3, 11, 3, 11]
 
@@ -189,13 +191,13 @@ def test_a_terminal_shows_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.requirement("command-manners")
 def test_a_path_that_is_not_there_is_misuse(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["import", "/not/there"]) == 2
+    assert main.run(["import", "/not/there"]) == 2
     assert "there is no '/not/there'" in capsys.readouterr().err
 
 
 def test_a_folder_without_transcripts_is_misuse(tmp_path: Path) -> None:
     with pytest.raises(BadSetting, match="no transcript"):
-        transcripts_files.found([tmp_path])
+        files.found([tmp_path])
 
 
 @pytest.mark.requirement("command-manners")
@@ -204,7 +206,7 @@ def test_a_dry_run_prints_its_figures_and_sends_nothing(
 ) -> None:
     monkeypatch.setenv("MAINSTEM_HOME", str(tmp_path))
 
-    code = cli.run(["import", str(DATA / "transcripts"), "--dry-run", "--json"])
+    code = main.run(["import", str(DATA / "transcripts"), "--dry-run", "--json"])
 
     figures = json.loads(capsys.readouterr().out)
     assert code == 0
@@ -219,7 +221,7 @@ def test_people_are_told_in_words(
 ) -> None:
     monkeypatch.setenv("MAINSTEM_HOME", str(tmp_path))
 
-    assert cli.run(["import", str(DATA / "transcripts"), "--dry-run"]) == 0
+    assert main.run(["import", str(DATA / "transcripts"), "--dry-run"]) == 0
 
     said = capsys.readouterr().out
     assert "sessions   5 in 5 files" in said
@@ -231,7 +233,7 @@ def test_an_import_without_a_token_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("MAINSTEM_HOME", str(tmp_path))
 
-    assert cli.run(["import", str(DATA / "transcripts")]) == 2
+    assert main.run(["import", str(DATA / "transcripts")]) == 2
     assert "--token-file" in capsys.readouterr().err
 
 

@@ -10,9 +10,10 @@ from threading import Thread
 import pytest
 
 from analytics.contracts.errors import Refused, Unauthenticated, Unavailable
-from apps import cli, transcripts_send
-from apps.transcripts_send import Gateway
-from gateway.publish import Status
+from apps.cli import main
+from apps.transcripts import sender
+from apps.transcripts.sender import GatewayClient
+from gateway.kafka.publisher import Status
 from tests.support.ingest import DATA
 
 Answer = tuple[int, dict[str, str], object]
@@ -35,8 +36,8 @@ class Served:
         self.tokens: set[str] = set()
         self.waits: list[float] = []
 
-    def gateway(self) -> Gateway:
-        return Gateway(self.url, "secret", sleep=self.waits.append)
+    def gateway(self) -> GatewayClient:
+        return GatewayClient(self.url, "secret", sleep=self.waits.append)
 
 
 @contextmanager
@@ -75,7 +76,7 @@ def serving(script: Script) -> Iterator[Served]:
 
 
 @contextmanager
-def posting(served: Served) -> Iterator[Gateway]:
+def posting(served: Served) -> Iterator[GatewayClient]:
     gateway = served.gateway()
     try:
         yield gateway
@@ -152,7 +153,7 @@ def test_a_gateway_that_never_takes_it_is_given_up() -> None:
     ):
         gateway.post(BATCH)
 
-    assert len(served.batches) == transcripts_send.ATTEMPTS_MAX
+    assert len(served.batches) == sender.ATTEMPTS_MAX
 
 
 @pytest.mark.parametrize(
@@ -178,7 +179,7 @@ def test_no_gateway_is_one_sentence(
     with serving(lambda _n, ids: (200, {}, verdicts(ids))) as served:
         url = served.url
 
-    code = cli.run(["import", str(DATA / "transcripts"), "--gateway", url])
+    code = main.run(["import", str(DATA / "transcripts"), "--gateway", url])
 
     said = capsys.readouterr().err
     assert code == 1
@@ -207,7 +208,7 @@ def test_the_command_sends_all_and_a_second_time_all_is_known(
     with serving(script) as served:
         for _ in range(2):
             arguments = ["import", str(DATA / "transcripts"), "--gateway", served.url, "--json"]
-            assert cli.run(arguments) == 0
+            assert main.run(arguments) == 0
             figures.append(json.loads(capsys.readouterr().out))
 
     once, twice = figures
@@ -222,7 +223,7 @@ def test_a_refused_event_fails_the_command_and_is_told(
     (tmp_path / "token").write_text("secret\n")
 
     with serving(lambda _n, ids: (200, {}, verdicts(ids, "refused", reason="too long"))) as served:
-        code = cli.run(["import", str(DATA / "transcripts"), "--gateway", served.url])
+        code = main.run(["import", str(DATA / "transcripts"), "--gateway", served.url])
 
     assert code == 1
     assert "too long" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from analytics.contracts.agent_events import (
     TurnFinished,
 )
 from analytics.contracts.facts import Source
-from gateway.otlp.intake import Intake, Signal
+from gateway.otlp.intake import Intake, OtlpSignal
 from tests.support.ingest import log, only, span, taken
 
 CODEX = {"service.name": "codex_cli_rs"}
@@ -27,16 +27,16 @@ GEMINI = {"service.name": "gemini-cli", "service.version": "0.9"}
 def codex(name: str, given: dict[str, object], *, keep_content: bool = False) -> Intake:
     common = {"conversation.id": "c-1", "app.version": "0.50", "model": "gpt-5-codex"}
     record = log(f"codex.{name}", {**common, **given})
-    return taken(Signal.LOGS, [record], CODEX, keep_content=keep_content)
+    return taken(OtlpSignal.LOGS, [record], CODEX, keep_content=keep_content)
 
 
 def gemini(name: str, given: dict[str, object]) -> Intake:
     record = log(name, {"session.id": "g-1", **given}, body="A sentence for people.")
-    return taken(Signal.LOGS, [record], GEMINI)
+    return taken(OtlpSignal.LOGS, [record], GEMINI)
 
 
 def genai(given: dict[str, object], **fields: object) -> Intake:
-    return taken(Signal.TRACES, [span("chat gpt-5", given, **fields)])
+    return taken(OtlpSignal.TRACES, [span("chat gpt-5", given, **fields)])
 
 
 @pytest.mark.parametrize("name", ["sse_event", "websocket_event"])
@@ -106,7 +106,7 @@ def test_two_codex_records_of_one_moment_and_kind_are_two() -> None:
     given = {"conversation.id": "c-1", "event.timestamp": "2026-01-01T00:00:00Z"}
     records = [log("codex.user_prompt", {**given, "prompt_length": 3})] * 2
 
-    intake = taken(Signal.LOGS, records, CODEX)
+    intake = taken(OtlpSignal.LOGS, records, CODEX)
 
     assert len({event.id for event in intake.events}) == 2
 
@@ -263,8 +263,8 @@ def test_a_genai_log_is_counted_where_its_response_is_named() -> None:
     given: dict[str, object] = {"gen_ai.usage.input_tokens": 5, "gen_ai.response.model": "m"}
     name = "gen_ai.client.inference.operation.details"
 
-    named = taken(Signal.LOGS, [log(name, {**given, "gen_ai.response.id": "resp_1"})])
-    unnamed = taken(Signal.LOGS, [log(name, given)])
+    named = taken(OtlpSignal.LOGS, [log(name, {**given, "gen_ai.response.id": "resp_1"})])
+    unnamed = taken(OtlpSignal.LOGS, [log(name, given)])
 
     assert only(RequestFinished, named).request_id == "resp_1"
     assert only(AgentObserved, unnamed).name == name
@@ -319,14 +319,14 @@ def test_a_span_without_a_session_has_its_traces() -> None:
         span("chat m", {"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "conv-1"}),
     ]
 
-    intake = taken(Signal.TRACES, spans)
+    intake = taken(OtlpSignal.TRACES, spans)
 
     assert {event.session_id for event in intake.events} == {"conv-1"}
 
 
 def test_a_program_that_names_no_session_is_one() -> None:
     def session(resource: dict[str, object]) -> str:
-        return taken(Signal.LOGS, [log("", {}, body="hello")], resource).events[0].session_id
+        return taken(OtlpSignal.LOGS, [log("", {}, body="hello")], resource).events[0].session_id
 
     one: dict[str, object] = {
         "service.name": "svc",
@@ -337,3 +337,48 @@ def test_a_program_that_names_no_session_is_one() -> None:
     assert session(one) == session({**one, "telemetry.sdk.version": "2"})
     assert session(one) != session({**one, "service.instance.id": "2"})
     assert session({}).startswith("unknown@")
+
+
+def test_a_completed_response_of_codex_without_counts_is_a_word_before_the_real_one() -> None:
+    given: dict[str, object] = {"event.kind": "response.completed", "duration_ms": "15"}
+
+    only(AgentObserved, codex("sse_event", given))
+
+
+def test_what_codex_wrote_into_the_cache_is_apart() -> None:
+    given: dict[str, object] = {
+        "event.kind": "response.completed", "input_token_count": 1_000, "cached_token_count": 600,
+        "cache_write_token_count": 300, "output_token_count": 5,
+    }  # fmt: skip
+
+    event = only(RequestFinished, codex("sse_event", given))
+
+    assert (event.input_tokens, event.cache_read_tokens, event.cache_write_tokens) == (
+        100,
+        600,
+        300,
+    )
+
+
+@pytest.mark.parametrize("endpoint", ["/models", "/wham/usage", "https://h/v1/models/"])
+def test_what_codex_asks_beside_the_model_is_no_request(endpoint: str) -> None:
+    given: dict[str, object] = {"http.response.status_code": 503, "endpoint": endpoint}
+
+    only(AgentObserved, codex("api_request", given))
+
+
+@pytest.mark.parametrize("endpoint", ["/responses", "/v1/responses/compact", "/chat/completions"])
+def test_what_codex_asks_the_model_in_vain_is_a_failure(endpoint: str) -> None:
+    given: dict[str, object] = {"http.response.status_code": 503, "endpoint": endpoint}
+
+    assert only(RequestFailed, codex("api_request", given)).status_code == 503
+
+
+@pytest.mark.parametrize("service", ["codex_cli_rs", "codex-tui", "codex_exec", "Codex Desktop"])
+def test_spans_of_codex_repeat_its_logs_and_are_counted_from_neither(service: str) -> None:
+    told = [span("handle_responses", {"gen_ai.usage.input_tokens": 9})]
+
+    assert (
+        only(AgentObserved, taken(OtlpSignal.TRACES, told, {"service.name": service})).agent
+        == "codex"
+    )

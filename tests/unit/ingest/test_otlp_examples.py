@@ -7,14 +7,14 @@ import pytest
 from analytics.contracts import events
 from analytics.contracts.agent_events import AgentObserved, UsageReported
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.otlp.intake import Intake, Signal, read
+from gateway.otlp.intake import Intake, OtlpSignal, read
 from tests.support.ingest import DATA, NOW_MS, as_json, as_protobuf, both
 
 EXAMPLES = [
-    ("events.json", Signal.LOGS),
-    ("logs.json", Signal.LOGS),
-    ("metrics.json", Signal.METRICS),
-    ("trace.json", Signal.TRACES),
+    ("events.json", OtlpSignal.LOGS),
+    ("logs.json", OtlpSignal.LOGS),
+    ("metrics.json", OtlpSignal.METRICS),
+    ("trace.json", OtlpSignal.TRACES),
 ]
 
 
@@ -22,7 +22,7 @@ def example(name: str) -> bytes:
     return (DATA / "otlp" / name).read_bytes()
 
 
-def taken(name: str, signal: Signal) -> Intake:
+def taken(name: str, signal: OtlpSignal) -> Intake:
     return both(signal, json.loads(example(name)))
 
 
@@ -40,7 +40,7 @@ def records_in(document: object) -> int:
 
 @pytest.mark.requirement("otlp-lands")
 @pytest.mark.parametrize(("name", "signal"), EXAMPLES)
-def test_every_record_of_an_example_becomes_an_event(name: str, signal: Signal) -> None:
+def test_every_record_of_an_example_becomes_an_event(name: str, signal: OtlpSignal) -> None:
     intake = taken(name, signal)
 
     assert intake.total == records_in(json.loads(example(name)))
@@ -49,7 +49,7 @@ def test_every_record_of_an_example_becomes_an_event(name: str, signal: Signal) 
 
 
 @pytest.mark.parametrize(("name", "signal"), EXAMPLES)
-def test_an_example_says_the_same_through_protobuf_and_back(name: str, signal: Signal) -> None:
+def test_an_example_says_the_same_through_protobuf_and_back(name: str, signal: OtlpSignal) -> None:
     there_and_back = as_json(signal, as_protobuf(signal, json.loads(example(name))))
 
     again = read(signal, there_and_back, as_json=True, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
@@ -58,13 +58,13 @@ def test_an_example_says_the_same_through_protobuf_and_back(name: str, signal: S
 
 
 @pytest.mark.parametrize(("name", "signal"), EXAMPLES)
-def test_the_events_of_an_example_pass_their_own_contract(name: str, signal: Signal) -> None:
+def test_the_events_of_an_example_pass_their_own_contract(name: str, signal: OtlpSignal) -> None:
     for event in taken(name, signal).events:
         assert events.decode(events.encode(event)) == event
 
 
 def test_a_log_record_keeps_hex_ids_values_and_body() -> None:
-    (event,) = taken("logs.json", Signal.LOGS).events
+    (event,) = taken("logs.json", OtlpSignal.LOGS).events
 
     assert isinstance(event, AgentObserved)
     assert event.trace_id == "5b8efff798038103d269b633813fc60c"
@@ -80,7 +80,7 @@ def test_a_log_record_keeps_hex_ids_values_and_body() -> None:
 
 
 def test_an_event_keeps_its_name_and_its_structured_body() -> None:
-    (event,) = taken("events.json", Signal.LOGS).events
+    (event,) = taken("events.json", OtlpSignal.LOGS).events
 
     assert isinstance(event, AgentObserved)
     assert event.name == "browser.page_view"
@@ -88,7 +88,7 @@ def test_an_event_keeps_its_name_and_its_structured_body() -> None:
 
 
 def test_a_span_keeps_its_parents_id_and_how_long_it_took() -> None:
-    (event,) = taken("trace.json", Signal.TRACES).events
+    (event,) = taken("trace.json", OtlpSignal.TRACES).events
 
     assert isinstance(event, AgentObserved)
     assert event.name == "I'm a server span"
@@ -97,10 +97,10 @@ def test_a_span_keeps_its_parents_id_and_how_long_it_took() -> None:
     assert event.parent_span_id == "eee19b7ec3c1b173"
 
 
-def test_every_kind_of_metric_becomes_a_value_of_the_second_book() -> None:
+def test_every_kind_of_metric_becomes_a_value_of_the_senders_own_metrics() -> None:
     points = {
         event.metric: event
-        for event in taken("metrics.json", Signal.METRICS).events
+        for event in taken("metrics.json", OtlpSignal.METRICS).events
         if isinstance(event, UsageReported)
     }
 
@@ -121,7 +121,7 @@ def test_every_kind_of_metric_becomes_a_value_of_the_second_book() -> None:
 
 
 @pytest.mark.parametrize(("name", "signal"), EXAMPLES)
-def test_the_same_body_sent_again_has_the_same_ids(name: str, signal: Signal) -> None:
+def test_the_same_body_sent_again_has_the_same_ids(name: str, signal: OtlpSignal) -> None:
     first, again = (
         read(signal, example(name), as_json=True, tenant=DEFAULT_TENANT, received_ms=received_ms)
         for received_ms in (NOW_MS, NOW_MS + 5_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from analytics.contracts import events
 from analytics.contracts.errors import BadBody
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.otlp.intake import Signal, read
+from gateway.otlp.intake import OtlpSignal, read
 from tests.support.ingest import NOW_MS, as_protobuf, log, metric, point, request, span, taken
 
 scalars = st.one_of(
@@ -44,7 +44,7 @@ def test_any_log_record_becomes_an_event_that_passes_its_contract(
 ) -> None:
     record = log(name, {**some, **known}, body=body, at_ns=at_ns)
 
-    intake = taken(Signal.LOGS, [record])
+    intake = taken(OtlpSignal.LOGS, [record])
 
     for event in intake.events:
         assert events.decode(events.encode(event)) == event
@@ -57,7 +57,7 @@ def test_any_span_becomes_an_event_that_passes_its_contract(
 ) -> None:
     made = span(name, {**some, **known}, endTimeUnixNano=str(end_ns))
 
-    for event in taken(Signal.TRACES, [made]).events:
+    for event in taken(OtlpSignal.TRACES, [made]).events:
         assert events.decode(events.encode(event)) == event
 
 
@@ -69,13 +69,17 @@ def test_any_point_becomes_an_event_that_passes_its_contract(
     made = point(0, some, timeUnixNano=str(time_ns), startTimeUnixNano=str(start_ns))
     made["asDouble"] = value if math.isfinite(value) else "NaN"
 
-    for event in taken(Signal.METRICS, [metric("m", "sum", [made])]).events:
+    for event in taken(OtlpSignal.METRICS, [metric("m", "sum", [made])]).events:
         assert events.decode(events.encode(event)) == event
 
 
 @settings(max_examples=150, deadline=None)
-@given(signal=st.sampled_from(list(Signal)), body=st.binary(max_size=200), as_json=st.booleans())
-def test_any_bytes_are_read_or_a_bad_body(signal: Signal, body: bytes, *, as_json: bool) -> None:
+@given(
+    signal=st.sampled_from(list(OtlpSignal)), body=st.binary(max_size=200), as_json=st.booleans()
+)
+def test_any_bytes_are_read_or_a_bad_body(
+    signal: OtlpSignal, body: bytes, *, as_json: bool
+) -> None:
     try:
         intake = read(signal, body, as_json=as_json, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
     except BadBody:
@@ -100,8 +104,10 @@ json_values = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(signal=st.sampled_from(list(Signal)), records=st.lists(json_values, max_size=3))
-def test_any_json_in_a_records_place_is_read_or_refused(signal: Signal, records: list[Any]) -> None:
+@given(signal=st.sampled_from(list(OtlpSignal)), records=st.lists(json_values, max_size=3))
+def test_any_json_in_a_records_place_is_read_or_refused(
+    signal: OtlpSignal, records: list[Any]
+) -> None:
     body = json.dumps(request(signal, records)).encode()
 
     intake = read(signal, body, as_json=True, tenant=DEFAULT_TENANT, received_ms=NOW_MS)
@@ -115,13 +121,13 @@ def test_any_json_in_a_records_place_is_read_or_refused(signal: Signal, records:
 @given(data=st.data())
 def test_a_request_with_changed_bytes_is_read_or_a_bad_body(data: st.DataObject) -> None:
     spans = [span("x", {"a": 1, "b": [1, {"c": "d"}]})]
-    body = bytearray(as_protobuf(Signal.TRACES, request(Signal.TRACES, spans)))
+    body = bytearray(as_protobuf(OtlpSignal.TRACES, request(OtlpSignal.TRACES, spans)))
     for _ in range(data.draw(st.integers(1, 4))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
 
     try:
         intake = read(
-            Signal.TRACES, bytes(body), as_json=False, tenant=DEFAULT_TENANT, received_ms=NOW_MS
+            OtlpSignal.TRACES, bytes(body), as_json=False, tenant=DEFAULT_TENANT, received_ms=NOW_MS
         )
     except BadBody:
         return

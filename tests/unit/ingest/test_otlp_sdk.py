@@ -26,7 +26,7 @@ from analytics.contracts.agent_events import (
     UsageReported,
 )
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.otlp.intake import Signal, answer, read
+from gateway.otlp.intake import OtlpSignal, answer, read
 from tests.support.ingest import NOW_MS, of_kind
 
 RESOURCE = Resource.create({"service.name": "sdk-test", "service.instance.id": "1"})
@@ -37,7 +37,7 @@ class Caught:
 
     def __init__(self) -> None:
         self.url = ""
-        self.bodies: list[tuple[Signal, bytes]] = []
+        self.bodies: list[tuple[OtlpSignal, bytes]] = []
 
     def events(self) -> list[AgentEvent]:
         """Return the events of all that came; nothing of it may be refused."""
@@ -58,7 +58,7 @@ def catching() -> Iterator[Caught]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            signal = Signal(self.path.rsplit("/", 1)[1])
+            signal = OtlpSignal(self.path.rsplit("/", 1)[1])
             caught.bodies.append((signal, body))
             said = answer(signal, as_json=False)
             self.send_response(200)

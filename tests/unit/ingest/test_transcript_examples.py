@@ -9,7 +9,7 @@ from analytics.contracts import events
 from analytics.contracts.agent_events import AgentEvent, RequestFinished
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.transcripts.reader import Reader
+from gateway.transcripts.reader import TranscriptReader
 from gateway.transcripts.totals import Totals
 from tests.support.ingest import of_kind
 from tests.support.transcripts import FILES, Naive
@@ -18,7 +18,7 @@ FAR_MS = 4_000_000_000_000
 
 
 def imported(files: Sequence[Path], *, now_ms: int = FAR_MS) -> tuple[list[AgentEvent], Totals]:
-    reader = Reader(tenant=DEFAULT_TENANT, now_ms=now_ms)
+    reader = TranscriptReader(tenant=DEFAULT_TENANT, now_ms=now_ms)
     made: list[AgentEvent] = []
     for file in files:
         reader.open(str(file), session_id=file.stem)
@@ -41,7 +41,8 @@ def test_the_totals_are_those_of_a_naive_count(files: list[Path]) -> None:
     spent = totals.spent
     assert totals.requests == len(naive.usage)
     assert totals.sessions == len(naive.sessions)
-    assert totals.tool_calls == len(naive.tools)
+    calls = (totals.tool_calls, totals.tool_refusals, totals.tool_calls_open)
+    assert sum(calls) == len(naive.tools)
     assert sum(totals.skipped.values()) == naive.bad
     assert spent.input_tokens == naive.tokens("input_tokens")
     assert spent.output_tokens == naive.tokens("output_tokens")
@@ -57,7 +58,8 @@ def test_the_five_transcripts_hold_what_they_hold() -> None:
 
     spent = totals.spent
     assert (totals.sessions, totals.prompts, totals.requests) == (5, 14, 18)
-    assert (spent.input_tokens, spent.output_tokens, totals.tool_calls) == (1_441, 1_158, 9)
+    assert (spent.input_tokens, spent.output_tokens) == (1_441, 1_158)
+    assert (totals.tool_calls, totals.tool_calls_open) == (8, 1)
 
 
 @pytest.mark.requirement("bad-input-answered")

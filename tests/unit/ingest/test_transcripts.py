@@ -25,7 +25,7 @@ from analytics.contracts.agent_events import (
     ToolStarted,
 )
 from analytics.contracts.ids import DEFAULT_TENANT
-from gateway.transcripts.reader import ENDED_AFTER_MS, Reader
+from gateway.transcripts.reader import ENDED_AFTER_MS, TranscriptReader
 from gateway.transcripts.totals import Totals
 from tests.support.ingest import of_kind
 
@@ -37,7 +37,7 @@ def told(
     *files: Sequence[dict[str, Any] | bytes], now_ms: int = FAR_MS, keep_content: bool = False
 ) -> tuple[list[AgentEvent], Totals]:
     """Return what lines, file by file, become."""
-    reader = Reader(tenant=DEFAULT_TENANT, now_ms=now_ms, keep_content=keep_content)
+    reader = TranscriptReader(tenant=DEFAULT_TENANT, now_ms=now_ms, keep_content=keep_content)
     made: list[AgentEvent] = []
     for index, lines in enumerate(files):
         reader.open(f"f{index}", session_id=f"file-{index}")
@@ -103,11 +103,15 @@ def test_a_session_that_repeats_another_counts_only_what_is_new() -> None:
     assert by_session == {"s-1": 31, "s-2": 5}
 
 
-def test_a_pair_that_grows_in_a_later_file_stays_with_its_session() -> None:
+def test_a_pair_that_grows_in_another_sessions_file_is_told_of_both() -> None:
     made, totals = told([answer("u-1", 3)], [answer("u-2", 31, 2, sessionId="s-2")])
 
     assert totals.spent.output_tokens == 31
-    assert [event.session_id for event in of_kind(RequestFinished, made)] == ["s-1", "s-1"]
+    assert [event.session_id for event in of_kind(RequestFinished, made)] == [
+        "s-1",
+        "s-1",
+        "s-2",
+    ]
 
 
 def test_lines_without_a_request_go_by_message_and_then_by_line() -> None:
@@ -184,7 +188,7 @@ def test_a_prompt_has_its_length_its_command_and_its_place() -> None:
 
     (prompt,) = of_kind(PromptSubmitted, made)
     assert (prompt.length, prompt.command, prompt.text) == (len(text), "review", "")
-    assert (prompt.project, prompt.version, prompt.prompt_id) == ("shop", "2.1.0", "u-1")
+    assert (prompt.project, prompt.version, prompt.message_id) == ("shop", "2.1.0", "u-1")
     assert of_kind(PromptSubmitted, kept)[0].text == text
 
 

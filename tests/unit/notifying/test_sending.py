@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from analytics.alerts import payloads
-from analytics.alerts.groups import Why
-from analytics.alerts.receivers import Integration
+from analytics.alerts.dispatch.groups import NotifyReason
+from analytics.alerts.notify import payloads
+from analytics.alerts.notify.receivers import Integration
 from analytics.contracts.errors import MainstemError
-from streams.notifying import dialing, sending, web
-from streams.notifying.failing import ReceiverAway, ReceiverRefused
+from streams.notify import addresses, sender, webhook
+from streams.notify.failures import ReceiverAway, ReceiverRefused
 from tests.support.certificates import self_signed
 from tests.support.notified import (
     ALERTS,
@@ -78,7 +78,7 @@ def test_a_webhook_with_a_secret_is_signed_as_standard_webhooks_says(
 
 def test_the_signature_is_that_of_the_example_of_standard_webhooks() -> None:
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    headers = sending.signature(
+    headers = sender.signature(
         secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, b'{"test": 2432232314}'
     )
 
@@ -105,7 +105,7 @@ def test_who_we_are_may_stand_in_the_url(server: Hook) -> None:
 
     send(by(f"webhook_configs: [{{url: '{url}'}}]"))
 
-    assert server.got[0].headers["authorization"] == web.basic("u", "p q")
+    assert server.got[0].headers["authorization"] == webhook.basic("u", "p q")
 
 
 @pytest.mark.parametrize(
@@ -200,12 +200,12 @@ def test_a_receiver_that_says_nothing_is_left_at_the_deadline() -> None:
     ],
 )  # fmt: skip
 def test_an_address_that_is_not_of_the_internet_is_not_public(address: str) -> None:
-    assert not dialing.is_public(address)
+    assert not addresses.is_public(address)
 
 
 def test_an_address_of_the_internet_is_public() -> None:
     for address in ("1.1.1.1", "2606:4700:4700::1111", "64:ff9b::101:101"):
-        assert dialing.is_public(address)
+        assert addresses.is_public(address)
 
 
 @pytest.mark.filterwarnings(APPRISES_OWN)
@@ -299,7 +299,7 @@ def test_pagerduty_gets_an_event_of_one_incident_that_a_later_one_resolves(serve
     over = tuple(structs.replace(one, ends_at_ms=9) for one in ALERTS)
 
     send(way)
-    send(way, notice=structs.replace(NOTICE, alerts=over, why=Why.RESOLVED))
+    send(way, notice=structs.replace(NOTICE, alerts=over, why=NotifyReason.RESOLVED))
 
     first, second = (one.said for one in server.got)
     assert (first["event_action"], second["event_action"]) == ("trigger", "resolve")

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from analytics.alerts.receivers import Integration
+from analytics.alerts.notify.receivers import Integration
 from analytics.contracts.errors import MainstemError, MissingPart
-from streams.notifying.failing import ReceiverAway, ReceiverRefused
+from streams.notify.failures import ReceiverAway, ReceiverRefused
 from tests.support.certificates import self_signed
 from tests.support.mailbox import mailbox
 from tests.support.notified import APPRISES_OWN, KEY, OPEN, SECRET, answering, by, send

@@ -105,7 +105,7 @@ def test_where_all_is_kept_nothing_is_looked_at() -> None:
     event = _event("prompt.submitted", text="a@b.example")
 
     assert everything.pass_on(event, None) == (event, None)
-    assert everything.pass_grave(b"a@b.example") == b"a@b.example"
+    assert everything.pass_dead_letter(b"a@b.example") == b"a@b.example"
 
 
 @pytest.mark.parametrize(
@@ -117,5 +117,40 @@ def test_where_all_is_kept_nothing_is_looked_at() -> None:
         (b'{ "n": 1 }', b'{ "n": 1 }'),
     ],
 )
-def test_what_is_buried_holds_no_more_than_an_event(payload: bytes, kept: bytes) -> None:
-    assert STRICT.pass_grave(payload) == kept
+def test_what_becomes_a_dead_letter_holds_no_more_than_an_event(
+    payload: bytes, kept: bytes
+) -> None:
+    assert STRICT.pass_dead_letter(payload) == kept
+
+
+def test_a_user_who_is_plainly_a_secret_is_not_kept() -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6" * 3
+    kept = _passed(_event("session.started", user=secret))["user"]
+
+    assert isinstance(kept, str)
+    assert kept.startswith("secret_")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ('{"password":"swordfishes"}', '{"password":"<secret>"}'),
+        ('{"password":918273645,"tokens":918273645}', '{"password":"<secret>","tokens":918273645}'),
+        ('{"db":[{"password":"correct horse batt"}]}', '{"db":[{"password":"<secret>"}]}'),
+        ('{"path": "a.py", "ok": true}', '{"path": "a.py", "ok": true}'),
+        ('{"password":"swordfishes', '{"password":"<secret>"'),
+    ],
+)
+def test_fields_of_a_text_that_is_json_are_gone_through_by_name(given: str, kept: str) -> None:
+    keeping = Filter(PrivacyRules(content=True))
+
+    assert _passed(_event("tool.finished", tool="T", summary=given), keeping)["summary"] == kept
+
+
+def test_a_reason_quotes_nothing_that_may_not_be_kept() -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6" * 3
+    reason = f"no type 'x {secret}' at 'a prompt that a sender has put where a name belongs'"
+
+    assert STRICT.pass_reason(reason) == "no type '42 characters' at '51 characters'"
+    assert secret not in Filter(PrivacyRules(content=True)).pass_reason(reason)
+    assert STRICT.pass_reason("type 'nosuch' is not known") == "type 'nosuch' is not known"

@@ -5,8 +5,17 @@ from typing import Final
 import numpy as np
 import pytest
 
-from analytics.alerts.world import World
-from analytics.promql import Dialect, MemoryStorage, Point, Result, Series, instant, labelled, parse
+from analytics.alerts.rules.memory_series import MemorySeries
+from analytics.promql import (
+    Dialect,
+    InstantPoint,
+    MemoryStorage,
+    Result,
+    Series,
+    instant,
+    labelled,
+    parse,
+)
 
 MINUTE_MS: Final = 60_000
 AT_MS: Final = 30 * MINUTE_MS
@@ -17,7 +26,7 @@ STORAGE: Final = MemoryStorage([Series(labelled({"__name__": "m"}), TIMES, TIMES
 def _value(found: Result) -> float:
     assert isinstance(found, tuple)
     [point] = found
-    assert isinstance(point, Point)
+    assert isinstance(point, InstantPoint)
     return point.value
 
 
@@ -33,7 +42,7 @@ def test_a_window_leaves_out_its_left_edge_where_prometheus_3_does(
 
 
 def test_a_rule_and_a_query_see_the_same() -> None:
-    world = World()
+    world = MemorySeries()
     world.load({"__name__": "m"}, [float(one) for one in range(61)], MINUTE_MS)
 
     [row] = world.rows("count_over_time(m[5m])", AT_MS)

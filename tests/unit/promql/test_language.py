@@ -7,14 +7,14 @@ from typing import Final
 
 import pytest
 
-from analytics.alerts.notation import Mark
+from analytics.alerts.rules.series_notation import Mark
 from analytics.promql import (
     BadEvaluation,
     BadExpression,
     Dialect,
+    InstantPoint,
     Labels,
     MemoryStorage,
-    Point,
     Result,
     Series,
     instant,
@@ -85,7 +85,7 @@ def _found(case: Case, got: Result) -> list[tuple[Labels, dict[int, float]]]:
     assert isinstance(got, tuple)
     rows: list[tuple[Labels, dict[int, float]]] = []
     for one in got:
-        if isinstance(one, Point):
+        if isinstance(one, InstantPoint):
             rows.append((one.labels, {case.start_ms: one.value}))
         else:
             assert isinstance(one, Series)

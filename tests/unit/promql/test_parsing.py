@@ -10,10 +10,11 @@ from analytics.promql import BadExpression, parse, subset
 from analytics.promql.calls import CHANGES, LAST_TWO, SPECIAL
 from analytics.promql.functions import PARTS, VALUES
 from analytics.promql.matching import OPERATIONS
+from analytics.promql.nodes import Selector
 from analytics.promql.parsing import CHARACTERS_MAX
 from analytics.promql.windowing import PLAIN
 
-PAGE: Final = Path(__file__).resolve().parents[3] / "docs/PROMQL.md"
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs/reference/promql.md"
 
 
 @pytest.mark.requirement("promql-refused")
@@ -32,7 +33,12 @@ PAGE: Final = Path(__file__).resolve().parents[3] / "docs/PROMQL.md"
         ("a + ) b", 1, 5, "parenthesis"),
         ("a\nb c", 2, 1, "invalid"),
         ("sum(rate(x[5m]) by (a)", 1, 23, "unclosed"),
-        ('x{a=~"["}', 1, 6, "regex"),
+        ('x{a=~"["}', 1, 6, "missing closing ]: `[`"),
+        ('x{a="b", c!~`(?=d)`}', 1, 13, "look-around"),
+        ('x{a=~"ok"} +\n y{b=~"ok", c=~"*"}', 2, 16, "missing argument"),
+        ('x{a=~"\\y"}', 1, 6, "unknown escape sequence"),
+        ("x{" + 'a=~"b",' * 101 + "}", 1, 706, "more than 100 patterns"),
+        ('x{a="' + '\\"' * 8_000, 1, 16_006, "unexpected end"),
         ("rate(x)", 1, 1, "expected type matrix"),
         ("", 1, 1, "no expression"),
         ("(" * 200 + "1" + ")" * 200, 1, 101, "nested"),
@@ -47,6 +53,25 @@ def test_a_refusal_names_line_and_column(text: str, line: int, column: int, said
 
     assert (caught.value.line, caught.value.column) == (line, column)
     assert said in caught.value.reason
+
+
+@pytest.mark.requirement("promql-refused")
+@pytest.mark.parametrize("operator", [*sorted(subset.OPERATORS), "OR", "== bool", "+ -"])
+def test_a_chain_of_operators_ends_before_the_parser_walks_it(operator: str) -> None:
+    link = f"x {operator} "
+
+    with pytest.raises(BadExpression) as caught:
+        parse(link * (CHARACTERS_MAX // len(link) - 1) + "x")
+
+    assert "operators" in caught.value.reason
+
+
+@pytest.mark.requirement("promql-refused")
+def test_signs_between_braces_are_no_operators() -> None:
+    node = parse("x{" + ", ".join(f'a!="{index}"' for index in range(500)) + "}").node
+
+    assert isinstance(node, Selector)
+    assert len(node.matchers) == 501
 
 
 @pytest.mark.requirement("promql-refused")
@@ -77,3 +102,16 @@ def test_the_page_lists_what_is_evaluated(title: str, names: frozenset[str]) -> 
     row = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| {title} |"))
 
     assert set(re.findall(r"`([^`]+)`", row)) == names
+
+
+def test_patterns_keep_their_order_and_their_quotes() -> None:
+    node = parse("""x{b=~"b.*", a!~'\\'\\\\d', a=~`\\Q.\\E`, c="=~"} offset 1m""").node
+
+    assert isinstance(node, Selector)
+    assert [(one.name, one.sign, one.value) for one in node.matchers] == [
+        ("__name__", "=", "x"),
+        ("b", "=~", "b.*"),
+        ("a", "!~", "'\\d"),
+        ("a", "=~", r"\Q.\E"),
+        ("c", "=", "=~"),
+    ]

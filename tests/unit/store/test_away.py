@@ -5,7 +5,7 @@ from psycopg import Error, OperationalError, errors
 from psycopg_pool import PoolTimeout
 
 from analytics.contracts.errors import StoreAway
-from streams.store.away import Unstorable, mapped
+from streams.clients.errors import Unstorable, mapped
 
 
 @pytest.mark.parametrize(

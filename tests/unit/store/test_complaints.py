@@ -3,10 +3,10 @@
 import msgspec
 import pytest
 
-from streams.store import complaints
-from streams.store.facts import JobFacts, RollupFacts, StoreFacts
+from streams.maintenance import complaints
+from streams.maintenance.facts import JobFacts, RollupFacts, StoreFacts
+from streams.maintenance.sizes import TableFacts
 from streams.store.levels import Level
-from streams.store.sizes import TableFacts
 
 NOW_MS = 1_800_000_000_000
 MINUTE_MS = 60_000

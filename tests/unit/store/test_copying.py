@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from analytics.measures.rows import RawRow
-from streams.store import columns, copying
+from streams.store import columns, copy
 from streams.store.columns import instant
 from tests.support.facts import T0_MS
 from tests.support.outcomes import raw
@@ -18,7 +18,7 @@ KINDS: Final = dict(columns.EVENTS)
 
 
 def _written(rows: Sequence[RawRow]) -> bytes:
-    return b"".join(copying.events(rows, received_ms=T0_MS, log_id=3, partition=7))
+    return b"".join(copy.events(rows, received_ms=T0_MS, log_id=3, partition=7))
 
 
 def _read(data: bytes) -> Iterator[dict[str, object]]:
@@ -27,9 +27,9 @@ def _read(data: bytes) -> Iterator[dict[str, object]]:
     at = len(SIGNATURE)
     while (count := struct.unpack_from(">h", data, at)[0]) != -1:
         at += 2
-        assert count == len(copying.COLUMNS)
+        assert count == len(copy.COLUMNS)
         row: dict[str, object] = {}
-        for name in copying.COLUMNS:
+        for name in copy.COLUMNS:
             (length,) = struct.unpack_from(">i", data, at)
             at += 4
             field = None if length == -1 else data[at : at + length]
@@ -49,7 +49,7 @@ def _value(kind: str, field: bytes) -> object:
 
 
 def test_every_column_of_a_raw_row_is_written_once() -> None:
-    assert sorted(copying.COLUMNS) == sorted(KINDS)
+    assert sorted(copy.COLUMNS) == sorted(KINDS)
 
 
 def test_rows_read_back_are_what_they_were() -> None:
@@ -63,7 +63,7 @@ def test_rows_read_back_are_what_they_were() -> None:
 
     for row, said in zip(rows, found, strict=True):
         assert said == {
-            **{name: getattr(row, name) for name in copying.TEXTS},
+            **{name: getattr(row, name) for name in copy.TEXTS},
             "id": row.id,
             "received_at": instant(T0_MS),
             "at": instant(row.at_ms),
@@ -78,9 +78,9 @@ def test_rows_read_back_are_what_they_were() -> None:
 
 
 def test_rows_of_several_blocks_follow_each_other() -> None:
-    rows = [raw(offset) for offset in range(2 * copying.BLOCK_ROWS + 1)]
+    rows = [raw(offset) for offset in range(2 * copy.BLOCK_ROWS + 1)]
 
-    blocks = list(copying.events(rows, received_ms=T0_MS, log_id=3, partition=7))
+    blocks = list(copy.events(rows, received_ms=T0_MS, log_id=3, partition=7))
 
     assert len(blocks) == 5
     assert [row["log_offset"] for row in _read(b"".join(blocks))] == list(range(len(rows)))

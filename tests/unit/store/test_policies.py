@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from streams.store import policies
-from streams.store.retention import Retention
+from streams.maintenance import policies
+from streams.maintenance.retention import Retention
 
 TERMS = [
     Retention(),

@@ -1,6 +1,6 @@
 """How far event time is for those who watch: the watermark, and the clock where that stands."""
 
-from streams.store.watching.reached import Reached
+from streams.monitoring.progress import Reached
 
 STALLED_MS = 120_000
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.store import tenant_terms
-from streams.store.retention import Retention
-from streams.store.tenant_terms import BadTerm
+from streams.maintenance import tenant_terms
+from streams.maintenance.retention import Retention
+from streams.maintenance.tenant_terms import BadTerm
 
 KEPT = Retention()
 
@@ -31,7 +31,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(own: dict[str, int], words: s
 @pytest.mark.parametrize(
     "own",
     [
-        {"events": 1, "sessions": 30, "graveyard": 2},
+        {"events": 1, "sessions": 30, "dead_letters": 2},
         {"10s": 2, "1m": 3},
         {"5m": 40, "1h": 50, "1d": 60},
         {"10s": 2, "1m": 2, "5m": 5, "1h": 5, "1d": 5},

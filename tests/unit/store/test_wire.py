@@ -15,7 +15,14 @@ from streams.store.wire import RowTypes
 from tests.support.facts import T0_MS
 from tests.support.outcomes import cell, seen, session
 
-TYPES = RowTypes(window_row=101, session_row=102, series_row=103, seen_row=104, outbox_row=105)
+TYPES = RowTypes(
+    window_row_v2=101,
+    session_row_v2=102,
+    series_row=103,
+    seen_row=104,
+    outbox_row=105,
+    identity_row=106,
+)
 BOUND = 2**63 - 1
 Field = tuple[int, bytes | None]
 

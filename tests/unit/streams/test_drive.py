@@ -7,10 +7,10 @@ import pytest
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import StoreAway
-from analytics.measures.rows import Outcome
-from streams.ledger import Burial, Claim
+from analytics.measures.rows import BatchOutcome
+from streams.store.checkpoint import Checkpoint, DeadLetter
 from tests.support import facts
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.stream_drives import (
     EVENTS,
     PARTITION,
@@ -21,8 +21,8 @@ from tests.support.stream_drives import (
 from tests.support.stream_steps import LOG, item, until
 
 
-class Away(MemoryLedger):
-    """A ledger that is away for some calls."""
+class Away(MemoryCheckpoint):
+    """A store that is away for some calls."""
 
     def __init__(self, calls: int) -> None:
         super().__init__()
@@ -30,33 +30,33 @@ class Away(MemoryLedger):
 
     async def commit(
         self,
-        claim: Claim,
-        outcome: Outcome,
+        claim: Checkpoint,
+        outcome: BatchOutcome,
         *,
         outbox: Sequence[Record] = (),
-        burials: Sequence[Burial] = (),
+        dead_letters: Sequence[DeadLetter] = (),
     ) -> None:
         """Be away as often as asked for."""
         self.calls -= 1
         if self.calls >= 0:
             raise StoreAway("no route to the store")
-        await super().commit(claim, outcome, outbox=outbox, burials=burials)
+        await super().commit(claim, outcome, outbox=outbox, dead_letters=dead_letters)
 
 
-class Broken(MemoryLedger):
-    """A ledger with a bug."""
+class Broken(MemoryCheckpoint):
+    """A checkpoint store with a bug."""
 
-    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Claim:
+    async def claim(self, *, cluster_id: str, topic: str, partition: int) -> Checkpoint:
         """Fail as nobody expects."""
         raise KeyError(topic)
 
 
 async def test_a_partition_is_placed_where_the_store_says_that_it_starts() -> None:
-    ledger = MemoryLedger()
-    first, _, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    first, _, _ = drive_of(checkpoints)
     await first.assigned([PARTITION], log_id=LOG, generation=1)
     await first.take(item(EVENTS))
-    second, world, _ = drive_of(ledger)
+    second, world, _ = drive_of(checkpoints)
 
     await second.assigned([PARTITION], log_id=LOG, generation=2)
 
@@ -66,8 +66,8 @@ async def test_a_partition_is_placed_where_the_store_says_that_it_starts() -> No
 
 @pytest.mark.requirement("new-log-starts-anew")
 async def test_another_cluster_is_another_log_that_starts_at_zero() -> None:
-    ledger = MemoryLedger()
-    drive, world, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     await drive.take(item(EVENTS))
 
@@ -78,24 +78,24 @@ async def test_another_cluster_is_another_log_that_starts_at_zero() -> None:
     await drive.take(item(fresh, log_id="cluster-b"))
 
     assert world.placed == [(PARTITION, 0), (PARTITION, 0)]
-    assert ids(ledger) == [*(event.id for event in EVENTS), "new"]
+    assert ids(checkpoints) == [*(event.id for event in EVENTS), "new"]
 
 
 async def test_a_store_that_is_away_is_waited_for_with_backoff_and_the_batch_is_kept() -> None:
-    ledger = Away(6)
-    drive, world, _ = drive_of(ledger)
+    checkpoints = Away(6)
+    drive, world, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
 
     await drive.take(item(EVENTS))
 
     assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
-    assert len(ids(ledger)) == 6
+    assert len(ids(checkpoints)) == 6
     assert drive.waiting == {}
 
 
 async def test_a_revoked_partition_is_let_go_in_the_middle_of_a_wait() -> None:
-    ledger = Away(1_000_000)
-    drive, world, _ = drive_of(ledger)
+    checkpoints = Away(1_000_000)
+    drive, world, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     taking = asyncio.create_task(drive.take(item(EVENTS)))
     await until(lambda: len(world.slept) >= 3)
@@ -103,22 +103,22 @@ async def test_a_revoked_partition_is_let_go_in_the_middle_of_a_wait() -> None:
     drive.revoked([PARTITION])
     await taking
 
-    assert ids(ledger) == []
+    assert ids(checkpoints) == []
     assert drive.held() == {}
 
 
 async def test_a_batch_of_a_partition_that_is_not_ours_is_passed_over() -> None:
-    ledger = MemoryLedger()
-    drive, _, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, _, _ = drive_of(checkpoints)
 
     await drive.take(item(EVENTS))
 
-    assert ids(ledger) == []
+    assert ids(checkpoints) == []
 
 
 async def test_a_hole_puts_the_partition_back_to_where_the_store_is() -> None:
-    ledger = MemoryLedger()
-    drive, world, watch = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, watch = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     await drive.take(item(EVENTS[:2]))
 
@@ -130,49 +130,49 @@ async def test_a_hole_puts_the_partition_back_to_where_the_store_is() -> None:
 
 @pytest.mark.requirement("fenced-worker-writes-nothing")
 async def test_a_fenced_partition_is_left_alone_and_claimed_back_after_a_while() -> None:
-    ledger = MemoryLedger()
-    drive, world, watch = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, watch = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
-    await ledger.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
+    await checkpoints.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
 
     await drive.take(item(EVENTS))
     await drive.tick()
-    assert (ids(ledger), drive.reached()) == ([], {})
+    assert (ids(checkpoints), drive.reached()) == ([], {})
     world.at_ms += WAITS.fenced_ms
     await drive.tick()
     await drive.take(item(EVENTS))
 
     assert watch.seen["fenced"] == 1
     assert world.placed[-1] == (PARTITION, 0)
-    assert len(ids(ledger)) == 6
+    assert len(ids(checkpoints)) == 6
 
 
 async def test_time_passes_only_for_a_partition_whose_records_are_all_stored() -> None:
-    ledger = MemoryLedger()
-    drive, world, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     await drive.take(item(EVENTS))
     world.at_ms += 7_200_000
 
     world.is_quiet = False
     await drive.tick()
-    closed_early = [cell.closed for cell in ledger.cells[1, 0].values()]
+    closed_early = [cell.closed for cell in checkpoints.cells[1, 0].values()]
     world.is_quiet = True
     await drive.tick()
 
     assert not any(closed_early)
-    assert all(cell.closed for cell in ledger.cells[1, 0].values())
+    assert all(cell.closed for cell in checkpoints.cells[1, 0].values())
 
 
 async def test_after_closing_nothing_is_begun_any_more() -> None:
-    ledger = MemoryLedger()
-    drive, _, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, _, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
 
     await drive.close()
     await drive.take(item(EVENTS))
 
-    assert ids(ledger) == []
+    assert ids(checkpoints) == []
 
 
 async def test_what_nobody_expected_is_told_to_whoever_runs_thedrive_of() -> None:

@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import threading
 
 import pytest
 
-from streams import ending
+from streams.consumer import shutdown
 
 
 async def _deaf(times: int, released: asyncio.Event) -> None:
@@ -24,7 +23,7 @@ async def test_a_task_that_passes_over_a_cancellation_is_cancelled_again() -> No
     task = asyncio.create_task(_deaf(1, asyncio.Event()))
     await asyncio.sleep(0)
 
-    left = await ending.end({task})
+    left = await shutdown.end({task})
 
     assert left == set()
     assert task.cancelled()
@@ -35,7 +34,7 @@ async def test_a_task_that_never_ends_is_left_behind_after_the_limit() -> None:
     task = asyncio.create_task(_deaf(1_000, released))
     await asyncio.sleep(0)
 
-    left = await ending.end({task}, within_s=0.01)
+    left = await shutdown.end({task}, within_s=0.01)
 
     assert left == {task}
     released.set()
@@ -44,7 +43,7 @@ async def test_a_task_that_never_ends_is_left_behind_after_the_limit() -> None:
 
 async def test_a_bounded_work_that_passes_over_its_cancellation_still_times_out() -> None:
     with pytest.raises(TimeoutError, match="not done within"):
-        await ending.bounded(_deaf(1, asyncio.Event()), within_s=0.01)
+        await shutdown.bounded(_deaf(1, asyncio.Event()), within_s=0.01)
 
 
 async def test_what_a_bounded_work_returns_or_raises_comes_through() -> None:
@@ -54,9 +53,9 @@ async def test_what_a_bounded_work_returns_or_raises_comes_through() -> None:
     async def bad() -> None:
         raise ValueError("bad")
 
-    assert await ending.bounded(seven(), within_s=1) == 7
+    assert await shutdown.bounded(seven(), within_s=1) == 7
     with pytest.raises(ValueError, match="bad"):
-        await ending.bounded(bad(), within_s=1)
+        await shutdown.bounded(bad(), within_s=1)
 
 
 async def test_a_bounded_work_ends_with_whoever_waits_for_it() -> None:
@@ -68,7 +67,7 @@ async def test_a_bounded_work_ends_with_whoever_waits_for_it() -> None:
         finally:
             ended.set()
 
-    waiting = asyncio.create_task(ending.bounded(work(), within_s=60))
+    waiting = asyncio.create_task(shutdown.bounded(work(), within_s=60))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
@@ -78,26 +77,19 @@ async def test_a_bounded_work_ends_with_whoever_waits_for_it() -> None:
     assert ended.is_set()
 
 
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the limit short."""
-    monkeypatch.setattr(ending, "END_WAIT_S", 0.01)
+async def test_a_work_that_ended_is_told_from_those_that_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def failing() -> None:
+        raise ZeroDivisionError("a mistake of ours")
 
+    going = asyncio.create_task(_deaf(0, asyncio.Event()))
+    failed = asyncio.create_task(failing())
+    await asyncio.wait({failed})
 
-@pytest.mark.usefixtures("brief")
-def test_a_thread_that_never_ends_is_left_behind_after_the_limit() -> None:
-    released = threading.Event()
-
-    class Stuck:
-        def _start_thread(self) -> None:
-            released.wait()
-
-    thread = ending.EndingThread(Stuck())
-    thread.start()
-
-    thread.stop()
-
-    assert thread.is_alive()
-    assert thread.daemon
-    released.set()
-    thread.join()
+    assert not shutdown.ended([going])
+    assert shutdown.ended([going, failed])
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+        "a mistake of ours"
+    ]
+    await shutdown.end({going})

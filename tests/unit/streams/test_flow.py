@@ -9,12 +9,12 @@ from faust.types import TP
 from msgspec import structs
 
 from analytics.contracts.errors import StoreAway
-from streams.drive import Drive
-from streams.flow import Bounds
-from streams.reading import Reading, Taken
-from streams.store.away import Unstorable
+from streams.clients.errors import Unstorable
+from streams.consumer.assignment import PartitionAssignment
+from streams.consumer.commit_pipeline import Bounds
+from streams.consumer.deserialising import ConsumedRecord, DeserialisedBatch
 from tests.support import facts
-from tests.support.ledger_memory import MemoryLedger
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.stream_drives import (
     EVENTS,
     PARTITION,
@@ -30,146 +30,152 @@ from tests.support.stream_steps import LOG, RECIPES, item, until
 
 
 async def test_batches_that_wait_are_stored_as_one_as_far_as_they_join() -> None:
-    ledger = Slow()
-    drive, _, _ = drive_of(ledger, Bounds(records_max=4))
+    checkpoints = Slow()
+    drive, _, _ = drive_of(checkpoints, Bounds(records_max=4))
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
 
     tickets = [drive.give(piece) for piece in pieces()]
-    await ledger.let_through(2)
+    await checkpoints.let_through(2)
     await asyncio.wait([ticket for ticket in tickets if ticket is not None])
 
-    assert ids(ledger) == [event.id for event in EVENTS]
-    assert ledger.waiting == []
+    assert ids(checkpoints) == [event.id for event in EVENTS]
+    assert checkpoints.waiting == []
 
 
 async def test_the_next_batch_is_folded_while_the_one_before_it_is_committed() -> None:
-    ledger = Slow()
+    checkpoints = Slow()
     read: list[int] = []
     recipe = RECIPES[PARTITION.topic]
 
-    def reading(partition: int, records: Sequence[Taken], now_ms: int) -> Reading[Any]:
+    def reading(
+        partition: int, records: Sequence[ConsumedRecord], now_ms: int
+    ) -> DeserialisedBatch[Any]:
         read.append(records[0].offset)
         return recipe.read(partition, records, now_ms)
 
     world, watch = Clockwork(), Silent()
     watched = {PARTITION.topic: structs.replace(recipe, read=reading)}
     bounds = Bounds(records_max=3)
-    drive = Drive(watched, ledger, world, watch=watch, waits=WAITS, bounds=bounds)
+    drive = PartitionAssignment(
+        watched, checkpoints, world, watch=watch, waits=WAITS, bounds=bounds
+    )
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
 
     tickets = [drive.give(piece) for piece in pieces(3)]
-    await until(lambda: read == [0, 3] and bool(ledger.waiting))
-    committing = len(ledger.waiting)
-    await ledger.let_through(2)
+    await until(lambda: read == [0, 3] and bool(checkpoints.waiting))
+    committing = len(checkpoints.waiting)
+    await checkpoints.let_through(2)
     await asyncio.wait([ticket for ticket in tickets if ticket is not None])
 
     assert committing == 1
-    assert ids(ledger) == [event.id for event in EVENTS]
+    assert ids(checkpoints) == [event.id for event in EVENTS]
 
 
 @pytest.mark.parametrize("error", [StoreAway("reset"), Unstorable("a NUL character")])
 async def test_what_was_folded_behind_a_commit_that_failed_is_folded_anew(
     error: Exception,
 ) -> None:
-    ledger = Slow()
-    drive, _, watch = drive_of(ledger, Bounds(records_max=3))
+    checkpoints = Slow()
+    drive, _, watch = drive_of(checkpoints, Bounds(records_max=3))
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
 
     tickets = [drive.give(piece) for piece in pieces(3)]
-    ledger.refused.append(error)
-    await ledger.let_through(3)
+    checkpoints.refused.append(error)
+    await checkpoints.let_through(3)
     await asyncio.wait([ticket for ticket in tickets if ticket is not None])
 
-    assert ids(ledger) == [event.id for event in EVENTS]
-    assert [row.totals.calls for row in ledger.sessions.values()] == [6]
+    assert ids(checkpoints) == [event.id for event in EVENTS]
+    assert [row.totals.calls for row in checkpoints.sessions.values()] == [6]
     assert watch.seen["stored"] == 2
 
 
 async def test_a_fenced_partition_lets_go_of_all_that_waits() -> None:
-    ledger = Slow()
-    drive, _, _ = drive_of(ledger, Bounds(records_max=1))
+    checkpoints = Slow()
+    drive, _, _ = drive_of(checkpoints, Bounds(records_max=1))
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     tickets = [drive.give(piece) for piece in pieces()]
-    await ledger.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
+    await checkpoints.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
 
-    await ledger.let_through(1)
+    await checkpoints.let_through(1)
     await asyncio.wait([ticket for ticket in tickets if ticket is not None])
 
-    assert ids(ledger) == []
+    assert ids(checkpoints) == []
     assert (drive.reached(), drive.waiting_bytes) == ({}, 0)
 
 
 @pytest.mark.requirement("limits-have-names")
 async def test_a_partition_with_its_share_of_what_may_wait_is_held_until_some_is_folded() -> None:
-    ledger = Slow()
-    drive, world, _ = drive_of(ledger, Bounds(batches_max=1, records_max=1, waiting_bytes_max=40))
+    checkpoints = Slow()
+    drive, world, _ = drive_of(
+        checkpoints, Bounds(batches_max=1, records_max=1, waiting_bytes_max=40)
+    )
     other = TP(PARTITION.topic, 1)
     await drive.assigned([PARTITION, other], log_id=LOG, generation=1)
 
     tickets = [drive.give(piece) for piece in pieces(weight=10)]
-    await until(lambda: bool(ledger.waiting))
+    await until(lambda: bool(checkpoints.waiting))
     alone = world.held[-1]
     tickets += [drive.give(piece) for piece in pieces(partition=1, weight=10)]
     await asyncio.sleep(0)
     both = world.held[-1]
-    await ledger.let_through(12)
+    await checkpoints.let_through(12)
     await asyncio.wait([ticket for ticket in tickets if ticket is not None])
 
     assert alone == {PARTITION}
     assert both == {PARTITION, other}
     assert world.held[-1] == set()
-    assert len(ids(ledger)) == 12
+    assert len(ids(checkpoints)) == 12
 
 
 async def test_a_slow_partition_does_not_starve_the_others() -> None:
-    ledger = Slow()
-    drive, _, _ = drive_of(ledger, Bounds(batches_max=3, records_max=1))
+    checkpoints = Slow()
+    drive, _, _ = drive_of(checkpoints, Bounds(batches_max=3, records_max=1))
     other = TP(PARTITION.topic, 1)
     await drive.assigned([PARTITION, other], log_id=LOG, generation=1)
     slow = [drive.give(piece) for piece in pieces()]
-    await until(lambda: len(ledger.waiting) == 1)
-    stuck = ledger.waiting.pop()
+    await until(lambda: len(checkpoints.waiting) == 1)
+    stuck = checkpoints.waiting.pop()
 
     quick = [drive.give(piece) for piece in pieces(partition=1)]
-    await ledger.let_through(6)
+    await checkpoints.let_through(6)
     await asyncio.wait([ticket for ticket in quick if ticket is not None])
-    stored = len(ids(ledger))
+    stored = len(ids(checkpoints))
     stuck.set()
-    await ledger.let_through(5)
+    await checkpoints.let_through(5)
     await asyncio.wait([ticket for ticket in slow if ticket is not None])
 
     assert stored == 6
-    assert len(ids(ledger)) == 12
+    assert len(ids(checkpoints)) == 12
 
 
 @pytest.mark.requirement("limits-have-names")
 async def test_nothing_is_stored_while_the_outbox_is_full_and_it_is_said() -> None:
-    ledger = MemoryLedger()
-    drive, world, watch = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, watch = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     world.hindrance = "9 results wait to be sent, and 8 may"
     taking = asyncio.create_task(drive.take(item(EVENTS)))
     await until(lambda: len(world.slept) >= 2)
-    waiting, stored = dict(drive.waiting), ids(ledger)
+    waiting, stored = dict(drive.waiting), ids(checkpoints)
 
     world.hindrance = ""
     await taking
 
     assert (waiting, stored) == ({"outbox": "9 results wait to be sent, and 8 may"}, [])
-    assert len(ids(ledger)) == 6
+    assert len(ids(checkpoints)) == 6
     assert (drive.waiting, watch.seen["waiting"]) == ({}, 2)
 
 
 @pytest.mark.requirement("log-that-went-back")
 async def test_a_log_that_went_back_is_left_alone_said_and_looked_at_again() -> None:
-    ledger = MemoryLedger()
-    drive, world, _ = drive_of(ledger)
+    checkpoints = MemoryCheckpoint()
+    drive, world, _ = drive_of(checkpoints)
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     await drive.take(item(EVENTS))
 
     drive.diverged(PARTITION, "it ends at offset 2, and was stored up to 6")
     await drive.take(item(EVENTS[:2], first_offset=6))
-    left = (drive.reached(), len(ids(ledger)), drive.waiting["log"])
+    left = (drive.reached(), len(ids(checkpoints)), drive.waiting["log"])
     world.at_ms += WAITS.fenced_ms
     await drive.tick()
     await drive.take(item([facts.request("n", id="new")], first_offset=6))
@@ -178,17 +184,17 @@ async def test_a_log_that_went_back_is_left_alone_said_and_looked_at_again() -> 
     assert "it ends at offset 2" in left[2]
     assert "MAINSTEM_STREAMS_LOG_GENERATION" in left[2]
     assert world.placed[-1] == (PARTITION, 6)
-    assert (len(ids(ledger)), drive.waiting) == (7, {})
+    assert (len(ids(checkpoints)), drive.waiting) == (7, {})
 
 
 async def test_a_drive_that_is_killed_leaves_nothing_that_waits() -> None:
-    ledger = Slow()
-    drive, _, _ = drive_of(ledger, Bounds(records_max=1))
+    checkpoints = Slow()
+    drive, _, _ = drive_of(checkpoints, Bounds(records_max=1))
     await drive.assigned([PARTITION], log_id=LOG, generation=1)
     tickets = [drive.give(piece) for piece in pieces()]
-    await until(lambda: bool(ledger.waiting))
+    await until(lambda: bool(checkpoints.waiting))
 
     await drive.kill()
 
     assert all(ticket is not None and ticket.done() for ticket in tickets)
-    assert ids(ledger) == []
+    assert ids(checkpoints) == []

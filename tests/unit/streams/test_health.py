@@ -7,7 +7,7 @@ import pytest
 from faust.types import TP
 
 from analytics.contracts.errors import BadSetting
-from streams.health import Progress, serving
+from streams.consumer.health import ProgressMonitor, serving
 
 ONE, TWO = TP("health-test", 0), TP("health-test", 1)
 
@@ -24,7 +24,7 @@ async def _ask(port: int, path: str, *, method: str = "GET") -> tuple[int, bytes
 
 
 def test_lag_without_progress_ages_and_ends_in_a_stall() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
 
     progress.seen({ONE: 5, TWO: 9}, {ONE: 10, TWO: 9}, now_ms=0)
     progress.seen({ONE: 5, TWO: 9}, {ONE: 12, TWO: 9}, now_ms=999)
@@ -38,7 +38,7 @@ def test_lag_without_progress_ages_and_ends_in_a_stall() -> None:
 
 
 def test_one_partition_that_is_stuck_is_a_stall_though_the_others_go_on() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
     three = TP("health-test", 2)
 
     for second in range(4):
@@ -51,7 +51,7 @@ def test_one_partition_that_is_stuck_is_a_stall_though_the_others_go_on() -> Non
 
 
 def test_any_progress_and_the_end_of_lag_make_it_young_again() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
     progress.seen({ONE: 5}, {ONE: 10}, now_ms=0)
 
     progress.seen({ONE: 6}, {ONE: 10}, now_ms=5_000)
@@ -63,7 +63,7 @@ def test_any_progress_and_the_end_of_lag_make_it_young_again() -> None:
 
 
 def test_a_worker_that_waits_for_the_store_lives_but_is_not_ready() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
     progress.joined = True
     progress.seen({ONE: 5}, {ONE: 10}, now_ms=0)
     progress.waits("store", "connection refused")
@@ -78,7 +78,7 @@ def test_a_worker_that_waits_for_the_store_lives_but_is_not_ready() -> None:
 
 
 async def test_health_and_metrics_answer_over_http() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
 
     async with serving(progress, host="127.0.0.1", port=0) as port:
         starting = await _ask(port, "/health/ready")
@@ -97,7 +97,7 @@ async def test_health_and_metrics_answer_over_http() -> None:
 
 
 async def test_a_port_that_is_taken_is_said_in_a_sentence() -> None:
-    progress = Progress(stalled_ms=1_000)
+    progress = ProgressMonitor(stalled_ms=1_000)
 
     async with serving(progress, host="127.0.0.1", port=0) as port:
         with pytest.raises(BadSetting, match=f"cannot listen on 127.0.0.1:{port}"):

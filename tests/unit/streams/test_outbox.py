@@ -7,8 +7,8 @@ import pytest
 
 from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway
-from streams.outbox import Outbox
-from tests.support.ledger_memory import MemoryLedger
+from streams.consumer.outbox_relay import Outbox
+from tests.support.checkpoint_memory import MemoryCheckpoint
 from tests.support.stream_steps import until
 
 RECORDS = [Record(topic="t", key=b"k", value=b"%d" % n, headers=()) for n in range(7)]
@@ -29,63 +29,63 @@ class Topic:
             raise BrokerAway("no acknowledgement")
 
 
-def _ledger() -> MemoryLedger:
-    ledger = MemoryLedger()
-    ledger.outbox = dict(enumerate(RECORDS, start=1))
-    return ledger
+def _checkpoints() -> MemoryCheckpoint:
+    checkpoints = MemoryCheckpoint()
+    checkpoints.outbox = dict(enumerate(RECORDS, start=1))
+    return checkpoints
 
 
 @pytest.mark.requirement("results-published")
 async def test_all_results_are_sent_in_order_and_forgotten() -> None:
-    ledger, topic = _ledger(), Topic()
+    checkpoints, topic = _checkpoints(), Topic()
 
-    sent = await Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=1).send_all()
+    sent = await Outbox(checkpoints, topic, records_max=3, waiting_max=100, wait_s=1).send_all()
 
-    assert (sent, topic.records, ledger.outbox) == (7, RECORDS, {})
+    assert (sent, topic.records, checkpoints.outbox) == (7, RECORDS, {})
 
 
 async def test_what_was_not_acknowledged_is_sent_again() -> None:
-    ledger, topic = _ledger(), Topic(away=1)
-    outbox = Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=1)
+    checkpoints, topic = _checkpoints(), Topic(away=1)
+    outbox = Outbox(checkpoints, topic, records_max=3, waiting_max=100, wait_s=1)
 
     with pytest.raises(BrokerAway):
         await outbox.send_all()
-    assert len(ledger.outbox) == 7
+    assert len(checkpoints.outbox) == 7
     await outbox.send_all()
 
     assert topic.records == [*RECORDS[:3], *RECORDS]
-    assert ledger.outbox == {}
+    assert checkpoints.outbox == {}
 
 
 async def test_a_commit_that_fills_the_outbox_wakes_it() -> None:
-    ledger, topic = MemoryLedger(), Topic()
-    outbox = Outbox(ledger, topic, records_max=3, waiting_max=100, wait_s=3_600)
+    checkpoints, topic = MemoryCheckpoint(), Topic()
+    outbox = Outbox(checkpoints, topic, records_max=3, waiting_max=100, wait_s=3_600)
     running = asyncio.create_task(outbox.run())
     await asyncio.sleep(0)
 
-    ledger.outbox = dict(enumerate(RECORDS, start=1))
+    checkpoints.outbox = dict(enumerate(RECORDS, start=1))
     outbox.filled(len(RECORDS))
 
-    await until(lambda: not ledger.outbox)
+    await until(lambda: not checkpoints.outbox)
     running.cancel()
     assert topic.records == RECORDS
 
 
 async def test_a_broker_that_is_away_is_tried_again() -> None:
-    ledger, topic = _ledger(), Topic(away=2)
+    checkpoints, topic = _checkpoints(), Topic(away=2)
     running = asyncio.create_task(
-        Outbox(ledger, topic, records_max=10, waiting_max=100, wait_s=0.001).run()
+        Outbox(checkpoints, topic, records_max=10, waiting_max=100, wait_s=0.001).run()
     )
 
-    await until(lambda: not ledger.outbox)
+    await until(lambda: not checkpoints.outbox)
     running.cancel()
 
     assert topic.records == RECORDS * 3
 
 
 async def test_a_full_outbox_says_so_until_some_of_it_was_sent() -> None:
-    ledger, topic = _ledger(), Topic(away=1)
-    outbox = Outbox(ledger, topic, records_max=5, waiting_max=7, wait_s=1)
+    checkpoints, topic = _checkpoints(), Topic(away=1)
+    outbox = Outbox(checkpoints, topic, records_max=5, waiting_max=7, wait_s=1)
 
     with pytest.raises(BrokerAway):
         await outbox.send_all()
@@ -99,11 +99,11 @@ async def test_a_full_outbox_says_so_until_some_of_it_was_sent() -> None:
 
 
 async def test_while_another_worker_sends_nothing_is_sent_twice() -> None:
-    ledger, mine, theirs = _ledger(), Topic(), Topic()
+    checkpoints, mine, theirs = _checkpoints(), Topic(), Topic()
 
-    async with ledger.sending(limit=7) as outgoing:
+    async with checkpoints.sending(limit=7) as outgoing:
         await theirs(outgoing.records)
-        sent = await Outbox(ledger, mine, records_max=7, waiting_max=9, wait_s=1).send_all()
+        sent = await Outbox(checkpoints, mine, records_max=7, waiting_max=9, wait_s=1).send_all()
 
     assert (sent, mine.records, theirs.records) == (0, [], RECORDS)
-    assert ledger.outbox == {}
+    assert checkpoints.outbox == {}

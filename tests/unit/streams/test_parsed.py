@@ -9,7 +9,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from msgspec import Struct
 
-from streams.parsed import Record, spare_copies
+from streams.consumer.records import Record, spare_copies
 
 PARTITION = TopicPartition("t", 0)
 HEADERS = [("ce_id", b"1")]

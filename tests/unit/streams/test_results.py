@@ -6,13 +6,21 @@ import pytest
 from analytics.contracts import events, topics
 from analytics.contracts.ids import TenantId
 from analytics.contracts.result_events import WindowClosed
-from analytics.measures.rows import ON_TIME, CellKey, CellRow, Grain, Measures, MergedRow, Outcome
+from analytics.measures.rows import (
+    ON_TIME,
+    BatchOutcome,
+    CellKey,
+    CellRow,
+    Grain,
+    Measures,
+    MergedRow,
+)
 from analytics.windows import partials
-from streams import results
-from streams.ledger import Claim
+from streams.consumer import results
+from streams.store.checkpoint import Checkpoint
 from tests.support import facts
 
-CLAIM = Claim(
+CLAIM = Checkpoint(
     log_id=3, topic=topics.AGENTS.address, partition=2, epoch=1, next_offset=0, watermark_ms=0,
     open_cells=(),
 )  # fmt: skip
@@ -29,9 +37,9 @@ CELL = CellRow(
 OWN = msgspec.structs.replace(CELL, key=CellKey(TenantId("acme"), Grain.SESSION, "p", "s", "", "m"))
 
 
-def closed(*cells: CellRow, watermark_ms: int = facts.T0_MS) -> Outcome:
+def closed(*cells: CellRow, watermark_ms: int = facts.T0_MS) -> BatchOutcome:
     """Return the outcome of a batch that closed these."""
-    return Outcome(
+    return BatchOutcome(
         first_offset=0, next_offset=1, watermark_ms=watermark_ms, raw=(), cells=cells,
         closed=cells, sessions=(), seen=(), late_count=0, duplicate_count=0, backfill_count=0,
     )  # fmt: skip

@@ -3,7 +3,8 @@
 import pytest
 
 from analytics.contracts.errors import BadSetting
-from streams import recipes
+from apps.cli import worker_rules
+from streams.consumer import topology
 from streams.settings import load
 
 
@@ -41,13 +42,13 @@ def test_a_wrong_setting_is_named_with_its_value(
 
 def test_windows_that_would_close_before_their_events_come_are_refused() -> None:
     with pytest.raises(BadSetting, match="shorter than the lateness"):
-        recipes.rules(load(lateness_ms=20_000, idle_ms=10_000))
+        topology.rules(load(lateness_ms=20_000, idle_ms=10_000))
 
 
 def test_the_rules_and_terms_are_what_the_settings_say() -> None:
     settings = load(lateness_ms=1_000, idle_ms=3_000, stuck_repeats=9, events_days=2)
 
-    rules, kept = recipes.rules(settings), recipes.retention(settings)
+    rules, kept = topology.rules(settings), worker_rules.retention(settings)
 
     assert (rules.lateness_ms, rules.idle_ms, rules.stuck_repeats) == (1_000, 3_000, 9)
     assert (kept.events_days, kept.window_1m_days) == (2, 30)

@@ -6,8 +6,8 @@ from random import Random
 import pytest
 
 from analytics.anomaly.detector import SNAPSHOT_BYTES_MAX, BadSnapshot, Detector
-from analytics.anomaly.reasons import Verdict
-from analytics.anomaly.specs import Kind, Spec
+from analytics.anomaly.reasons import ReadingScore
+from analytics.anomaly.specs import DetectorSpec, SeriesKind
 
 START_MS = 1_700_000_000_000
 EVERY_MS = 300_000
@@ -18,12 +18,12 @@ WEEK = 2_016
 DAY = 288
 
 
-def _judged(values: list[float], spec: Spec | None = None) -> list[Verdict]:
+def _judged(values: list[float], spec: DetectorSpec | None = None) -> list[ReadingScore]:
     detector = Detector(spec)
     return [detector.learn(START_MS + EVERY_MS * row, one) for row, one in enumerate(values)]
 
 
-def _alarms(values: list[float], spec: Spec | None = None) -> list[int]:
+def _alarms(values: list[float], spec: DetectorSpec | None = None) -> list[int]:
     return [row for row, verdict in enumerate(_judged(values, spec)) if verdict.is_anomaly]
 
 
@@ -133,7 +133,7 @@ def test_a_restarted_counter_is_no_anomaly_and_a_faster_one_is() -> None:
         total = 0.0 if row == 1_500 else total + random.uniform(90, 110) * (1 + 9 * (row == CHANGE))
         totals.append(total)
 
-    alarms = _alarms(totals, Spec(kind=Kind.COUNTER))
+    alarms = _alarms(totals, DetectorSpec(kind=SeriesKind.COUNTER))
     assert CHANGE in alarms
     assert not any(row in alarms for row in range(1_490, 1_520))
 
@@ -142,8 +142,8 @@ def test_the_first_burst_of_a_sparse_series_is_news() -> None:
     values = [0.0] * ROWS
     values[CHANGE] = 40.0
 
-    assert CHANGE in _alarms(values, Spec(kind=Kind.SPARSE))
-    assert _alarms(values, Spec(kind=Kind.GAUGE)) == []
+    assert CHANGE in _alarms(values, DetectorSpec(kind=SeriesKind.SPARSE))
+    assert _alarms(values, DetectorSpec(kind=SeriesKind.GAUGE)) == []
 
 
 def test_a_slow_answer_among_skewed_latencies_is_found() -> None:
@@ -151,7 +151,7 @@ def test_a_slow_answer_among_skewed_latencies_is_found() -> None:
     values = [random.lognormvariate(3, 0.4) for _ in range(ROWS)]
     values[CHANGE] = 5_000.0
 
-    assert CHANGE in _alarms(values, Spec(kind=Kind.LATENCY))
+    assert CHANGE in _alarms(values, DetectorSpec(kind=SeriesKind.LATENCY))
 
 
 @pytest.mark.requirement("anomaly-bounded-and-resumable")

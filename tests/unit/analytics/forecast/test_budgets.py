@@ -15,15 +15,15 @@ from analytics.forecast.budgets import (
     exhaustion,
     period_of,
 )
-from analytics.forecast.specs import DAY_MS, HOUR_MS, Point
+from analytics.forecast.specs import DAY_MS, HOUR_MS, ForecastStep
 
 WEDNESDAY_MS: Final = 1_767_744_000_000
 """2026-01-07T00:00:00Z."""
 
 
-def _points(mean: float, spread: float, *, hours: int = 24) -> tuple[Point, ...]:
+def _points(mean: float, spread: float, *, hours: int = 24) -> tuple[ForecastStep, ...]:
     ends = (mean - spread, mean + spread, mean - 2 * spread, mean + 2 * spread)
-    return tuple(Point(hour * HOUR_MS, mean, *ends) for hour in range(1, hours + 1))
+    return tuple(ForecastStep(hour * HOUR_MS, mean, *ends) for hour in range(1, hours + 1))
 
 
 def test_a_day_is_utc_and_a_week_begins_on_monday() -> None:

@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from analytics.forecast.forecaster import SNAPSHOT_BYTES_MAX, BadForecast, Forecaster
-from analytics.forecast.specs import HOUR_MS, Spec
+from analytics.forecast.specs import HOUR_MS, ForecastSpec
 
-SPEC: Final = Spec(step_ms=HOUR_MS, horizon=12, season=24, long_season=0, lower=0.0)
+SPEC: Final = ForecastSpec(step_ms=HOUR_MS, horizon=12, season=24, long_season=0, lower=0.0)
 
 
 def _daily(rows: int, *, noise: float = 0.5, seed: int = 3) -> Iterator[float]:
@@ -19,7 +19,7 @@ def _daily(rows: int, *, noise: float = 0.5, seed: int = 3) -> Iterator[float]:
         yield 20 + 10 * math.sin(2 * math.pi * row / 24) + randomly.gauss(0, noise)
 
 
-def _learnt(values: Iterator[float], spec: Spec = SPEC) -> Forecaster:
+def _learnt(values: Iterator[float], spec: ForecastSpec = SPEC) -> Forecaster:
     forecaster = Forecaster(spec)
     for row, value in enumerate(values, start=1):
         forecaster.learn(row * spec.step_ms, value)
@@ -135,7 +135,7 @@ def test_a_clock_that_goes_back_is_ignored() -> None:
 def test_readings_without_measure_are_borne() -> None:
     values = (1e300 if row % 5 else -1e300 for row in range(200))
 
-    points = _learnt(values, Spec(step_ms=HOUR_MS, horizon=3)).forecast()
+    points = _learnt(values, ForecastSpec(step_ms=HOUR_MS, horizon=3)).forecast()
 
     assert all(math.isfinite(value) for point in points for value in (point.mean, point.high95))
 
@@ -144,12 +144,12 @@ def test_readings_without_measure_are_borne() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        Spec(horizon=168, lower=0.0),
-        Spec(step_ms=300_000, horizon=12, season=288, long_season=2_016),
+        ForecastSpec(horizon=168, lower=0.0),
+        ForecastSpec(step_ms=300_000, horizon=12, season=288, long_season=2_016),
     ],
     ids=["week", "hour"],
 )
-def test_a_snapshot_is_bounded(spec: Spec) -> None:
+def test_a_snapshot_is_bounded(spec: ForecastSpec) -> None:
     forecaster = _learnt(_daily(2_600), spec)
 
     assert len(forecaster.snapshot()) <= SNAPSHOT_BYTES_MAX

@@ -6,10 +6,11 @@ from analytics.contracts import agent_events as kinds
 from analytics.contracts import events
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Source
-from analytics.measures.contributions import CONTRIBUTIONS, FIRST_PROMPT_LENGTH_MAX
+from analytics.measures.contributions import CONTRIBUTIONS
 from analytics.measures.fold import FoldRules
-from analytics.measures.memory import MemoryLimits
+from analytics.measures.prompts import FIRST_PROMPT_LENGTH_MAX
 from analytics.measures.rows import Grain, Measures
+from analytics.measures.session_memory import MemoryLimits
 from analytics.measures.sketch import from_bytes, quantile
 from tests.support.facts import (
     MODEL,
@@ -77,11 +78,11 @@ def test_a_model_without_a_price_costs_nothing_and_is_counted_as_unpriced() -> N
     kept = Kept()
     folded = new_fold()
 
-    fold_batch(folded, kept, arrivals([request(model="somebody-elses-model")]))
+    outcome = fold_batch(folded, kept, arrivals([request(model="somebody-elses-model")]))
 
     assert totals(kept).cost_nanousd == 0
     assert kept.raw[0].cost_nanousd is None
-    assert folded.counters.unpriced == 1
+    assert outcome.unpriced_count == 1
 
 
 def test_a_failed_request_counts_as_call_error_and_rate_limit() -> None:
@@ -137,7 +138,7 @@ def test_a_session_counts_once_with_its_first_event_whatever_that_is() -> None:
     assert by_series(kept)["", "Bash", "", ""].sessions == 1
 
 
-def test_the_second_book_is_kept_apart_from_what_events_tell() -> None:
+def test_of_what_events_and_metrics_tell_the_fuller_account_counts() -> None:
     kept = fold(
         request(cost_nanousd=5),
         usage(value=70.0, kind="output", model=MODEL),
@@ -147,8 +148,8 @@ def test_the_second_book_is_kept_apart_from_what_events_tell() -> None:
 
     counted = totals(kept)
     assert (counted.output_tokens, counted.usage_output_tokens) == (200, 70)
-    assert (counted.cost_nanousd, counted.usage_cost_nanousd) == (5, 500_000_000)
-    assert counted.usage_active_ms == 2_500
+    assert (counted.cost_nanousd, counted.usage_cost_nanousd) == (500_000_000, 500_000_000)
+    assert (counted.active_ms, counted.usage_active_ms) == (2_500, 2_500)
 
 
 def test_running_totals_count_by_their_growth_also_after_a_restart() -> None:
@@ -163,14 +164,17 @@ def test_running_totals_count_by_their_growth_also_after_a_restart() -> None:
 
 
 @pytest.mark.requirement("limits-have-names")
-def test_running_totals_beyond_their_limit_are_kept_raw_and_not_counted() -> None:
-    points = [usage(id=f"u{n}", series=f"series-{n}", cumulative=True) for n in range(3)]
+def test_running_totals_that_were_forgotten_are_kept_raw_and_not_counted() -> None:
+    points = [
+        usage(id=f"u{n}", series=f"series-{n % 3}", cumulative=True, at_ms=T0_MS + n)
+        for n in range(4)
+    ]
     kept, folded = Kept(), new_fold(rules=FoldRules(memory=MemoryLimits(counters_max=2)))
 
     fold_batch(folded, kept, arrivals(points))
 
-    assert totals(kept).usage_input_tokens == 20
-    assert len(kept.raw) == 3
+    assert totals(kept).usage_input_tokens == 30
+    assert len(kept.raw) == 4
     assert folded.counters.counters_refused == 1
 
 

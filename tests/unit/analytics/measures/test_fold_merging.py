@@ -6,8 +6,8 @@ from analytics.contracts import agent_events as kinds
 from analytics.contracts.events import Event
 from analytics.contracts.facts import Source
 from analytics.measures.fold import FoldRules
-from analytics.measures.memory import MemoryLimits
 from analytics.measures.rows import ON_TIME, Grain, Measures
+from analytics.measures.session_memory import MemoryLimits
 from tests.support.facts import MODEL, T0_MS, arrivals, fact, request, tool
 from tests.support.folding import Kept, fold_all
 

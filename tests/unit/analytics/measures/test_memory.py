@@ -1,23 +1,26 @@
 """What is remembered of a session, how it is kept, and what happens at its limits."""
 
+import msgspec
 import pytest
 
 from analytics.contracts.ids import SessionId, TenantId
-from analytics.measures.cells import Tally
-from analytics.measures.memory import (
+from analytics.measures.activity import AGENTS_MAX
+from analytics.measures.cells import Accumulator
+from analytics.measures.merging import CounterState, PromptState, RequestState, ToolState
+from analytics.measures.rows import SessionState
+from analytics.measures.session_memory import (
     BadMemory,
     Counters,
     MemoryLimits,
     SessionMemory,
     digests_of,
 )
-from analytics.measures.merging import CounterState, RequestState, ToolState
 
 KEY = (TenantId("local"), SessionId("s1"))
 
 
 def memory(**limits: int) -> SessionMemory:
-    return SessionMemory(KEY, MemoryLimits(**limits), Tally(0))
+    return SessionMemory(KEY, MemoryLimits(**limits), Accumulator(0))
 
 
 def request_state(key: str) -> RequestState:
@@ -29,8 +32,8 @@ def learnt() -> SessionMemory:
     made.ids[digests_of(["e1"])[0]] = None
     made.add_request(request_state("r1"), Counters())
     made.add_tool(ToolState("t1", 7, "p", "a", "Bash", ""), Counters())
-    assert made.is_new_prompt("p1")
-    made.counters["c1"] = made.new_counters["c1"] = CounterState("c1", 1, 2, 3)
+    made.add_prompt(PromptState("p1", 7), Counters())
+    made.counters["c1", 1] = made.new_counters["c1", 1] = CounterState("c1", 1, 2, 3)
     made.doing.loop_count = 4
     return made
 
@@ -41,12 +44,38 @@ def test_what_was_learnt_is_recalled() -> None:
     again.recall(None, [made.encode()])
 
     assert again.ids == made.ids
-    assert again.requests == made.requests
-    assert again.tools == made.tools
-    assert again.prompts == made.prompts
+    assert again.requests.known == made.requests.known
+    assert again.tools.known == made.tools.known
+    assert again.prompts.known == made.prompts.known
     assert again.counters == made.counters
     assert again.doing == made.doing
     assert again.weight == made.weight == 5
+
+
+def test_a_piece_of_the_version_before_is_recalled() -> None:
+    """That version wrote six or seven parts, and eight of what the session was doing."""
+    doing = ["waiting", 5, "permission", False, 7, "Bash", "d", 2]
+    for digest in ([], [1]):
+        piece = msgspec.msgpack.encode([b"", [], [], ["p1"], [], doing, *digest])
+        again = memory()
+
+        again.recall(None, [len(piece).to_bytes(4, "little") + piece])
+
+        assert again.doing.state is SessionState.WAITING
+        assert (again.doing.attention, again.doing.heard_ms) == ("permission", 7)
+        assert again.agents == {}
+
+
+def test_subagents_beyond_the_limit_are_forgotten_those_first_whose_turn_is_over() -> None:
+    made = memory()
+    made.doing_of("first")
+    made.doing_of("second").is_over = True
+    for number in range(AGENTS_MAX - 1):
+        made.doing_of(f"a{number}")
+
+    assert len(made.agents) == AGENTS_MAX
+    assert "first" in made.agents
+    assert "second" not in made.agents
 
 
 def test_a_piece_holds_only_what_is_new() -> None:
@@ -97,10 +126,10 @@ def test_the_oldest_request_is_settled_beyond_the_limit_and_stays_so_when_recall
     again.recall(None, [made.encode()])
 
     for one in (made, again):
-        assert list(one.requests) == list(one.tools) == ["r2", "r3"]
-        assert one.is_settled("request", "r1")
-        assert one.is_settled("tool", "r1")
-        assert not one.is_settled("request", "r2")
+        assert list(one.requests.known) == list(one.tools.known) == ["r2", "r3"]
+        assert one.requests.is_settled("r1")
+        assert one.tools.is_settled("r1")
+        assert not one.requests.is_settled("r2")
     assert counters.merges_settled == 2
 
 
@@ -108,10 +137,11 @@ def test_the_oldest_request_is_settled_beyond_the_limit_and_stays_so_when_recall
 def test_prompts_are_remembered_within_their_limit() -> None:
     made = memory(prompts_max=2)
 
-    told = [made.is_new_prompt(name) for name in ("a", "b", "b", "c", "a")]
+    for key in ("a", "b", "c"):
+        made.add_prompt(PromptState(key, 7), Counters())
 
-    assert told == [True, True, False, True, True]
-    assert len(made.prompts) == 2
+    assert list(made.prompts.known) == ["b", "c"]
+    assert made.prompts.is_settled("a")
 
 
 def test_a_digest_depends_on_the_whole_id() -> None:

@@ -1,16 +1,20 @@
 """What a request costs by list prices."""
 
 from collections.abc import Mapping
+from fractions import Fraction
+from math import floor
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 import analytics.measures
 from analytics.contracts.errors import BadSetting
 from analytics.measures import prices
-from analytics.measures.prices import PriceTable, bare_name
+from analytics.measures.prices import PricedExtras, PriceTable, bare_name
 
 SHIPPED: Final = Path(analytics.measures.__file__).with_name("prices.yaml")
 
@@ -50,6 +54,20 @@ def cost(priced: PriceTable, model: str, *counts: int) -> int | None:
         ("models/gemini-2.5-flash", "gemini-2.5-flash"),
         (" gpt-5-codex ", "gpt-5-codex"),
         ("deepseek/deepseek-r1:free", "deepseek-r1"),
+        ("claude-sonnet-4-5-20250929-thinking", "claude-sonnet-4-5-thinking"),
+        ("claude-4-sonnet-20250514", "claude-sonnet-4"),
+        ("openrouter/anthropic/claude-4.5-sonnet", "claude-sonnet-4-5"),
+        ("anthropic:claude-opus-4-8", "claude-opus-4-8"),
+        ("anthropic--claude-4-opus", "claude-opus-4"),
+        ("apac.anthropic.claude-sonnet-4-20250514-v1:0", "claude-sonnet-4"),
+        ("us-gov.anthropic.claude-3-7-sonnet-20250219-v1:0", "claude-3-7-sonnet"),
+        (
+            "arn:aws:bedrock:us-east-1:12:inference-profile/eu.anthropic.claude-opus-4-8-v1:0",
+            "claude-opus-4-8",
+        ),
+        ("projects/p/publishers/anthropic/models/claude-opus-4-1@20250805", "claude-opus-4-1"),
+        ("azure/gpt-5-2025-08-07", "gpt-5"),
+        ("claude-opus-5-latest[1m]", "claude-opus-5"),
         ("", ""),
     ],
 )
@@ -89,6 +107,104 @@ def test_cached_tokens_cost_what_input_does_where_no_price_is_stated() -> None:
     assert cost(table(m={"input": 2, "output": 9}), "m", 0, 0, 1, 1) == 4_000
 
 
+FULL: Final = {
+    "input": 4, "output": 20, "cache_read": 0.4, "cache_write": 5, "cache_write_1h": 8,
+    "fast": 6, "batch": 0.5, "web_search": 10, "long": {"above": 200, "input": 2, "output": 1.5},
+}  # fmt: skip
+TOKENS: Final = st.integers(0, 10**9)
+APARTS: Final = st.builds(
+    PricedExtras.of,
+    TOKENS,
+    st.integers(0, 1_000),
+    speed=st.sampled_from(["", "standard", "fast"]),
+    service_tier=st.sampled_from(["", "standard", "priority", "batch"]),
+)
+
+
+@given(TOKENS, TOKENS, TOKENS, TOKENS, APARTS)
+def test_what_costs_apart_is_priced_apart_and_exactly(
+    given: int, made: int, cache_read: int, cache_write: int, apart: PricedExtras
+) -> None:
+    one_hour = min(apart.cache_write_1h_tokens, cache_write)
+    is_long = given + cache_read + cache_write > 200
+    taken = 4 * given + Fraction("0.4") * cache_read + 5 * (cache_write - one_hour) + 8 * one_hour
+    exact = taken * (2 if is_long else 1) + 20 * made * (Fraction("1.5") if is_long else 1)
+    exact *= (6 if apart.speed else 1) * (Fraction("0.5") if apart.service_tier else 1)
+    exact = exact * 1_000 + apart.web_searches * 10_000_000
+
+    told = table(m=FULL).cost_nanousd("m", given, made, cache_read, cache_write, apart=apart)
+
+    assert told == min(floor(exact + Fraction("0.5")), prices.COST_MAX_NANOUSD)
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [
+        PricedExtras(speed="fast"),
+        PricedExtras(service_tier="batch"),
+        PricedExtras(web_searches=1),
+        PricedExtras(speed="fast", service_tier="batch"),
+    ],
+)
+def test_a_mode_without_a_price_leaves_the_request_without_one(apart: PricedExtras) -> None:
+    plain = table(m={"input": 1, "output": 2})
+
+    assert plain.cost_nanousd("m", 1, 1, apart=apart) is None
+    assert (
+        plain.cost_nanousd("m", 1, 1, apart=PricedExtras.of(0, 0, speed="x", service_tier="y"))
+        == 3_000
+    )
+
+
+def test_what_is_kept_for_an_hour_costs_what_any_write_does_where_no_price_is_stated() -> None:
+    plain = table(m={"input": 1, "output": 2, "cache_write": 3})
+
+    assert plain.cost_nanousd("m", 0, 0, 0, 7, apart=PricedExtras(7)) == 21_000
+
+
+@given(APARTS, APARTS)
+def test_reports_of_what_costs_apart_are_merged_in_any_order(
+    one: PricedExtras, other: PricedExtras
+) -> None:
+    merged = one.merged(other)
+
+    assert merged == other.merged(one) == merged.merged(one) == merged.merged(other)
+
+
+def test_defaults_hold_for_families_that_begin_alike_and_do_not_say_otherwise() -> None:
+    document = {
+        "models": {
+            "a-1": {"input": 1, "output": 1},
+            "a-2": {"input": 1, "output": 1, "batch": 1},
+            "b": {"input": 1, "output": 1},
+        },
+        "defaults": {"a-": {"batch": 0.5}},
+    }
+    theirs = {"models": {"a-1": {"input": 2, "output": 2}}}
+    batch = PricedExtras(service_tier="batch")
+
+    priced = PriceTable.from_mapping(document, override=theirs)
+
+    costs = [priced.cost_nanousd(model, 10, 0, apart=batch) for model in ("a-1", "a-2", "b")]
+    assert costs == [10_000, 10_000, None]
+
+
+def test_the_table_that_ships_prices_what_costs_apart() -> None:
+    priced = PriceTable.from_mapping(shipped())
+
+    def of(model: str, *counts: int, **apart: Any) -> int | None:
+        return priced.cost_nanousd(model, *counts, apart=PricedExtras(**apart))
+
+    assert of("claude-opus-4-8", 2, 100, 0, 37_175, cache_write_1h_tokens=37_175) == 374_260_000
+    assert of("claude-opus-5", 10**6, 0, speed="fast") == 10 * 10**9
+    assert of("claude-opus-4-6", 0, 10**6, speed="fast") == 150 * 10**9
+    assert of("claude-sonnet-5", 10**6, 0, service_tier="batch") == 10**9
+    assert of("claude-sonnet-5", 0, 0, web_searches=3) == 30_000_000
+    assert of("gpt-6-sol", 272_001, 10**6) == 272_001 * 4_000 + 15 * 10**9
+    assert of("claude-sonnet-4-6", 10**6, 0) == 3 * 10**9
+    assert of("claude-haiku-4-5", 1, 1, speed="fast") is None
+
+
 def test_a_cost_never_outgrows_its_column() -> None:
     priced = table(m={"input": 100_000, "output": 0})
 
@@ -123,6 +239,21 @@ def test_the_users_families_replace_ours() -> None:
         ({"models": {"m": {"input": None, "output": 1}}}, "None"),
         ({"models": {"m": {"input": float("nan"), "output": 1}}}, "nan"),
         ({"models": {"m": {"input": 10**6, "output": 1}}}, "1000000"),
+        ({"models": {"m": {"input": 1, "output": 1, "long": 9}}}, "'long'"),
+        ({"models": {"m": {"input": 1, "output": 1, "long": {"above": 9}}}}, "'long'"),
+        (
+            {
+                "models": {
+                    "m": {
+                        "input": 1,
+                        "output": 1,
+                        "long": {"above": "far", "input": 2, "output": 2},
+                    }
+                }
+            },
+            "'far'",
+        ),
+        ({"models": {"m": {"input": 1, "output": 1}}, "defaults": {"m": 2}}, "defaults"),
     ],
 )
 def test_what_is_no_price_table_is_refused_in_one_sentence(
@@ -150,7 +281,7 @@ def test_names_looked_up_are_remembered_within_a_limit(monkeypatch: pytest.Monke
 def test_the_table_that_ships_prices_the_families_of_the_three_agents() -> None:
     priced = PriceTable.from_mapping(shipped())
 
-    assert priced.version == "2026-11-22"
+    assert priced.version == "2026-11-30"
     assert cost(priced, "claude-opus-4-5-20251101", 10**6, 0, 0, 0) == 5 * 10**9
     assert cost(priced, "claude-sonnet-4-20250514", 0, 10**6, 0, 0) == 15 * 10**9
     assert cost(priced, "claude-haiku-4-5", 0, 0, 10**6, 0) == 10**8

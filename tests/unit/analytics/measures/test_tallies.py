@@ -9,12 +9,12 @@ from analytics.contracts import events, topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened, Event
 from analytics.contracts.facts import Source
 from analytics.contracts.ids import ConnectionId, EventId, SessionId, TenantId
+from analytics.measures.count_fold import BY_KIND, CountFold, Kind, spec_of
 from analytics.measures.fold import Arrival, FoldRules
-from analytics.measures.memory import former_digest_of
-from analytics.measures.recent_ids import BadIds, Limits, RecentIds
-from analytics.measures.rows import ON_TIME, CellRow, Grain, Outcome
+from analytics.measures.recent_ids import BadIds, DedupLimits, RecentIds
+from analytics.measures.rows import ON_TIME, BatchOutcome, CellRow, Grain
+from analytics.measures.session_memory import former_digest_of
 from analytics.measures.sketch import to_bytes
-from analytics.measures.tallies import BY_KIND, Kind, TallyFold, spec_of
 
 T0_MS: Final = 1_750_000_000_000
 TENANT: Final = TenantId("acme")
@@ -48,8 +48,8 @@ def _arrivals(*told: Event, offset: int = 0, received_ms: int = T0_MS) -> list[A
     ]
 
 
-def _fold(*, watermark_ms: int = 0, open_cells: tuple[CellRow, ...] = ()) -> TallyFold[Kind]:
-    return TallyFold(
+def _fold(*, watermark_ms: int = 0, open_cells: tuple[CellRow, ...] = ()) -> CountFold[Kind]:
+    return CountFold(
         topics.CONNECTIONS,
         BY_KIND,
         spec_of(RULES),
@@ -59,7 +59,9 @@ def _fold(*, watermark_ms: int = 0, open_cells: tuple[CellRow, ...] = ()) -> Tal
     )
 
 
-def _take(fold: TallyFold[Kind], *told: Event, first: int = 0, received_ms: int = T0_MS) -> Outcome:
+def _take(
+    fold: CountFold[Kind], *told: Event, first: int = 0, received_ms: int = T0_MS
+) -> BatchOutcome:
     arrivals = _arrivals(*told, offset=first, received_ms=received_ms)
     for key in fold.unknown(arrivals):
         fold.remember(key, None, ())
@@ -176,7 +178,7 @@ def test_an_event_of_a_subject_that_was_not_remembered_is_a_bug() -> None:
 
 
 def _ids(*, subjects_max: int = 9, ids_max: int = 9, remembered_max: int = 99) -> RecentIds:
-    limits = Limits(subjects_max=subjects_max, ids_max=ids_max, remembered_max=remembered_max)
+    limits = DedupLimits(subjects_max=subjects_max, ids_max=ids_max, remembered_max=remembered_max)
     return RecentIds(limits)
 
 

@@ -1,19 +1,36 @@
-"""The second book: what metrics mean, and how running totals grow."""
+"""What senders' own metrics mean, and how running totals grow."""
 
 import pytest
 
-from analytics.measures.columns import USAGE_ACTIVE_MS, USAGE_COST_NANOUSD, USAGE_INPUT_TOKENS
-from analytics.measures.merging import CounterState
-from analytics.measures.usage import VALUE_MAX, growth, reading
+from analytics.contracts.ids import SessionId, TenantId
+from analytics.measures.cells import Accumulator
+from analytics.measures.columns import (
+    USAGE_ACTIVE_MS,
+    USAGE_CACHE_READ_TOKENS,
+    USAGE_COST_NANOUSD,
+    USAGE_INPUT_TOKENS,
+    USAGE_OUTPUT_TOKENS,
+)
+from analytics.measures.session_memory import MemoryLimits, SessionMemory
+from analytics.measures.usage import VALUE_MAX, counter_of, growth, reading
 from tests.support.facts import usage
+
+KEY = (TenantId("local"), SessionId("s1"))
 
 
 @pytest.mark.parametrize(
     ("metric", "kind", "value", "expected"),
     [
-        ("claude_code.token.usage", "input", 12.0, (USAGE_INPUT_TOKENS, 12)),
-        ("claude_code.cost.usage", "", 0.0125, (USAGE_COST_NANOUSD, 12_500_000)),
-        ("claude_code.active_time.total", "cli", 1.5, (USAGE_ACTIVE_MS, 1_500)),
+        ("claude_code.token.usage", "input", 12.0, (((USAGE_INPUT_TOKENS, 1),), 12)),
+        ("claude_code.cost.usage", "", 0.0125, (((USAGE_COST_NANOUSD, 1),), 12_500_000)),
+        ("claude_code.active_time.total", "cli", 1.5, (((USAGE_ACTIVE_MS, 1),), 1_500)),
+        (
+            "gemini_cli.token.usage",
+            "cache",
+            9.0,
+            (((USAGE_CACHE_READ_TOKENS, 1), (USAGE_INPUT_TOKENS, -1)), 9),
+        ),
+        ("gemini_cli.token.usage", "thought", 9.0, (((USAGE_OUTPUT_TOKENS, 1),), 9)),
         ("claude_code.token.usage", "unheard-of", 12.0, None),
         ("somebody.elses.metric", "input", 12.0, None),
         ("claude_code.cost.usage", "", VALUE_MAX, None),
@@ -21,17 +38,20 @@ from tests.support.facts import usage
     ],
 )
 def test_a_point_is_read_in_our_units_or_not_counted(
-    metric: str, kind: str, value: float, expected: tuple[int, int] | None
+    metric: str, kind: str, value: float, expected: tuple[tuple[tuple[int, int], ...], int] | None
 ) -> None:
     assert reading(usage(metric, kind=kind, value=value)) == expected
 
 
 def grown(*points: tuple[int, int, int]) -> list[int]:
     """Return the growth at each point of (start, time, total)."""
-    state = CounterState("k", points[0][0], points[0][1], 0)
-    return [
-        growth(state, start_ms=start, at_ms=at_ms, total=total) for start, at_ms, total in points
-    ]
+    memory = SessionMemory(KEY, MemoryLimits(), Accumulator(0))
+    found = []
+    for start, at_ms, total in points:
+        state = counter_of(memory, "k", start, at_ms)
+        assert state is not None
+        found.append(growth(state, at_ms=at_ms, total=total))
+    return found
 
 
 def test_a_running_total_counts_by_its_growth() -> None:
@@ -47,8 +67,25 @@ def test_a_newer_start_is_a_counter_that_began_anew_even_if_it_is_larger() -> No
 
 
 def test_a_point_of_the_past_adds_nothing() -> None:
-    assert grown((5, 10, 50), (5, 9, 40), (4, 30, 90), (5, 10, 50), (5, 10, 49)) == [50, 0, 0, 0, 0]
+    assert grown((5, 10, 50), (5, 9, 40), (5, 10, 50), (5, 10, 49)) == [50, 0, 0, 0]
 
 
 def test_a_larger_total_at_the_same_moment_adds_what_is_more() -> None:
     assert grown((5, 10, 50), (5, 10, 60)) == [50, 10]
+
+
+def test_two_programs_that_send_totals_of_one_series_in_turn_both_count() -> None:
+    assert grown((1, 50, 100), (20, 60, 50), (1, 70, 300), (20, 80, 80)) == [100, 50, 200, 30]
+
+
+def test_totals_that_come_in_another_order_amount_to_the_same() -> None:
+    assert sum(grown((1, 70, 300), (20, 80, 80), (1, 50, 100), (20, 60, 50))) == 380
+
+
+def test_a_total_that_began_before_forgotten_ones_counts_no_more() -> None:
+    memory = SessionMemory(KEY, MemoryLimits(counters_max=2), Accumulator(0))
+    for start in (1, 2, 3):
+        assert counter_of(memory, "k", start, start) is not None
+
+    assert counter_of(memory, "k", 1, 9) is None
+    assert counter_of(memory, "k", 3, 9) is not None

@@ -7,24 +7,26 @@ from analytics.pool.lifecycle import (
     SIGNALS,
     STATES,
     TRANSITIONS,
+    AgentSignal,
+    AgentState,
     OutOfTurn,
-    Signal,
-    State,
     after,
 )
 
-PAIRS = [(state, signal) for state in State for signal in Signal]
-FINAL = {State.CLOSED}
+PAIRS = [(state, signal) for state in AgentState for signal in AgentSignal]
+FINAL = {AgentState.CLOSED}
 
 
 def test_the_table_has_a_row_for_every_state_and_words_for_everything_in_it() -> None:
-    assert set(TRANSITIONS) == set(State) == set(STATES)
-    assert set(SIGNALS) == set(Signal)
+    assert set(TRANSITIONS) == set(AgentState) == set(STATES)
+    assert set(SIGNALS) == set(AgentSignal)
 
 
 @pytest.mark.requirement("pool-life")
 @pytest.mark.parametrize(("state", "signal"), PAIRS)
-def test_every_pair_has_what_the_table_says_or_is_refused(state: State, signal: Signal) -> None:
+def test_every_pair_has_what_the_table_says_or_is_refused(
+    state: AgentState, signal: AgentSignal
+) -> None:
     if signal in TRANSITIONS[state]:
         assert after(state, signal) is TRANSITIONS[state][signal]
     else:
@@ -33,44 +35,54 @@ def test_every_pair_has_what_the_table_says_or_is_refused(state: State, signal: 
 
 
 def test_every_state_is_reached_from_the_first() -> None:
-    reached, found = set(), {State.INITIALIZING}
+    reached, found = set(), {AgentState.INITIALIZING}
     while found:
         reached |= found
         found = {step for state in found for step in TRANSITIONS[state].values()} - reached
 
-    assert reached == set(State)
+    assert reached == set(AgentState)
 
 
 def test_closed_is_final_and_can_be_reached_from_everywhere() -> None:
-    assert TRANSITIONS[State.CLOSED] == {}
-    for state in set(State) - FINAL:
-        assert TRANSITIONS[state][Signal.REMOVED] is State.CLOSED
+    assert TRANSITIONS[AgentState.CLOSED] == {}
+    for state in set(AgentState) - FINAL:
+        assert TRANSITIONS[state][AgentSignal.REMOVED] is AgentState.CLOSED
 
 
 def test_work_is_given_only_in_states_that_are_pickable() -> None:
-    giving = {state for state, row in TRANSITIONS.items() if Signal.LEASED in row}
+    giving = {state for state, row in TRANSITIONS.items() if AgentSignal.LEASED in row}
 
     assert giving == PICKABLE
-    assert {TRANSITIONS[state][Signal.LEASED] for state in giving} == {State.ACTIVE}
+    assert {TRANSITIONS[state][AgentSignal.LEASED] for state in giving} == {AgentState.ACTIVE}
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - FINAL - {State.SUSPENDED}))
-def test_whoever_may_hold_work_keeps_it_when_the_connection_is_lost(state: State) -> None:
-    holds_nothing = {State.INITIALIZING, State.FAILED}
-    wanted = State.CLOSED if state in holds_nothing else State.SUSPENDED
+@pytest.mark.parametrize("state", sorted(set(AgentState) - FINAL - {AgentState.SUSPENDED}))
+def test_whoever_may_hold_work_keeps_it_when_the_connection_is_lost(state: AgentState) -> None:
+    holds_nothing = {AgentState.INITIALIZING, AgentState.FAILED}
+    wanted = AgentState.CLOSED if state in holds_nothing else AgentState.SUSPENDED
 
-    assert TRANSITIONS[state][Signal.LOST] is wanted
+    assert TRANSITIONS[state][AgentSignal.LOST] is wanted
 
 
 def test_a_suspended_agent_has_a_deadline_and_two_ways_out() -> None:
-    row = TRANSITIONS[State.SUSPENDED]
+    row = TRANSITIONS[AgentState.SUSPENDED]
 
-    assert (row[Signal.RESUMED], row[Signal.EXPIRED]) == (State.READY, State.CLOSED)
-    assert Signal.PASSED not in row
+    assert (row[AgentSignal.RESUMED], row[AgentSignal.EXPIRED]) == (
+        AgentState.READY,
+        AgentState.CLOSED,
+    )
+    assert AgentSignal.PASSED not in row
 
 
 @pytest.mark.parametrize(
-    "state", [State.INITIALIZING, State.RECYCLING, State.DRAINING, State.SUSPENDED, State.FAILED]
+    "state",
+    [
+        AgentState.INITIALIZING,
+        AgentState.RECYCLING,
+        AgentState.DRAINING,
+        AgentState.SUSPENDED,
+        AgentState.FAILED,
+    ],
 )
-def test_no_state_that_is_on_its_way_lasts_for_ever(state: State) -> None:
-    assert Signal.EXPIRED in TRANSITIONS[state]
+def test_no_state_that_is_on_its_way_lasts_for_ever(state: AgentState) -> None:
+    assert AgentSignal.EXPIRED in TRANSITIONS[state]

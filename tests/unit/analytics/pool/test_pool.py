@@ -5,19 +5,19 @@ import pytest
 
 from analytics.contracts.errors import BadBody
 from analytics.pool.balance import Algorithm
-from analytics.pool.breaker import Limits
-from analytics.pool.breaker import State as Guarded
-from analytics.pool.ejection import Limits as EjectionLimits
-from analytics.pool.leases import Lease, Outcome
-from analytics.pool.lifecycle import State
+from analytics.pool.breaker import BreakerLimits
+from analytics.pool.breaker import BreakerState as Guarded
+from analytics.pool.ejection import EjectionLimits
+from analytics.pool.leases import Lease, LeaseOutcome
+from analytics.pool.lifecycle import AgentState
 from analytics.pool.members import Member
-from analytics.pool.notices import Why
+from analytics.pool.notices import NoAgentReason
 from analytics.pool.pool import Pool, PoolFull
 from analytics.pool.rules import Rules, changed
 from analytics.pool.skills import Needs
 from tests.support.pool import NOW_MS, ask, ended, granted, joining, moves, pool, unserved
 
-TRUSTING = Limits(calls_min=1_000)
+TRUSTING = BreakerLimits(calls_min=1_000)
 
 
 def _lease(under_test: Pool) -> Lease:
@@ -38,12 +38,12 @@ def test_work_goes_to_who_has_the_skill_and_ends_with_its_answer() -> None:
 
     under_test.acquire(ask(needs=Needs(skill="review")), NOW_MS)
     lease = _lease(under_test)
-    assert (lease.member, _member(under_test, "b").state) == ("b", State.ACTIVE)
-    under_test.finish(lease, Outcome.DONE, now_ms=NOW_MS + 40, answer=b"7")
+    assert (lease.member, _member(under_test, "b").state) == ("b", AgentState.ACTIVE)
+    under_test.finish(lease, LeaseOutcome.DONE, now_ms=NOW_MS + 40, answer=b"7")
 
     [over] = ended(under_test.take())
-    assert (over.lease, over.outcome, over.answer) == (lease, Outcome.DONE, b"7")
-    assert _member(under_test, "b").state is State.READY
+    assert (over.lease, over.outcome, over.answer) == (lease, LeaseOutcome.DONE, b"7")
+    assert _member(under_test, "b").state is AgentState.READY
     assert _member(under_test, "b").latency_ms == 40
 
 
@@ -54,7 +54,7 @@ def test_who_does_not_want_to_wait_is_told_at_once_that_there_is_nobody() -> Non
     under_test.acquire(ask(needs=Needs(skill="review")), NOW_MS)
 
     [told] = unserved(under_test.take())
-    assert told.why is Why.NOBODY
+    assert told.why is NoAgentReason.NOBODY
 
 
 def test_who_waits_is_served_in_the_order_of_asking() -> None:
@@ -64,7 +64,7 @@ def test_who_waits_is_served_in_the_order_of_asking() -> None:
 
     under_test.register(joining(), NOW_MS + 100)
     [first] = granted(under_test.take())
-    under_test.finish(first.lease, Outcome.DONE, now_ms=NOW_MS + 200)
+    under_test.finish(first.lease, LeaseOutcome.DONE, now_ms=NOW_MS + 200)
     [second] = granted(under_test.take())
 
     assert (first.ask.id, second.ask.id) == ("q1", "q2")
@@ -75,15 +75,19 @@ def test_waiting_ends_with_its_time_and_past_the_limit_nobody_waits() -> None:
     under_test.acquire(ask("q1", wait_ms=5_000), NOW_MS)
     under_test.acquire(ask("q2", wait_ms=5_000), NOW_MS)
     under_test.tick(NOW_MS + 4_999)
-    assert [(one.ask.id, one.why) for one in unserved(under_test.take())] == [("q2", Why.FULL)]
+    assert [(one.ask.id, one.why) for one in unserved(under_test.take())] == [
+        ("q2", NoAgentReason.FULL)
+    ]
 
     under_test.tick(NOW_MS + 5_000)
 
-    assert [(one.ask.id, one.why) for one in unserved(under_test.take())] == [("q1", Why.TIMED_OUT)]
+    assert [(one.ask.id, one.why) for one in unserved(under_test.take())] == [
+        ("q1", NoAgentReason.TIMED_OUT)
+    ]
 
 
 def test_a_lease_that_is_not_renewed_expires_and_counts_as_a_failure() -> None:
-    under_test = pool(Rules(breaker=Limits(calls_min=1)))
+    under_test = pool(Rules(breaker=BreakerLimits(calls_min=1)))
     member = under_test.register(joining(), NOW_MS)
     under_test.acquire(ask(lease_ms=1_000), NOW_MS)
     lease = _lease(under_test)
@@ -93,7 +97,7 @@ def test_a_lease_that_is_not_renewed_expires_and_counts_as_a_failure() -> None:
     assert under_test.leases
     under_test.tick(NOW_MS + 1_900)
 
-    assert [one.outcome for one in ended(under_test.take())] == [Outcome.EXPIRED]
+    assert [one.outcome for one in ended(under_test.take())] == [LeaseOutcome.EXPIRED]
     assert member.breaker.state(NOW_MS + 1_900) is Guarded.OPEN
 
 
@@ -117,12 +121,12 @@ def test_who_misses_its_heartbeats_gets_nothing_more_and_is_given_up_later() -> 
 
     under_test.tick(NOW_MS + 2_000)
     under_test.acquire(ask("q2"), NOW_MS + 2_000)
-    assert member.state is State.UNHEALTHY
+    assert member.state is AgentState.UNHEALTHY
     assert len(unserved(under_test.take())) == 1
     under_test.tick(NOW_MS + 5_000)
 
-    assert _member(under_test).state is State.FAILED
-    assert [one.outcome for one in ended(under_test.take())] == [Outcome.LOST]
+    assert _member(under_test).state is AgentState.FAILED
+    assert [one.outcome for one in ended(under_test.take())] == [LeaseOutcome.LOST]
 
 
 def test_a_late_heartbeat_brings_it_back_with_what_it_holds() -> None:
@@ -145,13 +149,13 @@ def test_who_loses_its_connection_keeps_its_work_and_comes_back_with_it() -> Non
     lease = _lease(under_test)
 
     under_test.lose("c1", NOW_MS + 1_000)
-    assert _member(under_test).state is State.SUSPENDED
+    assert _member(under_test).state is AgentState.SUSPENDED
     under_test.register(joining(connection_id="c2"), NOW_MS + 2_000)
 
     assert moves(under_test.take()) == ["suspended", "ready", "active"]
     assert under_test.leases == {lease.id: lease}
     under_test.lose("c1", NOW_MS + 3_000)
-    assert _member(under_test).state is State.ACTIVE
+    assert _member(under_test).state is AgentState.ACTIVE
 
 
 @pytest.mark.requirement("pool-leases")
@@ -165,7 +169,7 @@ def test_who_does_not_come_back_in_time_is_gone_and_its_work_is_told_lost() -> N
     under_test.tick(NOW_MS + 5_000)
 
     told = under_test.take()
-    assert [one.outcome for one in ended(told)] == [Outcome.LOST]
+    assert [one.outcome for one in ended(told)] == [LeaseOutcome.LOST]
     assert moves(told) == ["closed"]
     assert len(under_test.roster) == 0
 
@@ -179,7 +183,7 @@ def test_a_drained_agent_finishes_what_it_holds_and_is_gone() -> None:
     under_test.drain(member, NOW_MS)
     under_test.acquire(ask("q2"), NOW_MS)
     assert len(unserved(under_test.take())) == 1
-    under_test.finish(lease, Outcome.DONE, now_ms=NOW_MS + 10)
+    under_test.finish(lease, LeaseOutcome.DONE, now_ms=NOW_MS + 10)
 
     assert moves(under_test.take()) == ["closed"]
 
@@ -215,10 +219,10 @@ def test_an_old_registration_is_recycled_once_its_work_is_done() -> None:
     lease = _lease(under_test)
 
     under_test.tick(NOW_MS + 60_000)
-    under_test.finish(lease, Outcome.DONE, now_ms=NOW_MS + 60_000)
+    under_test.finish(lease, LeaseOutcome.DONE, now_ms=NOW_MS + 60_000)
     assert moves(under_test.take()) == ["recycling", "initializing"]
     under_test.beat(member, NOW_MS + 60_001)
-    assert member.state is State.INITIALIZING
+    assert member.state is AgentState.INITIALIZING
     under_test.register(joining(), NOW_MS + 60_002)
 
     assert moves(under_test.take()) == ["ready"]
@@ -232,7 +236,7 @@ def test_who_rests_is_idle_and_leaves_only_above_the_minimum() -> None:
     for later_ms in range(500, 20_000, 500):
         under_test.tick(NOW_MS + later_ms)
 
-    assert [member.state for member in under_test.roster] == [State.IDLE]
+    assert [member.state for member in under_test.roster] == [AgentState.IDLE]
     assert moves(under_test.take()).count("closed") == 1
 
 
@@ -258,12 +262,12 @@ def test_a_full_pool_takes_nobody_but_knows_who_is_in_it() -> None:
 
 
 def test_an_open_breaker_gets_nothing_until_its_time_and_then_one_probe() -> None:
-    limits = Limits(calls_min=2, probes=1, open_ms=1_000, jitter=0)
+    limits = BreakerLimits(calls_min=2, probes=1, open_ms=1_000, jitter=0)
     under_test = pool(Rules(breaker=limits, ejection=EjectionLimits(share_max=0)))
     under_test.register(joining(capacity=5), NOW_MS)
     for number in range(2):
         under_test.acquire(ask(f"q{number}"), NOW_MS)
-        under_test.finish(_lease(under_test), Outcome.FAILED, now_ms=NOW_MS)
+        under_test.finish(_lease(under_test), LeaseOutcome.FAILED, now_ms=NOW_MS)
         under_test.take()
 
     under_test.acquire(ask("barred"), NOW_MS + 999)
@@ -278,14 +282,18 @@ def test_an_open_breaker_gets_nothing_until_its_time_and_then_one_probe() -> Non
 
 def test_a_failing_upstream_bars_all_who_rest_on_it_and_nobody_else() -> None:
     under_test = pool(
-        Rules(breaker=TRUSTING, upstream=Limits(calls_min=2), ejection=EjectionLimits(share_max=0))
+        Rules(
+            breaker=TRUSTING,
+            upstream=BreakerLimits(calls_min=2),
+            ejection=EjectionLimits(share_max=0),
+        )
     )
     under_test.register(joining("a", upstreams=("models",), skills=("x",)), NOW_MS)
     under_test.register(joining("b", upstreams=("models",)), NOW_MS)
     under_test.register(joining("c", upstreams=("other",)), NOW_MS)
     for number in range(2):
         under_test.acquire(ask(f"q{number}", needs=Needs(skill="x")), NOW_MS)
-        under_test.finish(_lease(under_test), Outcome.FAILED, now_ms=NOW_MS)
+        under_test.finish(_lease(under_test), LeaseOutcome.FAILED, now_ms=NOW_MS)
         under_test.take()
 
     taken = []
@@ -302,7 +310,7 @@ def test_an_ejected_member_is_overlooked_unless_too_few_are_left() -> None:
     for name in ("a", "b"):
         under_test.register(joining(name, capacity=9), NOW_MS)
     under_test.acquire(ask("bad"), NOW_MS)
-    under_test.finish(_lease(under_test), Outcome.FAILED, now_ms=NOW_MS)
+    under_test.finish(_lease(under_test), LeaseOutcome.FAILED, now_ms=NOW_MS)
     under_test.take()
 
     under_test.acquire(ask("q1"), NOW_MS)
@@ -372,4 +380,4 @@ def test_changed_rules_hold_for_those_who_are_there() -> None:
     under_test.configure(changed(under_test.rules, {"idle_ms": 10}), NOW_MS)
     under_test.tick(NOW_MS + 10)
 
-    assert member.state is State.IDLE
+    assert member.state is AgentState.IDLE

@@ -6,9 +6,16 @@ from typing import Final
 import pytest
 
 from analytics.anomaly.detector import BadSnapshot
-from analytics.watching import catalogue
-from analytics.watching.catalogue import STEP_MS, Key
-from analytics.watching.watch import SESSION_FORGOTTEN_MS, Minute, Watch, Watched, WatchRules
+from analytics.monitoring import catalogue
+from analytics.monitoring.catalogue import STEP_MS, Key
+from analytics.monitoring.monitor import (
+    BRIEF_FORGOTTEN_MS,
+    SESSION_FORGOTTEN_MS,
+    Minute,
+    MonitoredSeries,
+    SeriesMonitor,
+    WatchRules,
+)
 
 COST: Final = Key("cost_usd")
 OF_MODEL: Final = Key("cost_usd", "model", "m")
@@ -18,8 +25,10 @@ LATENCY: Final = Key("request_p95_ms")
 OF_SESSION: Final = Key("cost_usd", "session", "s1")
 
 
-def _watch(series_max: int = 100, snapshot_minutes: int = 7) -> Watch:
-    return Watch("local", WatchRules(series_max=series_max, snapshot_minutes=snapshot_minutes))
+def _watch(series_max: int = 100, snapshot_minutes: int = 7) -> SeriesMonitor:
+    return SeriesMonitor(
+        "local", WatchRules(series_max=series_max, snapshot_minutes=snapshot_minutes)
+    )
 
 
 def _kept(minute: Minute) -> set[int]:
@@ -85,6 +94,17 @@ def test_a_session_that_does_nothing_is_forgotten_after_a_while_and_the_fleet_is
     assert [one.key for one in watch.series] == [COST]
 
 
+def test_a_part_that_had_something_in_one_minute_alone_is_forgotten_soon() -> None:
+    watch = _watch()
+    watch.learn(STEP_MS, {COST: 1.0, OF_MODEL: 1.0, OF_OTHER: 1.0})
+    watch.learn(2 * STEP_MS, {OF_OTHER: 1.0})
+
+    minute = watch.learn(2 * STEP_MS + BRIEF_FORGOTTEN_MS, {})
+
+    assert [one.key for one in minute.gone] == [OF_MODEL]
+    assert {one.key for one in watch.series} == {COST, OF_OTHER}
+
+
 def test_an_anomaly_of_the_whole_names_the_part_that_moved_most() -> None:
     watch = _watch(snapshot_minutes=120)
     noise = random.Random(7)
@@ -106,13 +126,13 @@ def test_words_of_noise_raise_a_series_threshold_and_words_of_use_lower_it_again
     watch.learn(STEP_MS, {COST: 1.0, OF_MODEL: 1.0})
     series = catalogue.watch_id("local", COST)
 
-    [raised] = watch.heed({series: (0, 2)})
-    again = watch.heed({series: (0, 2)})
-    [lowered] = watch.heed({series: (2, 2)})
+    [raised] = watch.learn_feedback({series: (0, 2)})
+    again = watch.learn_feedback({series: (0, 2)})
+    [lowered] = watch.learn_feedback({series: (2, 2)})
 
     assert raised is lowered
     assert not again
-    assert lowered.detector.spec.threshold == catalogue.threshold_of(0, 0)
+    assert lowered.spec.threshold == catalogue.threshold_of(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +149,7 @@ def test_each_word_of_noise_halves_the_chance_to_be_told_to_a_limit(
 
 def test_what_is_no_snapshot_is_refused() -> None:
     with pytest.raises(BadSnapshot):
-        Watched("local", COST, STEP_MS).restore(b"\x00", STEP_MS)
+        MonitoredSeries("local", COST, STEP_MS).restore(b"\x00", STEP_MS)
 
 
 def test_tenants_and_series_have_ids_of_their_own() -> None:

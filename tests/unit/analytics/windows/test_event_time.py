@@ -50,6 +50,6 @@ def test_a_width_that_is_rolled_up_is_never_open() -> None:
 def test_a_reading_may_be_late_for_narrow_windows_and_on_time_for_wide_ones() -> None:
     number = tumbling.place_of(T0_MS, received_ms=T0_MS, watermark_ms=T0_MS + 10_000, apart=False)
 
-    assert tumbling.place(number) == tumbling.Place(T0_MS, 1, 0)
+    assert tumbling.place(number) == tumbling.WindowPlace(T0_MS, 1, 0)
     assert tumbling.is_late(number)
     assert not tumbling.is_open(number)

@@ -8,15 +8,15 @@ from analytics.contracts.ids import TenantId
 from analytics.measures.rows import (
     MEASURES,
     ON_TIME,
+    BatchOutcome,
     CellKey,
     CellRow,
     Grain,
     Measures,
-    Outcome,
 )
 from analytics.windows import partials
-from analytics.windows.merging import MARKS_MAX, Arrived, MergeFold, MergeRules
-from analytics.windows.partials import BadParcel, Parcel
+from analytics.windows.final_aggregation import MARKS_MAX, Arrived, MergeFold, MergeRules
+from analytics.windows.partials import BadShuffleBatch, ShuffleBatch
 
 RULES = MergeRules(idle_ms=20_000, kept_ms=60_000, partials_max=100)
 KEY = CellKey(TenantId("acme"), Grain.FLEET, model="m")
@@ -30,7 +30,7 @@ def cell(calls: int, *, start_ms: int = 0, key: CellKey = KEY) -> CellRow:
     return CellRow(key, 10_000, start_ms, ON_TIME, Measures(calls=calls), b"", True)
 
 
-def parcel(partition: int, watermark_ms: int, *cells: CellRow, quiet: bool = False) -> Parcel:
+def parcel(partition: int, watermark_ms: int, *cells: CellRow, quiet: bool = False) -> ShuffleBatch:
     """Return what a partition says to the target of `KEY`."""
     sent = partials.parcels(
         cells, log_id=1, partition=partition, watermark_ms=watermark_ms, quiet=quiet
@@ -46,10 +46,10 @@ class Stage:
         self.rules = rules
         self.fold = MergeFold(state=b"", kept=(), rules=rules)
         self.kept: dict[int, tuple[int, bytes]] = {}
-        self.last: Outcome | None = None
+        self.last: BatchOutcome | None = None
         self.at = 0
 
-    def hear(self, one: Parcel, *, at_ms: int = T0_MS) -> Told:
+    def hear(self, one: ShuffleBatch, *, at_ms: int = T0_MS) -> Told:
         """Feed a parcel; return what that told."""
         self.at += 1
         return self._told(
@@ -72,7 +72,7 @@ class Stage:
         payloads = [payload for _, payload in self.kept.values()]
         self.fold = MergeFold(state=self.last.state, kept=payloads, rules=self.rules)
 
-    def _told(self, outcome: Outcome) -> Told:
+    def _told(self, outcome: BatchOutcome) -> Told:
         self.last = outcome
         self.kept |= {row.offset: (row.until_ms, row.payload) for row in outcome.kept}
         self.kept = {
@@ -222,9 +222,9 @@ def test_a_source_silent_for_long_is_forgotten_and_met_anew(stage: Stage) -> Non
 
 @pytest.mark.parametrize("data", [b"\x00", b"{}", b"\x95\x01"])
 def test_a_state_or_a_parcel_that_cannot_be_read_says_so(data: bytes) -> None:
-    with pytest.raises(BadParcel):
+    with pytest.raises(BadShuffleBatch):
         MergeFold(state=data, kept=(), rules=RULES)
-    with pytest.raises(BadParcel):
+    with pytest.raises(BadShuffleBatch):
         MergeFold(state=b"", kept=[data], rules=RULES)
 
 
@@ -267,7 +267,7 @@ def test_what_could_not_be_merged_is_refused_when_it_is_read(field: str, wrong: 
     good = partials.partial_of(cell(2))
     parts = [wrong if name == field else getattr(good, name) for name in good.__struct_fields__]
 
-    with pytest.raises(BadParcel):
+    with pytest.raises(BadShuffleBatch):
         partials.decode(msgspec.msgpack.encode([1, 0, 0, 10_000, [parts]]))
 
 

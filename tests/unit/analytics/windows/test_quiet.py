@@ -6,10 +6,10 @@ import pytest
 
 from analytics.contracts import topics
 from analytics.contracts.events import ConnectionOpened, Event
+from analytics.measures.count_fold import BY_KIND, CountFold, Kind, spec_of
 from analytics.measures.fold import Arrival, FoldRules
-from analytics.measures.rows import Outcome
-from analytics.measures.tallies import BY_KIND, Kind, TallyFold, spec_of
-from streams.step import Fold
+from analytics.measures.rows import BatchOutcome
+from streams.consumer.folds import Fold
 from tests.support import facts
 from tests.support.facts import T0_MS, arrivals
 from tests.support.folding import Kept, new_fold
@@ -23,8 +23,8 @@ def agents(kept: Kept) -> Fold[Arrival]:
     return new_fold(kept, rules=RULES)
 
 
-def connections(kept: Kept) -> TallyFold[Kind]:
-    return TallyFold(
+def connections(kept: Kept) -> CountFold[Kind]:
+    return CountFold(
         topics.CONNECTIONS, BY_KIND, spec_of(RULES),
         watermark_ms=kept.watermark_ms, open_cells=kept.open_cells(), rules=RULES,
     )  # fmt: skip
@@ -52,7 +52,7 @@ class Partition:
         self.fold = make(kept)
         self.next_offset = 0
 
-    def hear(self, told: Sequence[Event]) -> Outcome:
+    def hear(self, told: Sequence[Event]) -> BatchOutcome:
         batch = arrivals(told, first_offset=self.next_offset)
         for key in self.fold.unknown(batch):
             self.fold.remember(key, self.kept.sessions.get(key), ())

@@ -6,17 +6,17 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from gateway.auth import Grant, Scope
 from gateway.channels.filters import BadFilter, compile_filter
 from gateway.channels.values import (
+    ChannelPresence,
     ClientInfo,
+    HistoryPage,
     Joined,
-    Past,
     Position,
-    Presence,
     PublicationPush,
     TagFilter,
 )
+from gateway.http.auth import Grant, TokenScope
 from gateway.protocol import codes
 from tests.support.channels import MemoryArchive, MemoryLog, Node, Watcher, grant, node, note
 
@@ -125,9 +125,9 @@ async def test_another_tenant_hears_and_is_told_nothing() -> None:
 
     assert joined.publications == ()
     assert stranger.heard == []
-    assert isinstance(past, Past)
+    assert isinstance(past, HistoryPage)
     assert past.publications == ()
-    assert who == Presence({})
+    assert who == ChannelPresence({})
 
 
 async def test_who_is_in_a_channel_is_told_on_and_taken_back() -> None:
@@ -142,7 +142,9 @@ async def test_who_is_in_a_channel_is_told_on_and_taken_back() -> None:
 
     there, watcher = node(MemoryLog(), roll=Roll()), Watcher()
     await _joined(there, watcher)
-    assert await there.hub.presence("notes:room", grant=grant()) == Presence({"c1": watcher.who})
+    assert await there.hub.presence("notes:room", grant=grant()) == ChannelPresence(
+        {"c1": watcher.who}
+    )
     there.hub.leave_all(watcher)
     there.hub.leave(watcher, "notes:room")
 
@@ -223,7 +225,7 @@ async def test_what_is_published_is_acknowledged_by_the_log_first() -> None:
     ],
 )
 async def test_what_may_not_be_published_is_refused(
-    channel: str, data: bytes, fault: codes.Fault
+    channel: str, data: bytes, fault: codes.ErrorReply
 ) -> None:
     there = node(MemoryLog())
 
@@ -231,7 +233,7 @@ async def test_what_may_not_be_published_is_refused(
 
 
 async def test_a_token_without_the_scope_neither_watches_nor_publishes() -> None:
-    there, reader = node(MemoryLog()), grant("acme", Scope.WORK)
+    there, reader = node(MemoryLog()), grant("acme", TokenScope.WORK)
 
     watched = await there.hub.join(Watcher(), "notes:a", grant=reader, since=None, tags=None)
     written = await there.hub.publish("notes:a", b"1", grant=reader, info=Watcher().who)
@@ -257,7 +259,7 @@ async def test_the_past_comes_forwards_backwards_and_from_a_position() -> None:
         found = await there.hub.history(
             "notes:room", grant=grant(), limit=limit, since=at, reverse=reverse
         )
-        assert isinstance(found, Past)
+        assert isinstance(found, HistoryPage)
         assert found.offset == 5
         return [one.data for one in found.publications]
 

@@ -6,7 +6,7 @@ from analytics.contracts import events, topics
 from analytics.contracts.events import ConnectionClosed, ConnectionOpened
 from analytics.contracts.ids import TenantId
 from apps.docs import pool_page
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from gateway.pool.calls import methods
 from tests.support.gateway import Clock, gateway, token, until
 from tests.support.peer import connected
@@ -196,7 +196,7 @@ async def test_only_who_it_belongs_to_may_touch_an_agent_or_a_lease() -> None:
 async def test_a_token_without_the_scope_may_not_work() -> None:
     async with connected(gateway(MemoryPublisher())) as peer:
         caller = Caller(peer)
-        bearer = token(scopes=[Scope.PUBLISH, Scope.ADMIN])
+        bearer = token(scopes=[TokenScope.PUBLISH, TokenScope.ADMIN])
         peer.say({"id": 1, "connect": {"token": bearer}})
 
         assert await caller.call("pool.register", card=card("code")) == 103

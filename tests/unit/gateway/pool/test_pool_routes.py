@@ -8,18 +8,18 @@ import pytest
 
 from analytics.contracts.ids import TenantId
 from gateway.app import Gateway
-from gateway.auth import Scope
+from gateway.http.auth import TokenScope
 from tests.support.gateway import client, gateway, token
 from tests.support.peer import connected
 from tests.support.pool_peer import Caller, card
 from tests.support.publisher_memory import MemoryPublisher
 
-ADMIN = (Scope.ADMIN,)
+ADMIN = (TokenScope.ADMIN,)
 
 
 @asynccontextmanager
 async def _operated(
-    under_test: Gateway, *, scopes: tuple[Scope, ...] = ADMIN, tenant: str = "acme"
+    under_test: Gateway, *, scopes: tuple[TokenScope, ...] = ADMIN, tenant: str = "acme"
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Caller, str]]:
     bearer = token(scopes=scopes, tenant=TenantId(tenant))
     async with connected(under_test) as peer, client(under_test, bearer=bearer) as http:
@@ -138,13 +138,13 @@ async def test_a_deleted_agent_finishes_first_and_a_deleted_socket_is_closed() -
 @pytest.mark.parametrize(
     ("scopes", "looks", "changes"),
     [
-        ((Scope.ADMIN,), 200, 200),
-        ((Scope.WORK,), 200, 403),
-        ((Scope.PUBLISH, Scope.SUBSCRIBE), 403, 403),
+        ((TokenScope.ADMIN,), 200, 200),
+        ((TokenScope.WORK,), 200, 403),
+        ((TokenScope.PUBLISH, TokenScope.SUBSCRIBE), 403, 403),
     ],
 )
 async def test_looking_needs_one_scope_and_changing_another(
-    scopes: tuple[Scope, ...], looks: int, changes: int
+    scopes: tuple[TokenScope, ...], looks: int, changes: int
 ) -> None:
     async with client(gateway(MemoryPublisher()), bearer=token(scopes=scopes)) as http:
         looked = [(await http.get(path)).status_code for path in ("/v1/pool", "/v1/pool/health")]

@@ -1,0 +1,1 @@
+"""Alertmanager's dispatch: the routing tree, groups of alerts, and when each group is notified."""

@@ -1,0 +1,1 @@
+"""Alertmanager's inhibition: alerts that are mute because others fire."""

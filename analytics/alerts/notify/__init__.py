@@ -1,0 +1,1 @@
+"""Alertmanager's notify: receivers, what they are sent, and what follows from an attempt."""

@@ -1,0 +1,1 @@
+"""What our processes share: settings, logging, tracing, the watchdog and the price table."""

@@ -1,0 +1,1 @@
+"""What coding agents tell through their hooks, as events of ours."""

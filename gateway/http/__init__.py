@@ -1,0 +1,1 @@
+"""HTTP: the server, its guard, authentication, limits, rates and errors."""

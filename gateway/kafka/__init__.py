@@ -1,0 +1,1 @@
+"""The way to Kafka: admission, redaction, shares of tenants, the publisher and its producer."""

@@ -1,0 +1,1 @@
+"""WebSockets: the endpoint, each connection, its writer and its send buffer."""

@@ -1,0 +1,1 @@
+"""Connections to the store, and what their errors mean to the rest of Mainstem."""

@@ -1,0 +1,1 @@
+"""The consumer: records in, partition by partition, and one commit a batch."""

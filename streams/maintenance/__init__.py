@@ -1,0 +1,1 @@
+"""Maintenance of the store: rollups, retention, erasure, and the jobs that are due."""

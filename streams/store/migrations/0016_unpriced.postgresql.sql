@@ -1,0 +1,3 @@
+-- The columns, in the tables as this level has them.
+
+select count_unpriced();
