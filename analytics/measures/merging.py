@@ -267,6 +267,8 @@ class PromptState(Struct, array_like=True, gc=False):
     kinds: int = OWN
     also: str = ""
     elsewhere: bool = False
+    by_likeness: bool = False
+    """Whether it is `elsewhere` for a copy that shares no name with it, but is like it."""
 
     def shape(self) -> Shape:
         """Return what prompts alike have in common."""

@@ -14,7 +14,7 @@ from analytics.measures.event_step import INHERITED, EventStep, Told
 from analytics.measures.identities import PROMPT
 from analytics.measures.merging import PROMPT_COLUMNS, PromptState
 from analytics.measures.report_matching import ingest_path_of, is_anothers, is_copy, register
-from analytics.measures.reports import OWN, STAND_IN
+from analytics.measures.reports import OWN, STAND_IN, TURN
 from analytics.measures.sessions import SessionSignal
 
 _PROMPTED: Final = SessionSignal.PROMPTED
@@ -63,7 +63,7 @@ def _first_told(step: EventStep, event: PromptSubmitted) -> Told:
     kinds = (OWN if message_id else 0) | (STAND_IN if turn else 0)
     state = PromptState(
         message_id or event.id, step.when_ms, memory.project, memory.agent, event.length,
-        step.road, kinds, f"turn {turn}" if turn else "",
+        step.road, kinds, _turn(event),
     )  # fmt: skip
     if message_id:
         step.identities.register((memory.owner, memory.key[0], PROMPT, message_id))
@@ -92,15 +92,17 @@ def _met(step: EventStep, event: PromptSubmitted) -> tuple[PromptState | None, b
     if state is not None and not (message_id and state.kinds & OWN):
         return state, elsewhere or state.elsewhere
     if state is not None and not elsewhere and state.elsewhere and _is_mistaken(state, event):
+        _take_back(step, event, state)
         return state, False
     kinds = OWN if message_id else 0
     if event.prompt_id and state is None:  # else the prompt of this turn was taken for another
         kinds |= STAND_IN
     shapes, road = ((event.length,),), ingest_path_of(event)
     state = reports.alike(shapes, road=road, kinds=kinds, when_ms=step.when_ms, elsewhere=elsewhere)
-    if state is not None:
-        return state, elsewhere or state.elsewhere
-    return None, elsewhere
+    if state is None:
+        return None, elsewhere
+    state.by_likeness = state.by_likeness or (elsewhere and not state.elsewhere)
+    return state, elsewhere or state.elsewhere
 
 
 def _of_turn(step: EventStep, event: PromptSubmitted) -> PromptState | None:
@@ -115,6 +117,24 @@ def _is_mistaken(state: PromptState, event: PromptSubmitted) -> bool:
     """Say whether a prompt was taken for a copy, while others told of it as this report does."""
     road = ingest_path_of(event)
     return bool(state.roads & road and state.roads & ~road)
+
+
+def _take_back(step: EventStep, event: PromptSubmitted, state: PromptState) -> None:
+    """Take a prompt back from a copy; one that was only like it is of another that is like it."""
+    if not state.by_likeness:
+        return
+    reports, road = step.memory.prompts, ingest_path_of(event)
+    state.by_likeness = False
+    other = reports.alike((state.shape(),), road=road, kinds=OWN, when_ms=state.when_ms)
+    if other is None or other.elsewhere:
+        return
+    reports.hand_on(state, other)
+    before, shape = (other.dimensions(), other.amounts(), ()), other.shape()
+    other.elsewhere = other.by_likeness = True
+    other.roads |= road
+    reports.changed(other, shape)
+    after = (other.dimensions(), other.amounts(), ())
+    step.change(PROMPT_COLUMNS, step.place_at(other.when_ms), before, after)
 
 
 def _is_settled(step: EventStep, event: PromptSubmitted) -> bool:
@@ -162,4 +182,4 @@ def _name(step: EventStep, state: PromptState, name: str, kind: int, *, unique: 
 
 
 def _turn(event: PromptSubmitted) -> str:
-    return f"turn {event.prompt_id}" if event.prompt_id else ""
+    return f"{TURN}{event.prompt_id}" if event.prompt_id else ""

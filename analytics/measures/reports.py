@@ -28,6 +28,8 @@ OWN: Final = 1
 """The kind of the name that is a thing's own: what an API or an agent gave it."""
 STAND_IN: Final = 2
 """The kind of a name that stands in for it: of a message, or of the prompt's turn."""
+TURN: Final = "turn "
+"""What the name of a prompt's turn begins with."""
 CLIENT: Final = 4
 """The kind of a name that the sender gave to a request before it was answered."""
 
@@ -208,6 +210,15 @@ class Reports(Generic[R]):
         if name and name != state.key:
             state.also = f"{state.also}\n{name}" if state.also else name
             self.names[name.removeprefix("=")] = state.key
+
+    def hand_on(self, state: R, other: R) -> None:
+        """Give the names of a thing's own that came by mistake, but for its key, to another."""
+        names = [name for name in _lines(state.also) if not name.startswith(("=", TURN))]
+        state.also = "\n".join(name for name in _lines(state.also) if name not in names)
+        state.kinds &= ~OWN
+        self.vague_count += 1
+        for name in names:
+            self.name(other, name, OWN)
 
     def merge(self, state: R, other: R) -> None:
         """Let two things be one: the names and roads of `other` go to `state`."""

@@ -40,6 +40,8 @@ MANAGED: Final = (
     Path("/Library/Application Support/ClaudeCode/managed-settings.json"),
 )
 """Where an administrator's settings for Claude Code are; they win over the user's."""
+PROCESSES: Final = ("gateway", "worker", "dashboard", "api")
+"""What every stack runs, whoever brings the broker and the store."""
 
 
 class ProbeArrival(Struct, frozen=True, kw_only=True):
@@ -90,7 +92,7 @@ class DoctorReport(Struct, frozen=True, kw_only=True):
 
 def examine(home: Home, running: RunState, token: str) -> DoctorReport:
     """Send one event by every road, and look at every part."""
-    problems: list[str] = list(_managed())
+    problems: list[str] = [*_managed(), *_absent(home, running)]
     reader = Reader(running.store_url, size_max=2)
     try:
         arrivals = _arrivals(reader, Sender(running.gateway_url, token))
@@ -200,6 +202,15 @@ def _explained(home: Home, arrivals: tuple[ProbeArrival, ...], lags: tuple[Lag, 
             "what was answered may be among the dead letters: "
             "`mainstem tail deadletters.v1 --from 10m` prints them"
         )
+    ]
+
+
+def _absent(home: Home, running: RunState) -> list[str]:
+    """Say which processes of the stack do not run."""
+    return [
+        f"the {name} does not run; its log is {home.logs / f'{name}.log'}"
+        for name in PROCESSES
+        if name not in running.children or not state.is_alive(running.children[name])
     ]
 
 

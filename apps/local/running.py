@@ -21,7 +21,7 @@ from apps.local.broker import BrokerKind, Choice
 from apps.local.history import HistoryImport
 from apps.local.home import Home, Unusable, cache_folder, make
 from apps.local.parts import Wiring
-from apps.local.ports import LOOPBACK, free_port, is_free
+from apps.local.ports import LOOPBACK, claim, claim_free_port, is_free
 from apps.local.settings import LocalSettings
 from apps.local.stack import Stack
 
@@ -76,7 +76,7 @@ def wire(home: Home, settings: LocalSettings) -> Wiring:
             settings.dashboard_port, what="the dashboard", option="--dashboard-port"
         ),
         api_port=_api_port(settings.api_port),
-        metrics_port=free_port(),
+        metrics_port=claim_free_port(),
         partitions=settings.partitions,
         store_url=store_url(os.environ),
     )
@@ -169,8 +169,8 @@ def _on_signals() -> tuple[asyncio.Event, asyncio.Event]:
 
 def _port(wanted: int, *, what: str, option: str) -> int:
     if wanted == 0:
-        return free_port()
-    if not is_free(wanted):
+        return claim_free_port()
+    if not (is_free(wanted) and claim(wanted)):
         raise Unusable(
             f"port {wanted} for {what} is taken by another program; stop that one, or choose"
             f" another port with {option}"
@@ -181,7 +181,7 @@ def _port(wanted: int, *, what: str, option: str) -> int:
 def _api_port(wanted: int | None) -> int:
     """Return the port of the query API, which a second `up` may have elsewhere."""
     if wanted is None:
-        return API_PORT if is_free(API_PORT) else free_port()
+        return API_PORT if is_free(API_PORT) and claim(API_PORT) else claim_free_port()
     return _port(wanted, what="the query API", option="MAINSTEM_LOCAL_API_PORT")
 
 

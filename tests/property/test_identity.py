@@ -5,7 +5,7 @@ before or after, over any restart. `MAINSTEM_TESTS_HISTORIES` says how many hist
 """
 
 import os
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Final
 
 import pytest
@@ -149,15 +149,17 @@ TIED: Final = (
 
 
 @pytest.mark.requirement("one-identity")
-@pytest.mark.xfail(
-    strict=True,
-    reason="of two prompts of one length in one millisecond the copy of the first is taken for the "
-    "second, which its own name takes back later, and the first then counts twice",
-)
-def test_of_prompts_alike_in_one_millisecond_one_is_the_copy_whatever_is_read_first() -> None:
-    teller = Teller(Manner(message_ids=False, named_forks=True))
-    files = [teller.transcript(session) for session in reversed(TIED)]
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("road", ["logs", "hooks"])
+@pytest.mark.parametrize("live", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
+@pytest.mark.parametrize("named_forks", [True, False])
+def test_of_prompts_alike_in_one_millisecond_one_is_the_copy_whatever_is_read_first(
+    order: tuple[int, ...], road: str, live: tuple[int, ...], *, named_forks: bool
+) -> None:
+    teller = Teller(Manner(message_ids=False, named_forks=named_forks))
+    by = {"logs": teller.by_logs, "hooks": teller.by_hooks}[road]
+    files = [teller.transcript(TIED[place]) for place in order]
 
-    told = [teller.by_logs(TIED[0]), imported(*files)]
+    told = [*(by(TIED[place]) for place in live), imported(*files)]
 
     assert counted(told) == account(TIED)

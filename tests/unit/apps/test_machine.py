@@ -93,6 +93,15 @@ def test_a_machine_without_a_broker_says_what_to_do(
         running.wire(home, _settings())
 
 
+@pytest.mark.requirement("busy-says-so")
+def test_two_stacks_that_start_at_one_moment_choose_different_ports(home: Home) -> None:
+    settings = configured(port=0, dashboard_port=0)
+
+    first, second = running.wire(home, settings), running.wire(home, settings)
+
+    assert len({*_ports(first), *_ports(second)}) == 2 * len(_ports(first))
+
+
 def test_an_external_broker_needs_no_embedded_one(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,3 +259,13 @@ def test_waiting_for_a_process_is_bounded() -> None:
 
     assert not state.wait_gone(me, wait_s=0.1)
     assert time.monotonic() - began < 5
+
+
+def _ports(wiring: Wiring) -> tuple[int, ...]:
+    return (
+        wiring.broker_port,
+        wiring.gateway_port,
+        wiring.dashboard_port,
+        wiring.api_port,
+        wiring.metrics_port,
+    )
