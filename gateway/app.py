@@ -18,15 +18,17 @@ from analytics.privacy.filter import Filter
 from gateway import metrics
 from gateway.channels.nowhere import Nowhere
 from gateway.channels.values import Hub
-from gateway.http import problem
+from gateway.http import health, problem
 from gateway.http.addresses import Addresses
 from gateway.http.auth import Verifier
 from gateway.http.body_readers import Readers
+from gateway.http.clocks import Clocks
 from gateway.http.guard import Guard, RequestChecks
 from gateway.http.health import Gate, Health, Pulse, judge
 from gateway.http.limits import Bodies
 from gateway.http.rate_limiter import limits_of
 from gateway.http.rates import Rates, read_rate
+from gateway.http.shutdown import end, kept_going
 from gateway.kafka.admission import Admission
 from gateway.kafka.pace import Pace
 from gateway.kafka.publisher import Outlet, Publisher
@@ -42,10 +44,9 @@ from gateway.protocol.session import Manners
 from gateway.routes import events, hooks, operations, otlp, pool, sse, stream, webhooks
 from gateway.routes.parts import Parts
 from gateway.settings import GatewaySettings
-from gateway.shutdown import end, kept_going
 from gateway.tracing import Tracing
 from gateway.websocket import endpoint as sessions
-from gateway.websocket.endpoint import Clocks, EndpointOptions, Sessions
+from gateway.websocket.endpoint import EndpointOptions, Sessions
 from gateway.websocket.methods import methods
 from gateway.websocket.send_buffer import Policies
 from gateway.websocket.writer import SocketBounds
@@ -55,9 +56,9 @@ INGEST_PATHS: Final = {
     webhooks.PATH: webhooks.INGEST_PATH,
     hooks.PATH: hooks.INGEST_PATH,
     **{f"/v1/{signal}": str(signal) for signal in OtlpSignal},
-    operations.METRICS: "prometheus",
-    operations.LIVE: "live",
-    operations.READY: "ready",
+    health.METRICS: "prometheus",
+    health.LIVE: "live",
+    health.READY: "ready",
     stream.STREAM: "stream",
     stream.UNI: "uni_sse",
     **dict.fromkeys((pool.POOL, pool.HEALTH, pool.CONFIG), "pool"),
@@ -280,7 +281,7 @@ def _checks(
         limits=limits_of(settings.rate, keys_max=settings.rate_keys_max, now_ms=clocks.now_ms),
         strikes_max=settings.rate_strikes_max,
         origins=frozenset(settings.origins),
-        open_paths=frozenset(operations.OPEN_PATHS),
+        open_paths=frozenset(health.OPEN_PATHS),
         signed_paths=frozenset({webhooks.PATH}),
         gate=Gate(pulse, lag_ms_max=settings.admission_lag_ms_max, chance=clocks.jitter),
     )

@@ -149,12 +149,6 @@ class GatewaySettings(
     loop_lag_ms_max: int = Field(
         500, ge=1, description="Event loop lag above which the gateway is not ready."
     )
-    admission_lag_ms_max: int = Field(
-        2_000,
-        ge=1,
-        description="Event loop lag above which new sockets and requests get 503 and Retry-After; "
-        "open sockets go on.",
-    )
 
     @model_validator(mode="after")
     def _bursts_fit(self) -> Self:

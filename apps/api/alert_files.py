@@ -24,7 +24,7 @@ from gateway.http import problem
 from gateway.http.auth import Grant, TokenScope
 from gateway.http.guard import grant_of
 from gateway.http.limits import BodyBounds, read_body
-from gateway.routes.parts import responses
+from gateway.http.openapi import responses
 from streams.queries import notices as told
 from streams.queries import receivers
 from streams.queries.grouped import BadQuestion

@@ -13,16 +13,15 @@ from starlette.types import ASGIApp
 from analytics.contracts.errors import StoreAway
 from apps.api import alert_files, limits, prometheus, routes, watching
 from apps.api.parts import Asking
-from gateway.http import problem
+from gateway.http import health, problem
 from gateway.http.addresses import Addresses
 from gateway.http.auth import Verifier
+from gateway.http.clocks import Clocks
 from gateway.http.guard import Guard, RequestChecks
 from gateway.http.health import Gate, Pulse
 from gateway.http.rate_limiter import limits_of
-from gateway.routes import operations
-from gateway.settings import GatewaySettings
-from gateway.shutdown import end
-from gateway.websocket.endpoint import Clocks
+from gateway.http.settings import HttpSettings
+from gateway.http.shutdown import end
 
 INGEST_PATHS: Final = {
     **dict.fromkeys((*routes.KNOWN, *watching.KNOWN, *limits.KNOWN), "query"),
@@ -32,7 +31,7 @@ INGEST_PATHS: Final = {
 
 
 def build(
-    access: GatewaySettings,
+    access: HttpSettings,
     asking: Asking,
     *,
     verifier: Verifier,
@@ -71,7 +70,7 @@ def build(
         limits=limits_of(access.rate, keys_max=access.rate_keys_max, now_ms=clocks.now_ms),
         strikes_max=access.rate_strikes_max,
         origins=frozenset(access.origins),
-        open_paths=frozenset(operations.OPEN_PATHS),
+        open_paths=frozenset(health.OPEN_PATHS),
         signed_paths=frozenset(),
         gate=Gate(pulse, lag_ms_max=access.admission_lag_ms_max, chance=clocks.jitter),
     )
@@ -79,11 +78,11 @@ def build(
 
 
 def _add_health(api: FastAPI, asking: Asking) -> None:
-    @api.get(operations.LIVE, summary="Say that the process answers", include_in_schema=False)
+    @api.get(health.LIVE, summary="Say that the process answers", include_in_schema=False)
     async def live() -> dict[str, bool]:
         return {"live": True}
 
-    @api.get(operations.READY, summary="Say whether the store answers", include_in_schema=False)
+    @api.get(health.READY, summary="Say whether the store answers", include_in_schema=False)
     def ready() -> Response:
         try:
             with asking.reader.connection() as db:

@@ -12,7 +12,7 @@ from apps.api.answers import TYPES, Format, Table
 from apps.api.questions import Parameters
 from gateway.http.auth import Grant, TokenScope
 from gateway.http.guard import grant_of
-from gateway.routes.parts import responses
+from gateway.http.openapi import responses
 from streams.clients.reader import Reader
 from streams.queries.grouped import DIMENSIONS, BadQuestion
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from gateway.routes.parts import responses
+from gateway.http.openapi import responses
 
 FORM: Final = "application/x-www-form-urlencoded"
 MATCH: Final = "match[]"

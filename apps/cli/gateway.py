@@ -20,13 +20,13 @@ from apps.runtime.logging import log_to_stderr
 if TYPE_CHECKING:
     from apps.cli.gateway_channels import Channels
     from gateway.channels.presence_registry import RegistryRoll
+    from gateway.http.clocks import Clocks
     from gateway.http.server import Server
     from gateway.kafka.publisher_kafka import KafkaPublisher
     from gateway.registry.registry import KnownEventIds
     from gateway.registry.registry_keeper import RegistryKeeper
     from gateway.settings import GatewaySettings
     from gateway.tracing import Tracing
-    from gateway.websocket.endpoint import Clocks
 
 QUIET: Final = ("aiokafka", "uvicorn")
 """Libraries that repeat in their own words what we log once."""
@@ -208,7 +208,7 @@ def server_of(
 
 def clocks_of() -> "Clocks":
     """Return the real clocks, chance and ids."""
-    from gateway.websocket.endpoint import Clocks
+    from gateway.http.clocks import Clocks
 
     return Clocks(
         now_ms=lambda: time.monotonic_ns() // 1_000_000,

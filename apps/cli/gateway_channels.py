@@ -14,10 +14,10 @@ from gateway.channels.history_writes import Keeping, KeptSource
 from gateway.channels.hub import ChannelLimits, Clock, LiveHub
 from gateway.channels.presence_registry import RegistryRoll
 from gateway.channels.ring import RingBounds
+from gateway.http.shutdown import end
 from gateway.kafka.publisher import Publisher
 from gateway.registry.link_redis import connect
 from gateway.settings import GatewaySettings
-from gateway.shutdown import end
 
 
 class Channels(Struct, frozen=True):

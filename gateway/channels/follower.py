@@ -21,8 +21,8 @@ from analytics.contracts.signatures import ANYBODYS, SignatureRules
 from gateway import metrics
 from gateway.channels.records import StreamPublication, read
 from gateway.channels.source import LogListener
+from gateway.http.shutdown import end
 from gateway.kafka.log_consumer import LogConsumer, Place, line_values
-from gateway.shutdown import end
 
 WAIT_MS: Final = 250
 """How long a fetch waits for records; the log is looked at again after it."""

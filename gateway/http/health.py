@@ -13,6 +13,12 @@ from msgspec import Struct
 from analytics.contracts.errors import Unavailable
 from gateway import metrics
 
+LIVE: Final = "/health/live"
+READY: Final = "/health/ready"
+METRICS: Final = "/metrics"
+OPEN_PATHS: Final = (LIVE, READY)
+"""What needs no token."""
+
 SAMPLE_S: Final = 0.5
 SMOOTHING: Final = 0.5
 """Weight of the newest sample of the loop's lag."""

@@ -36,6 +36,12 @@ class HttpSettings(AccessSettings, ConnectionSettings):
     drain_seconds_max: float = Field(
         10, gt=0, description="Seconds that stopping waits for calls and for the broker, each."
     )
+    admission_lag_ms_max: int = Field(
+        2_000,
+        ge=1,
+        description="Event loop lag above which new sockets and requests get 503 and Retry-After; "
+        "open sockets go on.",
+    )
 
 
 def signing_key(settings: AccessSettings) -> bytes:

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
 from analytics.contracts.signatures import SignatureRules
-from gateway.shutdown import bounded
+from gateway.http.shutdown import bounded
 
 ASK_MS: Final = 3_000
 """How long the broker has to say who it is, or how far a partition reaches."""

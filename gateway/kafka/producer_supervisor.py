@@ -13,8 +13,8 @@ from typing import Final, Protocol
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, UnknownError
 
 from analytics.contracts.errors import MainstemError
+from gateway.http.shutdown import bounded
 from gateway.kafka.producer import FencedProducer
-from gateway.shutdown import bounded
 
 PROBE_MS: Final = 1_000
 PROBE_LIMIT_MS: Final = 3_000

@@ -24,12 +24,12 @@ from analytics.contracts.cloudevents import Record
 from analytics.contracts.errors import BrokerAway, MainstemError, ProducerFull
 from analytics.contracts.ids import TenantId
 from gateway import metrics
+from gateway.http.shutdown import end
 from gateway.kafka.accumulator import RECORD_OVERHEAD_BYTES, Pending, Queue, Queued, Queues
 from gateway.kafka.dedup_cache import Recent, key_of
 from gateway.kafka.producer import Delivery, FencedProducer, Partitions, Prepare, Sign
 from gateway.kafka.producer_supervisor import ProducerSupervisor
 from gateway.kafka.publisher import OutgoingEvent, Receipt, Status
-from gateway.shutdown import end
 
 RETRY_AFTER_MS: Final = 1_000
 POST_ATTEMPTS_MAX: Final = 5

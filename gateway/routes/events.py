@@ -14,9 +14,10 @@ from analytics.contracts.errors import BadBody, Unavailable
 from gateway.http import limits, problem
 from gateway.http.auth import TokenScope
 from gateway.http.guard import grant_of
+from gateway.http.openapi import responses
 from gateway.kafka import admission
 from gateway.kafka.dead_letters import Letter, send_dead_letters
-from gateway.routes.parts import JSON, NDJSON, Parts, responses
+from gateway.routes.parts import JSON, NDJSON, Parts
 
 PATH: Final = "/v1/events"
 INGEST_PATH: Final = "events"

@@ -16,10 +16,11 @@ from gateway.hooks.claude_code import read_hook
 from gateway.http import limits
 from gateway.http.auth import TokenScope
 from gateway.http.guard import grant_of
+from gateway.http.openapi import responses
 from gateway.kafka import admission
 from gateway.kafka.dead_letters import Letter, send_dead_letters
 from gateway.kafka.publisher import OutgoingEvent, Status
-from gateway.routes.parts import JSON, Parts, responses
+from gateway.routes.parts import JSON, Parts
 
 PATH: Final = "/hooks/claude"
 INGEST_PATH: Final = "hooks"

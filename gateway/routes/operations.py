@@ -9,13 +9,9 @@ from starlette.responses import Response
 from gateway import metrics
 from gateway.http.auth import TokenScope
 from gateway.http.guard import grant_of
-from gateway.routes.parts import JSON, Parts, responses
-
-LIVE: Final = "/health/live"
-READY: Final = "/health/ready"
-METRICS: Final = "/metrics"
-OPEN_PATHS: Final = (LIVE, READY)
-"""What needs no token."""
+from gateway.http.health import LIVE, METRICS, READY
+from gateway.http.openapi import responses
+from gateway.routes.parts import JSON, Parts
 
 _OPEN: Final[dict[str, Any]] = {"security": []}
 _OBJECT: Final[dict[str, Any]] = {"schema": {"type": "object"}}

@@ -23,12 +23,13 @@ from gateway import metrics
 from gateway.http import limits, problem
 from gateway.http.auth import Grant, TokenScope
 from gateway.http.guard import grant_of
+from gateway.http.openapi import responses
 from gateway.kafka import admission
 from gateway.kafka.dead_letters import Letter, send_dead_letters
 from gateway.kafka.publisher import OutgoingEvent, Receipt
 from gateway.otlp import intake
 from gateway.otlp.intake import Intake, OtlpSignal
-from gateway.routes.parts import JSON, PROTOBUF, Parts, responses
+from gateway.routes.parts import JSON, PROTOBUF, Parts
 
 MESSAGE_LENGTH_MAX: Final = 500
 INVALID_ARGUMENT: Final = 3

@@ -21,10 +21,11 @@ from analytics.pool.rules import changed
 from gateway.http import limits
 from gateway.http.auth import Grant, TokenScope
 from gateway.http.guard import grant_of
+from gateway.http.openapi import responses
 from gateway.pool.pools import Pools
 from gateway.pool.values import shown
 from gateway.protocol import codes
-from gateway.routes.parts import JSON, Parts, responses
+from gateway.routes.parts import JSON, Parts
 from gateway.websocket.connection import Socket
 from gateway.websocket.endpoint import Sessions
 

@@ -25,10 +25,11 @@ from gateway import metrics
 from gateway.channels.values import ClientInfo, Hub, Joined, Position
 from gateway.http import limits
 from gateway.http.guard import grant_of
+from gateway.http.openapi import responses
 from gateway.protocol import codes
 from gateway.protocol.codes import ErrorReply
 from gateway.routes import sse
-from gateway.routes.parts import JSON, Parts, responses
+from gateway.routes.parts import JSON, Parts
 
 STREAM: Final = "/v1/stream"
 UNI: Final = "/connection/uni_sse"

@@ -18,8 +18,9 @@ from analytics.contracts.errors import BadBody, Forbidden, Unavailable
 from analytics.contracts.ids import TenantId
 from gateway import metrics
 from gateway.http import limits
+from gateway.http.openapi import responses
 from gateway.kafka.publisher import OutgoingEvent, Status
-from gateway.routes.parts import JSON, Parts, responses
+from gateway.routes.parts import JSON, Parts
 from gateway.webhooks import github, signatures
 
 PATH: Final = "/webhooks/github"

@@ -22,6 +22,7 @@ from gateway import metrics
 from gateway.channels.values import Hub
 from gateway.http import problem
 from gateway.http.auth import Grant, Verifier
+from gateway.http.clocks import Clocks
 from gateway.http.connections import CONNECTION, WIRE, Connection
 from gateway.http.guard import meter_of
 from gateway.http.rate_limiter import Meter
@@ -44,15 +45,6 @@ PATH: Final = "/connection/websocket"
 JSON: Final = "centrifuge-json"
 PROTOBUF: Final = "centrifuge-protobuf"
 FULL_RETRY_MS: Final = 5_000
-
-
-class Clocks(Struct, frozen=True, kw_only=True):
-    """Time, chance and names, passed in so that tests can set them."""
-
-    now_ms: Callable[[], int]
-    wall_ms: Callable[[], int]
-    jitter: Callable[[], float]
-    new_id: Callable[[], str]
 
 
 class EndpointOptions(Struct, frozen=True, kw_only=True):

@@ -16,11 +16,11 @@ from analytics.contracts.ids import TenantId
 from gateway.app import NOTHING, Gateway, GatewayParts, build
 from gateway.channels.values import Hub
 from gateway.http.auth import AUDIENCE, ISSUER, TokenScope, Verifier, issue
+from gateway.http.clocks import Clocks
 from gateway.http.server import server, serving
 from gateway.kafka.publisher import Outlet
 from gateway.settings import GatewaySettings
 from gateway.websocket import endpoint
-from gateway.websocket.endpoint import Clocks
 
 KEY: Final = b"a key that is long enough for HS256, and public"
 NOW_MS: Final = 1_795_000_000_000

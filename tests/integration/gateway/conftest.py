@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from gateway.app import Gateway, build
 from gateway.http.auth import TokenScope, Verifier, issue
+from gateway.http.clocks import Clocks
 from gateway.http.server import Server, server, serving
 from gateway.kafka.publisher import Outlet
-from gateway.websocket.endpoint import Clocks
 from tests.support.broker import tansu
 from tests.support.gateway import KEY, TENANT, settings, until
 from tests.support.publisher_kafka import publisher_on

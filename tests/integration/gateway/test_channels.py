@@ -13,9 +13,9 @@ from msgspec import Struct
 from apps.cli.gateway_channels import channels_of
 from gateway.channels.hub import LiveHub
 from gateway.channels.values import Joined, Position
+from gateway.http.clocks import Clocks
+from gateway.http.shutdown import end
 from gateway.kafka.publisher_kafka import KafkaPublisher
-from gateway.shutdown import end
-from gateway.websocket.endpoint import Clocks
 from tests.support.broker import RunningBroker, kafka, started_tansu, tansu
 from tests.support.channels import Watcher, grant
 from tests.support.gateway import settings, until

@@ -18,10 +18,10 @@ from apps.cli.gateway_channels import channels_of
 from gateway import metrics
 from gateway.channels.hub import LiveHub
 from gateway.channels.values import Joined, Position
+from gateway.http.clocks import Clocks
+from gateway.http.shutdown import end
 from gateway.kafka.publisher import OutgoingEvent, Status
 from gateway.kafka.publisher_kafka import KafkaPublisher
-from gateway.shutdown import end
-from gateway.websocket.endpoint import Clocks
 from tests.support.broker import RunningBroker, tansu
 from tests.support.channels import Watcher, grant
 from tests.support.gateway import NOW_MS, settings, until

@@ -12,8 +12,9 @@ from pydantic import SecretStr
 
 from gateway.app import GatewayParts, build
 from gateway.http.auth_refresh import verifier_of
+from gateway.http.clocks import Clocks
 from gateway.http.server import server, serving
-from gateway.websocket.endpoint import PATH, Clocks
+from gateway.websocket.endpoint import PATH
 from tests.support.gateway import KEY, settings, token
 from tests.support.publisher_memory import MemoryPublisher
 

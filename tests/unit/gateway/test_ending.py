@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.shutdown import bounded, end, kept_going
+from gateway.http.shutdown import bounded, end, kept_going
 
 
 async def test_a_task_that_misses_its_cancellation_is_told_again() -> None:

@@ -8,7 +8,7 @@ import pytest
 from analytics.contracts.errors import BadSetting
 from analytics.contracts.ids import TenantId
 from gateway.app import Gateway
-from gateway.routes import operations
+from gateway.http import health
 from gateway.settings import load
 from tests.support.gateway import URL, Clock, client, gateway, token
 from tests.support.peer import connected
@@ -127,7 +127,7 @@ async def test_open_paths_are_not_limited() -> None:
     under_test = _under_test(rate_commands_by_address="1/60s")
 
     async with client(under_test) as http:
-        answers = [await http.get(operations.LIVE) for _ in range(5)]
+        answers = [await http.get(health.LIVE) for _ in range(5)]
 
     assert {one.status_code for one in answers} == {200}
 

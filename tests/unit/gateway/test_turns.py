@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from gateway.http import turns
+from gateway.http.shutdown import end
 from gateway.http.turns import ROUNDS, Turns
-from gateway.shutdown import end
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 50])
