@@ -18,8 +18,9 @@ from analytics.alerts.rules.rules import AlertRule, Group, RecordRule, RuleFile
 from analytics.alerts.template.templates import Template
 from analytics.contracts.ids import TenantId
 from analytics.promql.series import NAME, MatchOperator, Series, SeriesMatcher
-from streams.queries import every_series, monitoring, public_names
-from streams.queries.measures import Db
+from streams.queries import monitoring
+from streams.series import every_series, public_names
+from streams.series.measures import Db
 
 LOOKBACK_MS: Final = 300_000
 LINES_MAX: Final = 50_000

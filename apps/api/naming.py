@@ -15,11 +15,11 @@ from analytics.promql.nodes import Selector, bare
 from analytics.promql.series import NAME, Labels, SeriesMatcher
 from apps.api import listing
 from apps.api.questions import Parameters, one
-from streams.queries import every_series
 from streams.queries import labels as labelling
 from streams.queries.grouped import BadQuestion
-from streams.queries.measures import Db
-from streams.queries.recorded import Together
+from streams.series import every_series
+from streams.series.measures import Db
+from streams.series.recorded import Together
 
 DAY_MS: Final = 86_400_000
 MATCHES_MAX: Final = 16

@@ -44,10 +44,10 @@ from gateway.http.auth import Grant, TokenScope
 from gateway.http.guard import grant_of
 from gateway.http.limits import BodyBounds, read_body
 from streams.monitoring import evaluation
-from streams.queries import every_series
 from streams.queries.grouped import BadQuestion
-from streams.queries.measures import Db
-from streams.queries.recorded import Together
+from streams.series import every_series
+from streams.series.measures import Db
+from streams.series.recorded import Together
 
 ROOT: Final = "/api/v1"
 METRICS: Final = "/metrics"

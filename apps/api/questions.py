@@ -10,10 +10,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from streams.queries import calendar, span
 from streams.queries.grouped import DIMENSIONS, VALUES_MAX, BadQuestion, GroupedQuery
 from streams.queries.sessions import FACETS, SORTS, Filter
-from streams.queries.span import Span
+from streams.series import calendar, span
+from streams.series.span import Span
 
 AUTO: Final = "auto"
 RAW: Final = "raw"

@@ -16,10 +16,11 @@ from apps.api.answers import AnswerColumn, ColumnKind, Table
 from apps.api.cursors import Cursor
 from apps.api.parts import FORMAT, LIMIT, ONLY, RANGE, Asking, asked_of, described, respond
 from apps.api.questions import Parameters
-from streams.queries import catalogue, cover, grouped, measures, sessions
+from streams.queries import catalogue, grouped, sessions
 from streams.queries.catalogue import FIRST, CatalogueEntry
 from streams.queries.grouped import BadQuestion, Grouped, GroupedQuery
 from streams.queries.sessions import Session
+from streams.series import cover, measures
 
 METRICS: Final = "/v1/metrics/query"
 SERIES: Final = "/v1/series"

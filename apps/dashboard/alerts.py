@@ -32,9 +32,9 @@ from apps.dashboard.state import Address, link
 from apps.dashboard.text import Html, escaped, join
 from streams.queries import monitoring as asked
 from streams.queries import notices
-from streams.queries.measures import Db
 from streams.queries.monitoring import Alert
 from streams.queries.notices import NoticeFilter
+from streams.series.measures import Db
 from streams.store import controls
 
 T = TypeVar("T")

@@ -19,8 +19,8 @@ from apps.dashboard.state import Address, Range, link
 from apps.dashboard.text import Html, escaped
 from apps.local import invocation
 from streams.queries import monitoring as asked
-from streams.queries.measures import Db
 from streams.queries.monitoring import AnomalyFilter, AnomalyRow, SeriesReading
+from streams.series.measures import Db
 from streams.store import controls
 
 LISTED_MAX: Final = 50

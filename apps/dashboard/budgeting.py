@@ -15,8 +15,8 @@ from apps.dashboard import markup, text, viewer, viewing
 from apps.dashboard.markup import Heading, Tile
 from apps.dashboard.text import Html, escaped, join
 from streams.queries import monitoring
-from streams.queries.measures import Db
 from streams.queries.monitoring import BudgetStatus
+from streams.series.measures import Db
 from streams.store import controls
 
 PERIODS: Final = {"5h": "5 hours", "day": "Day", "week": "Week"}

@@ -33,7 +33,7 @@ from apps.dashboard.source import CachedAnswer
 from apps.dashboard.state import CUSTOM, Range, link, of_range
 from apps.dashboard.text import Html, escaped, join
 from streams.queries import sessions
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 ROWS_MAX: Final = 100
 """Rows of a table; a file has all."""

@@ -17,12 +17,13 @@ from apps.dashboard.source import Key
 from apps.dashboard.state import RANGE_NAMES, RANGE_WORDS, Address, Range, link
 from apps.dashboard.text import Html, escaped, join, money, short
 from apps.local import invocation
-from streams.queries import cover, rankings, sessions, span, trends
-from streams.queries.measures import Db
+from streams.queries import rankings, sessions, trends
 from streams.queries.rankings import Ranked
 from streams.queries.sessions import Session
-from streams.queries.span import Span
 from streams.queries.trends import Latency, Trend
+from streams.series import cover, span
+from streams.series.measures import Db
+from streams.series.span import Span
 
 ATTENTION_MAX: Final = 6
 ATTENTION_SINCE_MS: Final = 86_400_000

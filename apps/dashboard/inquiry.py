@@ -20,11 +20,12 @@ from analytics.promql.series import NAME
 from apps.api.questions import AGGREGATIONS, AUTO, RAW, STEPS
 from apps.dashboard.state import Address
 from streams.monitoring import evaluation
-from streams.queries import catalogue, cover, grouped, span
+from streams.queries import catalogue, grouped
 from streams.queries.grouped import DIMENSIONS, GroupedQuery
-from streams.queries.measures import Db
-from streams.queries.span import Span
-from streams.queries.store_series import EverySeries
+from streams.series import cover, span
+from streams.series.measures import Db
+from streams.series.span import Span
+from streams.series.store_series import EverySeries
 
 BUILDER: Final = "builder"
 PROMQL: Final = "promql"

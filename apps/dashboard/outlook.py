@@ -21,8 +21,8 @@ from apps.dashboard.markup import Heading
 from apps.dashboard.text import Html, escaped
 from apps.local import invocation
 from streams.queries import monitoring, sessions
-from streams.queries.measures import Db
 from streams.queries.monitoring import BudgetStatus, Forecast
+from streams.series.measures import Db
 
 HOUR_MS: Final = 3_600_000
 HORIZONS: Final = {"hour": "Next hour", "day": "Next day", "week": "Next week"}

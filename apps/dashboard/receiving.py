@@ -23,9 +23,9 @@ from apps.dashboard.text import Html, escaped, join
 from apps.local import invocation
 from streams.queries import notices as told
 from streams.queries import receivers
-from streams.queries.measures import Db
 from streams.queries.notices import NoticeFilter, Told
 from streams.queries.receivers import ReceiverStatus
+from streams.series.measures import Db
 from streams.store import alert_files
 from streams.store.alert_files import KeptFile, Refusal, UploadedFile
 

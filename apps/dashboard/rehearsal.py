@@ -15,8 +15,8 @@ from analytics.contracts.errors import Refused
 from analytics.contracts.ids import DEFAULT_TENANT
 from analytics.promql import parse, ranged
 from streams.monitoring import evaluation
-from streams.queries.measures import Db
-from streams.queries.store_series import EverySeries
+from streams.series.measures import Db
+from streams.series.store_series import EverySeries
 
 STEP_MS: Final = 60_000
 HOURS: Final = 6

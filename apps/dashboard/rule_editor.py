@@ -20,7 +20,7 @@ from apps.dashboard.rehearsal import HOURS, Episode, Rehearsed
 from apps.dashboard.state import Address
 from apps.dashboard.text import Html, escaped
 from streams.queries import monitoring as asked
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from streams.store import alert_files
 
 BODY_LENGTH_MAX: Final = 200_000

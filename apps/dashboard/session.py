@@ -16,7 +16,6 @@ from apps.dashboard.text import Html, escaped, join
 from apps.local import invocation
 from streams.queries import session_events
 from streams.queries import sessions as asked
-from streams.queries.measures import Db
 from streams.queries.session_events import (
     AgentTimeline,
     Happening,
@@ -26,6 +25,7 @@ from streams.queries.session_events import (
     Stretch,
 )
 from streams.queries.sessions import Session
+from streams.series.measures import Db
 
 SLOTS: Final = 160
 EVENTS_PAGE: Final = 50

@@ -11,8 +11,8 @@ from apps.dashboard.markup import Heading
 from apps.dashboard.state import Address, Range, link
 from apps.dashboard.text import Html, escaped, join
 from streams.queries import sessions as asked
-from streams.queries.measures import Db
 from streams.queries.sessions import FACETS, Filter, Session
+from streams.series.measures import Db
 
 PAGE_ROWS: Final = 25
 PAGES_MAX: Final = 4_000

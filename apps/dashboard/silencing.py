@@ -15,7 +15,7 @@ from apps.dashboard import controlling, markup, text, viewer, viewing
 from apps.dashboard.markup import Heading
 from apps.dashboard.text import Html, escaped
 from streams.queries import monitoring as asked
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from streams.store import controls
 from streams.store.controls import MutedAlert
 

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Generic, TypeVar
 
 from analytics.contracts.errors import StoreAway
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from msgspec import Struct, structs
 
-from streams.queries.span import SPAN_MAX_MS
+from streams.series.span import SPAN_MAX_MS
 
 _MINUTE_MS: Final = 60_000
 RANGES: Final = {

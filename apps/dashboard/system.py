@@ -11,8 +11,8 @@ from apps.dashboard.text import Html, escaped, join, told
 from apps.local import invocation
 from streams.maintenance.facts import StoreFacts, facts
 from streams.queries import system as asked
-from streams.queries.measures import Db
 from streams.queries.system import DeadLetterRow, LimitMet, PartitionProgress, Reason, Windows
+from streams.series.measures import Db
 
 LOOK_BACK_MS: Final = 86_400_000
 WINDOWS_MS: Final = 3_600_000

@@ -22,8 +22,8 @@ from apps.dashboard.text import Html, escaped, join, told
 from apps.local import invocation
 from streams.clients.reader import Reader
 from streams.queries import sessions
-from streams.queries.calendar import DAY_MS
-from streams.queries.measures import Db
+from streams.series.calendar import DAY_MS
+from streams.series.measures import Db
 
 T = TypeVar("T")
 U = TypeVar("U")

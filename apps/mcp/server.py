@@ -26,11 +26,12 @@ from analytics.promql import InstantPoint, Series
 from apps.api import questions
 from streams.clients.reader import Reader
 from streams.monitoring import evaluation
-from streams.queries import cover, every_series, grouped, monitoring, rankings, sessions
+from streams.queries import grouped, monitoring, rankings, sessions
 from streams.queries.grouped import BadQuestion
 from streams.queries.monitoring import AnomalyFilter
 from streams.queries.sessions import Filter
-from streams.queries.span import over, within
+from streams.series import cover, every_series
+from streams.series.span import over, within
 
 INSTRUCTIONS: Final = (
     "Mainstem watches a fleet of coding agents. Ask it what sessions do, cost and fail at, what was"

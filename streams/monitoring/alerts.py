@@ -30,10 +30,10 @@ from streams.clients.times import instant
 from streams.monitoring import state as keeping
 from streams.monitoring.evaluation import shared
 from streams.monitoring.leases import Db
-from streams.queries.promql_series import follow
-from streams.queries.recent import Recent
-from streams.queries.recorded import Recorded, RuleSeries
-from streams.queries.store_series import EverySeries
+from streams.series.promql_series import follow
+from streams.series.recent import Recent
+from streams.series.recorded import Recorded, RuleSeries
+from streams.series.store_series import EverySeries
 
 log = logging.getLogger(__name__)
 

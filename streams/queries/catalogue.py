@@ -12,7 +12,7 @@ from psycopg import sql
 
 from analytics.measures.rows import Grain
 from streams.queries.grouped import DIMENSIONS, BadQuestion
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 PAGE_MAX: Final = 1_000
 

@@ -16,11 +16,11 @@ from msgspec import Struct
 from psycopg import sql
 
 from analytics.contracts.errors import Refused
-from streams.queries import cover
-from streams.queries import measures as measured
-from streams.queries.cover import Cover, Part
-from streams.queries.measures import EVENT_MEASURES, Db
-from streams.queries.span import Span
+from streams.series import cover
+from streams.series import measures as measured
+from streams.series.cover import Cover, Part
+from streams.series.measures import EVENT_MEASURES, Db
+from streams.series.span import Span
 
 SESSION: Final = "session_id"
 DIMENSIONS: Final = ("project", "agent", "model", "tool", "skill", "query_source", SESSION)

@@ -13,9 +13,9 @@ from psycopg import sql
 from analytics.alerts.rules.exposed import BY_NAME, EXPOSED
 from analytics.contracts.ids import TenantId
 from analytics.promql.series import NAME, Labels, MatchOperator, Series, SeriesMatcher
-from streams.queries import every_series, public_names
-from streams.queries.measures import Db
-from streams.queries.recorded import Recorded, Together
+from streams.series import every_series, public_names
+from streams.series.measures import Db
+from streams.series.recorded import Recorded, Together
 
 VALUES_MAX: Final = 50_000
 """Sessions that one list of values holds at most."""

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from analytics.contracts.ids import TenantId
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 PAGE_MAX: Final = 1_000
 POINTS_MAX: Final = 20_000

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from analytics.alerts.dispatch.groups import Notice
 from analytics.contracts.ids import TenantId
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 PAGE_MAX: Final = 1_000
 NAMES_MAX: Final = 5

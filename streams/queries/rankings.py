@@ -6,9 +6,9 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import class_row
 
-from streams.queries import cover, measures
-from streams.queries.measures import Db
-from streams.queries.span import Span
+from streams.series import cover, measures
+from streams.series.measures import Db
+from streams.series.span import Span
 from streams.store.holdings import DIMENSIONS
 
 _BY: Final = tuple((name,) for name in DIMENSIONS)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import class_row
 
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 _Row = TypeVar("_Row", bound=Struct)
 

@@ -12,8 +12,8 @@ from psycopg import sql
 from psycopg.rows import class_row
 
 from analytics.contracts.ids import DEFAULT_TENANT
-from streams.queries.measures import Db
-from streams.queries.span import WINDOW_TABLES
+from streams.series.measures import Db
+from streams.series.span import WINDOW_TABLES
 
 PARTITIONS_MAX: Final = 500
 SHOWN_PAYLOAD_MAX: Final = 200

@@ -10,10 +10,11 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from psycopg import sql
 
-from streams.queries import cover, sketches
-from streams.queries import measures as measured
-from streams.queries.measures import EVENT_MEASURES, Db
-from streams.queries.span import Span
+from streams.queries import sketches
+from streams.series import cover
+from streams.series import measures as measured
+from streams.series.measures import EVENT_MEASURES, Db
+from streams.series.span import Span
 from streams.store import holdings
 
 SKETCHES_MAX: Final = 30_000

@@ -15,11 +15,12 @@ from analytics.contracts.ids import TenantId
 from apps.bench.report import Figure, percentile
 from apps.local import database
 from streams.clients.reader import Reader
-from streams.queries import cover, grouped, monitoring, span
+from streams.queries import grouped, monitoring
 from streams.queries.grouped import GroupedQuery
-from streams.queries.measures import Db
 from streams.queries.monitoring import AnomalyFilter
-from streams.queries.store_series import EverySeries
+from streams.series import cover, span
+from streams.series.measures import Db
+from streams.series.store_series import EverySeries
 from streams.store import schema
 from tests.bench.store_filling import TENANT, Filled, fill
 from tests.support.database import fresh

@@ -16,10 +16,11 @@ from msgspec import Struct, structs
 
 from apps.bench.report import Figure, percentile
 from streams.clients.reader import Reader
-from streams.queries import cover, rankings, session_events, sessions, span, system, trends
-from streams.queries.measures import Db
+from streams.queries import rankings, session_events, sessions, system, trends
 from streams.queries.session_events import Stretch
-from streams.queries.span import Span
+from streams.series import cover, span
+from streams.series.measures import Db
+from streams.series.span import Span
 from tests.bench.store_filling import LARGE, TENANT, Filled
 
 READ_GOAL_MS: Final = 100.0

@@ -14,7 +14,8 @@ from msgspec import Struct
 from psycopg import IsolationLevel
 
 from streams.maintenance import rollups
-from streams.queries import span, trends
+from streams.queries import trends
+from streams.series import span
 from streams.store import levels
 from tests.support.faults_events import Known
 from tests.support.faults_truth import (

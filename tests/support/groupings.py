@@ -26,8 +26,8 @@ from analytics.measures.rows import (
 from analytics.windows.tumbling import ALL_MS, RETENTIONS_MS
 from streams.maintenance import retention, rollups
 from streams.queries.grouped import DIMENSIONS, OF_SESSIONS, Grouped, GroupedQuery
-from streams.queries.measures import EVENT_MEASURES
-from streams.queries.span import Span
+from streams.series.measures import EVENT_MEASURES
+from streams.series.span import Span
 from streams.store import levels
 from streams.store.checkpoint_postgres import PostgresCheckpoint
 from tests.support.outcomes import outcome

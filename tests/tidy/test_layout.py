@@ -26,6 +26,7 @@ HOMES: Final = {
         "streams/maintenance/",
         "streams/monitoring/",
         "streams/queries/",
+        "streams/series/",
         "streams/store/",
         "tests/",
     ),

@@ -8,9 +8,10 @@ from psycopg.sql import SQL, Identifier
 
 from analytics.measures.rows import MEASURES
 from streams.maintenance import rollups
-from streams.queries import cover, grouped, sessions, span, trends
+from streams.queries import grouped, sessions, trends
 from streams.queries.grouped import GroupedQuery
-from streams.queries.measures import Db
+from streams.series import cover, span
+from streams.series.measures import Db
 from streams.store import levels, schema
 
 FIRST_MEASURES = [name for name in MEASURES if not name.startswith("unpriced")]

@@ -16,11 +16,12 @@ import pytest
 from analytics.alerts.rules.exposed import FLEET
 from analytics.measures.rows import MEASURES
 from analytics.promql.series import NAME, MatchOperator, SeriesMatcher
-from streams.queries import cover, grouped, span
+from streams.queries import grouped
 from streams.queries.grouped import DIMENSIONS, OF_SESSIONS, SESSION, GroupedQuery
-from streams.queries.measures import EVENT_MEASURES, Db
-from streams.queries.promql_series import StoreSeries
-from streams.queries.span import Span
+from streams.series import cover, span
+from streams.series.measures import EVENT_MEASURES, Db
+from streams.series.promql_series import StoreSeries
+from streams.series.span import Span
 from streams.store import holdings
 from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support.facts import T0_MS

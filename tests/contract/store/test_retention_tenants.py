@@ -7,7 +7,7 @@ import pytest
 
 from streams.maintenance import jobs
 from streams.maintenance.retention import Retention
-from streams.queries import cover
+from streams.series import cover
 from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support import tenants
 from tests.support.outcomes import dead_letter, outcome, raw, seen, session

@@ -14,8 +14,9 @@ from analytics.measures import sketch
 from analytics.measures.rows import ON_TIME, ROLLED_MS, CellKey, CellRow, Grain, Measures
 from streams.maintenance import jobs, retention, rollups
 from streams.maintenance.retention import Retention
-from streams.queries import cover, rankings, span, trends
-from streams.queries.measures import Db
+from streams.queries import rankings, trends
+from streams.series import cover, span
+from streams.series.measures import Db
 from streams.store import levels, rollup_sums
 from streams.store.checkpoint_postgres import PostgresCheckpoint, open_checkpoint
 from tests.support.facts import T0_MS

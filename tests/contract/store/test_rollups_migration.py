@@ -9,8 +9,9 @@ from psycopg.sql import SQL, Identifier
 
 from analytics.measures.rows import MEASURES
 from streams.maintenance import rollups
-from streams.queries import cover, span, trends
-from streams.queries.measures import Db
+from streams.queries import trends
+from streams.series import cover, span
+from streams.series.measures import Db
 from streams.store import levels, schema
 
 FIRST_MEASURES = [name for name in MEASURES if not name.startswith("unpriced")]

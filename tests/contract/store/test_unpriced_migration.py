@@ -8,9 +8,10 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 from streams.maintenance import rollups
-from streams.queries import cover, grouped, sessions, span
+from streams.queries import grouped, sessions
 from streams.queries.grouped import GroupedQuery
-from streams.queries.measures import Db
+from streams.series import cover, span
+from streams.series.measures import Db
 from streams.store import levels, schema
 
 HOUR_MS: Final = 3_600_000

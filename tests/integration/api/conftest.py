@@ -10,7 +10,7 @@ from apps.api.app import build
 from apps.api.parts import Asking
 from gateway.http.auth import TokenScope, Verifier
 from streams.clients.reader import Reader
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.integration.dashboard.conftest import (
     database_url,
     db,

@@ -20,9 +20,10 @@ from apps.api.routes import METRICS, SERIES, SESSIONS
 from apps.api.watching import ALERTS, ANOMALIES, BUDGETS, FORECASTS, HISTORY
 from gateway.http.auth import TokenScope
 from streams.clients.reader import Reader
-from streams.queries import rankings, sessions, span
-from streams.queries.measures import Db
+from streams.queries import rankings, sessions
 from streams.queries.sessions import Filter
+from streams.series import span
+from streams.series.measures import Db
 from tests.integration.api.conftest import Clients
 from tests.support.gateway import KEY, token
 

@@ -9,7 +9,7 @@ import pytest
 from analytics.contracts.ids import TenantId
 from apps.api.routes import METRICS
 from streams.maintenance import rollups
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from streams.store import levels
 from streams.store.holdings import DIMENSIONS
 from tests.integration.api.conftest import Clients

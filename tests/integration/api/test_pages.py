@@ -13,7 +13,7 @@ from apps.api.routes import SESSIONS
 from apps.api.watching import ANOMALIES, HISTORY
 from gateway.http.auth import TokenScope, Verifier
 from streams.clients.reader import Reader
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.integration.api.conftest import LOCAL, Clients
 from tests.support import seeds
 from tests.support.gateway import KEY, Clock, clocks, settings, token

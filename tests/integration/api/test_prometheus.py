@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from streams.queries import rankings, span
-from streams.queries.measures import Db
+from streams.queries import rankings
+from streams.series import span
+from streams.series.measures import Db
 from tests.integration.api.conftest import Clients
 
 pytestmark = pytest.mark.embedded

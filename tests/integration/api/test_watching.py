@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analytics.contracts.ids import TenantId
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.integration.api.conftest import Clients
 
 pytestmark = pytest.mark.embedded

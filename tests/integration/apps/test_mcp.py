@@ -12,7 +12,7 @@ from mcp import Client, StdioServerParameters, stdio_client
 from mcp.types import TextContent
 
 from apps.cli import main
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.integration.dashboard.conftest import (
     database_url,
     db,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.support import seeds
 from tests.support.database import database_url, migrated_template, postgres
 

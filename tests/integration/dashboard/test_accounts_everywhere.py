@@ -15,11 +15,12 @@ from apps.mcp.server import Source, Tools
 from streams.clients.reader import Reader
 from streams.maintenance import rollups
 from streams.monitoring import readings as minutes
-from streams.queries import cover, grouped, rankings, sessions, span, trends
+from streams.queries import grouped, rankings, sessions, trends
 from streams.queries.grouped import GroupedQuery
-from streams.queries.measures import Db
 from streams.queries.sessions import Filter
-from streams.queries.store_series import EverySeries
+from streams.series import cover, span
+from streams.series.measures import Db
+from streams.series.store_series import EverySeries
 from streams.store import levels
 from streams.store.checkpoint_postgres import open_checkpoint
 from tests.support.facts import arrivals, fact, request, usage

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from apps.local import invocation
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.support import watched_rows
 
 pytestmark = pytest.mark.embedded

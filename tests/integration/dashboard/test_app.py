@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from apps.dashboard import theme
 from apps.local import invocation
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from apps.dashboard import explore, exports, inquiry
 from apps.dashboard.inquiry import PROMQL, Question
 from apps.local import invocation
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded

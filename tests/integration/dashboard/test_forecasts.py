@@ -7,7 +7,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from streams.queries.measures import Db
+from streams.series.measures import Db
 from tests.support import seeds, seeds_watched
 
 pytestmark = pytest.mark.embedded

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from streams.maintenance.facts import facts
-from streams.queries import rankings, session_events, sessions, span, system, trends
-from streams.queries.measures import Db
+from streams.queries import rankings, session_events, sessions, system, trends
 from streams.queries.session_events import Stretch
 from streams.queries.sessions import FACETS, Filter
+from streams.series import span
+from streams.series.measures import Db
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded

@@ -4,10 +4,11 @@ import pytest
 
 from analytics.promql import instant, parse, ranged
 from analytics.promql.series import InstantPoint
-from streams.queries import rankings, sessions, span, trends
-from streams.queries.measures import Db
-from streams.queries.promql_series import StoreSeries
+from streams.queries import rankings, sessions, trends
 from streams.queries.sessions import Filter
+from streams.series import span
+from streams.series.measures import Db
+from streams.series.promql_series import StoreSeries
 
 pytestmark = pytest.mark.embedded
 

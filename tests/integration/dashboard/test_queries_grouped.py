@@ -2,11 +2,12 @@
 
 import pytest
 
-from streams.queries import grouped, rankings, sessions, span, trends
+from streams.queries import grouped, rankings, sessions, trends
 from streams.queries.grouped import BadQuestion, GroupedQuery
-from streams.queries.measures import Db
 from streams.queries.sessions import Filter
-from streams.queries.span import Span
+from streams.series import span
+from streams.series.measures import Db
+from streams.series.span import Span
 from streams.store import holdings
 
 pytestmark = pytest.mark.embedded

@@ -4,10 +4,11 @@ import pytest
 
 from analytics.promql import instant, parse
 from analytics.promql.series import InstantPoint
-from streams.queries import grouped, sessions, span, trends
+from streams.queries import grouped, sessions, trends
 from streams.queries.grouped import GroupedQuery
-from streams.queries.measures import Db
-from streams.queries.promql_series import StoreSeries
+from streams.series import span
+from streams.series.measures import Db
+from streams.series.promql_series import StoreSeries
 from tests.support import seeds
 
 pytestmark = pytest.mark.embedded

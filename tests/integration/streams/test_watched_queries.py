@@ -13,9 +13,9 @@ from analytics.contracts.ids import TenantId
 from analytics.promql import InstantPoint
 from streams.queries import monitoring
 from streams.queries.monitoring import AnomalyFilter
-from streams.queries.promql_series import follow
-from streams.queries.recent import Recent
-from streams.queries.store_series import GAUGES, EverySeries
+from streams.series.promql_series import follow
+from streams.series.recent import Recent
+from streams.series.store_series import GAUGES, EverySeries
 from tests.support import watching_run
 from tests.support.database import fresh, migrated_template, postgres
 from tests.support.facts import T0_MS

@@ -16,7 +16,7 @@ from apps.dashboard import charts, explore, exports, inquiry, theme
 from apps.dashboard.inquiry import ChartPanel, Findings, Line, Question
 from apps.dashboard.state import Address, link
 from streams.queries.grouped import DIMENSIONS
-from streams.queries.measures import EVENT_MEASURES
+from streams.series.measures import EVENT_MEASURES
 
 PAGE = "from apps.dashboard import explore\nexplore.page()\n"
 HOSTILE = "<script>alert(1)</script>'\"`a.b[0]\\"

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analytics.contracts.errors import Refused
-from streams.queries import calendar, span
+from streams.series import calendar, span
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analytics.measures.rows import ROLLED_MS
-from streams.queries import cover, span
-from streams.queries.cover import Cover, Range, TableCover
+from streams.series import cover, span
+from streams.series.cover import Cover, Range, TableCover
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -6,10 +6,10 @@ it. Whoever asks from outside, over HTTP or MCP, asks here.
 
 from typing import Final
 
-from streams.queries import store_series
-from streams.queries.measures import Db
-from streams.queries.recorded import WRITTEN, Recorded, Together
-from streams.queries.store_series import EverySeries
+from streams.series import store_series
+from streams.series.measures import Db
+from streams.series.recorded import WRITTEN, Recorded, Together
+from streams.series.store_series import EverySeries
 
 NAMES: Final = tuple(sorted({*store_series.NAMES, *WRITTEN}))
 """Every name that has series whatever rules there are, as far as there is data."""

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from analytics.contracts.errors import Refused
 from analytics.measures.rows import ROLLED_MS, WIDTHS_MS
 from analytics.windows.tumbling import RETENTIONS_MS
-from streams.queries import calendar
+from streams.series import calendar
 from streams.store import holdings
 
 POINTS_MAX: Final = 300

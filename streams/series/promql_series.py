@@ -31,11 +31,11 @@ from analytics.promql.series import (
     Sketches,
     labelled,
 )
-from streams.queries import cover, measures
-from streams.queries.measures import Db
-from streams.queries.recent import COLUMNS as RECENT
-from streams.queries.recent import MINUTE_MS, Recent, WindowRows
-from streams.queries.span import KEPT_BY, KEPT_MS, Span
+from streams.series import cover, measures
+from streams.series.measures import Db
+from streams.series.recent import COLUMNS as RECENT
+from streams.series.recent import MINUTE_MS, Recent, WindowRows
+from streams.series.span import KEPT_BY, KEPT_MS, Span
 
 WIDTHS_MS: Final = (60_000, 300_000)
 """The windows that samples are made of; wider ones would lie further apart than a lookback."""

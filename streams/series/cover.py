@@ -16,7 +16,7 @@ from msgspec import Struct
 from psycopg import Connection
 
 from analytics.measures.rows import ROLLED_MS, WIDTHS_MS
-from streams.queries.span import Span
+from streams.series.span import Span
 from streams.store import holdings
 from streams.store.holdings import Grouping
 

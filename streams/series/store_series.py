@@ -23,10 +23,10 @@ from analytics.promql.series import (
     Sketches,
     labelled,
 )
-from streams.queries import public_names
-from streams.queries.measures import Db
-from streams.queries.promql_series import FAMILIES, StoreSeries
-from streams.queries.recent import Recent
+from streams.series import public_names
+from streams.series.measures import Db
+from streams.series.promql_series import FAMILIES, StoreSeries
+from streams.series.recent import Recent
 
 ROWS_MAX: Final = 200_000
 """Samples that one selector may read of what watching said."""

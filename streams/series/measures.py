@@ -11,9 +11,9 @@ from typing import Final
 from psycopg import sql
 
 from analytics.measures.rows import MEASURES
-from streams.queries import cover
-from streams.queries.cover import Cover, Part, Range
-from streams.queries.span import Span
+from streams.series import cover
+from streams.series.cover import Cover, Part, Range
+from streams.series.span import Span
 from streams.store.holdings import Grouping
 from streams.store.rollup_sums import SUM_MAX
 

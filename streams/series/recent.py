@@ -18,7 +18,7 @@ from psycopg import sql
 from analytics.alerts.rules.exposed import EXPOSED, FLEET, SESSION
 from analytics.measures.rows import ON_TIME
 from analytics.measures.sketch import from_bytes
-from streams.queries.measures import Db
+from streams.series.measures import Db
 
 MINUTE_MS: Final = 60_000
 KEPT_MS: Final = 130 * MINUTE_MS
