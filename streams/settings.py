@@ -180,8 +180,8 @@ class StreamsSettings(BaseSettings):
     commit_interval_s: float = Field(
         0.1,
         ge=0.1,
-        description="How often Kafka is told how far the store is, to display the lag, and for "
-        "gateways to set their pace by.",
+        description="How soon after one word the next tells Kafka how far the store is, to display "
+        "the lag, and for gateways to set their pace by.",
     )
 
     retry_wait_ms: int = Field(

@@ -14,11 +14,11 @@ class MetricsWatch:
     """A `drive.Watch` that counts."""
 
     def __init__(
-        self, progress: ProgressMonitor, *, on_results: Callable[[int], None], traces: Traces | None
+        self, progress: ProgressMonitor, *, on_stored: Callable[[int], None], traces: Traces | None
     ) -> None:
         self._progress = progress
         self._traces = traces
-        self._on_results = on_results
+        self._on_stored = on_stored
 
     def claimed(self, tp: TP) -> None:
         """Count a partition taken over."""
@@ -43,8 +43,7 @@ class MetricsWatch:
         metrics.OPEN_WINDOWS.labels(topic, str(tp.partition)).set(stored.open_windows)
         metrics.CLOSING_WINDOWS.labels(topic, str(tp.partition)).set(stored.closing)
         metrics.REMEMBERED.labels(topic, str(tp.partition)).set(stored.remembered)
-        if stored.results:
-            self._on_results(stored.results)
+        self._on_stored(stored.results)
         if stored.traced and self._traces is not None:
             self._traces.stored(topic, tp.partition, stored.traced)
 

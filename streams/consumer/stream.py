@@ -116,7 +116,6 @@ class StreamApp(faust.App):
             stream_recovery_delay=0.0,
             stream_buffer_maxsize=BUFFERED_MAX,
             broker_max_poll_interval=POLL_S_MAX,
-            broker_commit_interval=settings.commit_interval_s,
             broker_rebalance_timeout=settings.rebalance_timeout_s,
             broker_session_timeout=settings.session_timeout_s,
             broker_heartbeat_interval=settings.heartbeat_s,
@@ -161,6 +160,7 @@ class Stream:
         self._parts = parts
         self._progress = progress
         self.app = app or StreamApp(settings, parts.agents)
+        self._stored = asyncio.Event()
         self._outbox = Outbox(
             parts.checkpoints,
             self._send,
@@ -173,7 +173,7 @@ class Stream:
             retry_ms_max=settings.retry_wait_ms_max,
             fenced_ms=settings.fenced_wait_ms,
         )
-        watch = MetricsWatch(progress, on_results=self._left, traces=parts.traces)
+        watch = MetricsWatch(progress, on_stored=self._left, traces=parts.traces)
         bounds = Bounds(
             batches_max=settings.batches_at_once,
             records_max=settings.batch_records_max,
@@ -257,12 +257,20 @@ class Stream:
         await self.finish()
 
     def _left(self, results: int) -> None:
-        self._outbox.filled(results)
-        self._parts.closed()
+        self._stored.set()
+        if results:
+            self._outbox.filled(results)
+            self._parts.closed()
 
     async def _beside(self) -> None:
         """Do what goes beside the agents; raise `StreamFailed` if only a new stream can go on."""
-        works = (self._ticking(), self._outbox.run(), self._caring(), self._looking())
+        works = (
+            self._ticking(),
+            self._outbox.run(),
+            self._caring(),
+            self._looking(),
+            self._showing(),
+        )
         tasks = [asyncio.ensure_future(work) for work in works]
         failed = asyncio.ensure_future(self._drive.failed())
         ends: set[asyncio.Future[Any]] = {failed, *tasks}
@@ -281,6 +289,14 @@ class Stream:
         consumer = self.app.consumer
         assert isinstance(consumer, BatchConsumer)
         return consumer
+
+    async def _showing(self) -> None:
+        """Show Kafka how far the store is, soon after it is further."""
+        while True:
+            await self._stored.wait()
+            self._stored.clear()
+            await self._consumer.commit()
+            await asyncio.sleep(self._settings.commit_interval_s)
 
     async def _looking(self) -> None:
         self._progress.joined = True
