@@ -1,4 +1,5 @@
-# make check         format, lint, imports, types, tidy, unit, property, contract: some minutes
+# make check         format, lint, imports, types, and the quick tests of rooms that changed: a minute
+# make check-all     the same, with all quick tests (unit, property, contract, tidy): some minutes
 # make test          everything, cheapest first; a lane whose parts are missing says what to install
 # make test-faults   processes killed, paused and cut off under load: some minutes
 # make bench         measure (see docs/requirements.toml for the goals)
@@ -19,10 +20,13 @@ QUICK := $(EXAMPLES) $(LAWS)
 PARTS := embedded or kafka or timescaledb or browser or wheel
 BENCHMARKS := first_run latency hooks page streams store end-to-end gateway gateway-faults pool
 
-.PHONY: check style types quick test lanes coverage bench docs build clean sync \
+.PHONY: check check-all style types quick changed test lanes coverage bench docs build clean sync \
         test-quick test-embedded test-kafka test-timescaledb test-browser test-wheel test-faults
 
 check: sync
+	@$(MAKE) --no-print-directory style types changed
+
+check-all: sync
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target style types quick
 
 style:
@@ -35,6 +39,10 @@ types:
 
 quick:
 	$(PYTEST) -q $(PARALLEL) --dist=worksteal $(QUICK) -m "not ($(PARTS))"
+
+# What is not on origin/main, or not committed; a change of the contracts is a change of every room.
+changed:
+	$(PYTEST) -q $(PARALLEL) --dist=worksteal $$($(BIN)/python -m tests.support.changed) -m "not ($(PARTS))"
 
 test: sync
 	@rm -f .coverage .coverage.*
