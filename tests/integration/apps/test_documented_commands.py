@@ -1,8 +1,8 @@
 """Every command block of the tutorial and the how-to guides is run as it is written.
 
 A file that a block shows is there under the name that the commands after it use. What the reader
-has to bring, such as the secret of a webhook, is brought here. The README's own two commands are run
-from a clone and from the wheel (`tests/e2e/wheel/test_readme.py`).
+has to bring, such as the secret of a webhook, is brought here. The README's own two commands are
+run from a clone and from the wheel (`tests/e2e/wheel/test_readme.py`).
 """
 
 import re
