@@ -145,7 +145,7 @@ def build(
         await sockets.drain()
 
     checks = _checks(settings, verifier, clocks, pulse)
-    guard = Guard(api, checks, roads=INGEST_PATHS, sockets={sessions.PATH: sockets})
+    guard = Guard(api, checks, ingest_paths=INGEST_PATHS, sockets={sessions.PATH: sockets})
     return Gateway(asgi=guard, api=api, sessions=sockets, pools=pools, pulse=pulse, drain=drain)
 
 
@@ -254,8 +254,8 @@ def _api(
         description="Events of coding agents in, over HTTP and WebSocket, and on to Kafka.",
     )
     problem.install(api)
-    for road in (events, otlp, hooks, operations):
-        api.include_router(road.router(parts))
+    for ingest_path in (events, otlp, hooks, operations):
+        api.include_router(ingest_path.router(parts))
     return api
 
 

@@ -50,9 +50,9 @@ BAD_TEXT: Final = Counter("gateway_bad_text", "Frames that were not UTF-8.", reg
 
 EVENTS: Final = Counter(
     "gateway_events",
-    "Events handed in, by road (websocket, events, metrics, logs, traces, hooks, webhooks) and "
-    "verdict.",
-    ["road", "status"],
+    "Events handed in, by ingest path (websocket, events, metrics, logs, traces, hooks, webhooks) "
+    "and verdict.",
+    ["ingest_path", "status"],
     registry=REGISTRY,
 )
 PUBLISH_SECONDS: Final = Histogram(
@@ -82,12 +82,15 @@ LOST: Final = Counter(
 BROKER_UP: Final = Gauge("gateway_broker_up", "1 while the broker answers.", registry=REGISTRY)
 
 REQUESTS: Final = Counter(
-    "gateway_requests", "HTTP requests, by road and status.", ["road", "status"], registry=REGISTRY
+    "gateway_requests",
+    "HTTP requests, by route and status.",
+    ["route", "status"],
+    registry=REGISTRY,
 )
 REQUEST_SECONDS: Final = Histogram(
     "gateway_request_seconds",
-    "From request to answer, by road.",
-    ["road"],
+    "From request to answer, by route.",
+    ["route"],
     buckets=SECONDS,
     registry=REGISTRY,
 )
@@ -250,12 +253,12 @@ def render() -> bytes:
     return generate_latest(REGISTRY)
 
 
-def count_events(road: str, statuses: Iterable[str]) -> None:
+def count_events(ingest_path: str, statuses: Iterable[str]) -> None:
     """Count what became of a batch."""
     for status, count in Counts(statuses).items():
-        _events(road, status).inc(count)
+        _events(ingest_path, status).inc(count)
 
 
 @lru_cache(maxsize=128)
-def _events(road: str, status: str) -> Counter:
-    return EVENTS.labels(road, status)
+def _events(ingest_path: str, status: str) -> Counter:
+    return EVENTS.labels(ingest_path, status)

@@ -27,16 +27,18 @@ class TraceSpan(Protocol):
 class Tracing(Protocol):
     """Who collects spans."""
 
-    def begin(self, road: str, parent: Trace, *, events: int) -> TraceSpan:
+    def begin(self, ingest_path: str, parent: Trace, *, events: int) -> TraceSpan:
         """Begin the span of a message with so many events, as a child of `parent`."""
         ...
 
 
-def begun(tracing: Tracing | None, road: str, traceparent: str, *, events: int) -> TraceSpan | None:
+def begun(
+    tracing: Tracing | None, ingest_path: str, traceparent: str, *, events: int
+) -> TraceSpan | None:
     """Begin a span if somebody collects it and the sender samples its trace."""
     if tracing is None or not traceparent:
         return None
     parent = traces.parse(traceparent)
     if parent is None or not parent.sampled:
         return None
-    return tracing.begin(road, parent, events=events)
+    return tracing.begin(ingest_path, parent, events=events)

@@ -3,7 +3,7 @@
 The value is the event's JSON as it is; the attributes travel as `ce_*` headers beside it
 (https://github.com/cloudevents/spec, kafka-protocol-binding 1.0.2, section 3.2). The identity of
 a record is `(ce_source, ce_id)`: a resent event keeps both, whichever gateway carries it, so the
-source names tenant and road, not the gateway.
+source names tenant and ingest path, not the gateway.
 """
 
 from datetime import UTC, datetime
@@ -80,14 +80,14 @@ def record(event: Event, *, payload: bytes | None = None, traceparent: str = "")
 
 
 def source_of(event: Event) -> str:
-    """Return the CloudEvents source: a URI reference made of tenant and road."""
+    """Return the CloudEvents source: a URI reference made of tenant and ingest path."""
     return _source(event.tenant, event.source)[1].decode()
 
 
 @lru_cache(maxsize=CACHED_MAX)
-def _source(tenant: str, road: Source) -> Header:
+def _source(tenant: str, ingest_path: Source) -> Header:
     plain = tenant.isascii() and tenant.isalnum()
-    source = f"/tenants/{tenant if plain else quote(tenant, safe='')}/{road}"
+    source = f"/tenants/{tenant if plain else quote(tenant, safe='')}/{ingest_path}"
     return "ce_source", source.encode()
 
 

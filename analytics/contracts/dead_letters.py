@@ -23,7 +23,7 @@ BYTES: Final = "bytes"
 def record(
     payload: bytes, *, reason: str, origin: str, tenant: TenantId, whole_bytes: int = 0
 ) -> Record:
-    """Return the dead letters record for `payload`; `origin` is the road by which it came.
+    """Return the dead letters record for `payload`; `origin` is the ingest path by which it came.
 
     `whole_bytes` is how much of it there was, where it was cut before.
     """

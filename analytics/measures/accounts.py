@@ -1,12 +1,13 @@
 """Two accounts of one session: what its events tell, and what its sender's own metrics say.
 
 Of each measure that both tell of, the fuller account counts for the session: the larger of the two
-sums, whichever road is ahead, so nothing is added twice and no single event makes a choice. A
-report adds to its own account; the session's sum grows by what makes the larger of the two larger.
-The growth goes to the window of the report, and among labels (model, skill, query source) to those
-of which the fuller account tells more than is counted, the report's own first. Where one account
-tells at least as much as the other under all labels, the groups are therefore exactly its groups,
-in whatever order the two come. Where neither does, what was counted under a label stays there.
+sums, whichever ingest path is ahead, so nothing is added twice and no single event makes a choice.
+A report adds to its own account; the session's sum grows by what makes the larger of the two
+larger. The growth goes to the window of the report, and among labels (model, skill, query source)
+to those of which the fuller account tells more than is counted, the report's own first. Where one
+account tells at least as much as the other under all labels, the groups are therefore exactly its
+groups, in whatever order the two come. Where neither does, what was counted under a label stays
+there.
 
 What another session has of what was done here (see `identities`) is taken off both accounts, so
 the metrics' may be below zero under labels, or until the metrics tell of it.

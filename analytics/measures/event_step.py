@@ -71,12 +71,12 @@ class EventStep:
         "doing",
         "entries",
         "identities",
+        "ingest_path",
         "memory",
         "number",
         "place",
         "prices",
         "repeats_max",
-        "road",
         "told_ms",
         "when_ms",
     )
@@ -91,8 +91,8 @@ class EventStep:
         self.entries = entries
         self.number = self.when_ms = self.place = 0
         """Which of the run's arrivals it is, when it happened and where it goes."""
-        self.road = 0
-        """The bit of the road by which it came, if that is not its source's traces."""
+        self.ingest_path = 0
+        """The bit of the ingest path by which it came, if that is not its source's traces."""
         self.told_ms = 0
         """When it happened, by a clock that is not ahead of the broker's."""
         self.doing = Activity()

@@ -290,7 +290,7 @@ class PartitionFold:
             ),
         )  # fmt: skip
         told: list[Told] = []
-        tell, work, pace, roads = told.append, entries.active_ms.append, rules.pace, INGEST_PATHS
+        tell, work, pace, paths = told.append, entries.active_ms.append, rules.pace, INGEST_PATHS
         heads = Heads(events)
         every = zip(
             range(len(events)), events, map(_CONTRIBUTION, heads.kinds), heads.sources,
@@ -303,7 +303,7 @@ class PartitionFold:
         ) in every:  # fmt: skip
             step.memory = memory
             step.number, step.place, step.when_ms, step.told_ms = number, place, when_ms, told_ms
-            step.road = roads[source]
+            step.ingest_path = paths[source]
             step.doing = memory.doing if not agent_id else memory.doing_of(agent_id)
             if project != memory.project or agent != memory.agent:
                 memory.move(project or memory.project, agent or memory.agent)

@@ -84,7 +84,7 @@ class RequestState(Struct, array_like=True, gc=False):
     limited: bool = False
     latency_movable: bool = False
     """Whether the duration is counted under these dimensions, in windows that were open."""
-    roads: int = 0
+    ingest_paths: int = 0
     kinds: int = OWN
     also: str = ""
     elsewhere: bool = False
@@ -211,7 +211,7 @@ class ToolState(Struct, array_like=True, gc=False):
     lines_removed: int = 0
     looked_at: bool = False
     """Whether its input was compared with the call before."""
-    roads: int = 0
+    ingest_paths: int = 0
     kinds: int = OWN
     also: str = ""
     elsewhere: bool = False
@@ -263,7 +263,7 @@ class PromptState(Struct, array_like=True, gc=False):
     project: str = ""
     agent: str = ""
     length: int = 0
-    roads: int = 0
+    ingest_paths: int = 0
     kinds: int = OWN
     also: str = ""
     elsewhere: bool = False

@@ -45,8 +45,10 @@ def _is_news(step: EventStep, event: PromptSubmitted) -> bool:
     """Say at little cost whether nothing that is known can be the prompt, as of most there is."""
     reports, message_id, turn = step.memory.prompts, event.message_id, event.prompt_id
     if (
-        event.source is _TRANSCRIPT or step.identities.is_watchful or reports.may_have(step.road)
-    ):  # fmt: skip
+        event.source is _TRANSCRIPT
+        or step.identities.is_watchful
+        or reports.may_have(step.ingest_path)
+    ):
         return False
     known, names, settled = reports.known, reports.names, reports.settled
     if message_id and (message_id in known or message_id in names or message_id in settled):
@@ -63,7 +65,7 @@ def _first_told(step: EventStep, event: PromptSubmitted) -> Told:
     kinds = (OWN if message_id else 0) | (STAND_IN if turn else 0)
     state = PromptState(
         message_id or event.id, step.when_ms, memory.project, memory.agent, event.length,
-        step.road, kinds, _turn(event),
+        step.ingest_path, kinds, _turn(event),
     )  # fmt: skip
     if message_id:
         step.identities.register((memory.owner, memory.key[0], PROMPT, message_id))
@@ -97,8 +99,10 @@ def _met(step: EventStep, event: PromptSubmitted) -> tuple[PromptState | None, b
     kinds = OWN if message_id else 0
     if event.prompt_id and state is None:  # else the prompt of this turn was taken for another
         kinds |= STAND_IN
-    shapes, road = ((event.length,),), ingest_path_of(event)
-    state = reports.alike(shapes, road=road, kinds=kinds, when_ms=step.when_ms, elsewhere=elsewhere)
+    shapes, ingest_path = ((event.length,),), ingest_path_of(event)
+    state = reports.alike(
+        shapes, ingest_path=ingest_path, kinds=kinds, when_ms=step.when_ms, elsewhere=elsewhere
+    )
     if state is None:
         return None, elsewhere
     state.by_likeness = state.by_likeness or (elsewhere and not state.elsewhere)
@@ -115,23 +119,25 @@ def _of_turn(step: EventStep, event: PromptSubmitted) -> PromptState | None:
 
 def _is_mistaken(state: PromptState, event: PromptSubmitted) -> bool:
     """Say whether a prompt was taken for a copy, while others told of it as this report does."""
-    road = ingest_path_of(event)
-    return bool(state.roads & road and state.roads & ~road)
+    ingest_path = ingest_path_of(event)
+    return bool(state.ingest_paths & ingest_path and state.ingest_paths & ~ingest_path)
 
 
 def _take_back(step: EventStep, event: PromptSubmitted, state: PromptState) -> None:
     """Take a prompt back from a copy; one that was only like it is of another that is like it."""
     if not state.by_likeness:
         return
-    reports, road = step.memory.prompts, ingest_path_of(event)
+    reports, ingest_path = step.memory.prompts, ingest_path_of(event)
     state.by_likeness = False
-    other = reports.alike((state.shape(),), road=road, kinds=OWN, when_ms=state.when_ms)
+    other = reports.alike(
+        (state.shape(),), ingest_path=ingest_path, kinds=OWN, when_ms=state.when_ms
+    )
     if other is None or other.elsewhere:
         return
     reports.hand_on(state, other)
     before, shape = (other.dimensions(), other.amounts(), ()), other.shape()
     other.elsewhere = other.by_likeness = True
-    other.roads |= road
+    other.ingest_paths |= ingest_path
     reports.changed(other, shape)
     after = (other.dimensions(), other.amounts(), ())
     step.change(PROMPT_COLUMNS, step.place_at(other.when_ms), before, after)
@@ -159,7 +165,7 @@ def _merge(step: EventStep, event: PromptSubmitted, state: PromptState, *, elsew
     reports = step.memory.prompts
     before, shape = (state.dimensions(), state.amounts(), ()), state.shape()
     state.elsewhere = elsewhere
-    state.roads |= ingest_path_of(event)
+    state.ingest_paths |= ingest_path_of(event)
     state.belong(step.project, step.agent)
     state.length = state.length or event.length
     turned = _of_turn(step, event)

@@ -77,7 +77,7 @@ def named_in(event: object) -> list[tuple[str, str]]:
 
 
 def ingest_path_of(event: AgentFact, signal: str = "") -> int:
-    """Return the bit of the road by which an event came."""
+    """Return the bit of the ingest path by which an event came."""
     return SPAN_PATH if signal else INGEST_PATHS[event.source]
 
 
@@ -103,7 +103,7 @@ def register(step: EventStep, thing: str, name: str) -> None:
 
 def meet(
     step: EventStep, reports: Reports[R], event: AgentFact, named: NamedReport, *,
-    shapes: Sequence[Shape], road: int,
+    shapes: Sequence[Shape], ingest_path: int,
 ) -> tuple[R | None, bool]:  # fmt: skip
     """Return the thing that a report is of, if it is known, and whether it is another session's."""
     name, kind = named.name, named.kind
@@ -113,11 +113,13 @@ def meet(
     elsewhere = is_anothers(step, event, named.thing, named.unique)
     if kind & OWN and not reports.vague_count:
         return None, elsewhere
-    state = reports.alike(shapes, road=road, kinds=kind, when_ms=step.when_ms, elsewhere=elsewhere)
+    state = reports.alike(
+        shapes, ingest_path=ingest_path, kinds=kind, when_ms=step.when_ms, elsewhere=elsewhere
+    )
     if state is not None:
         elsewhere = elsewhere or state.elsewhere
     elif not elsewhere:
-        state = reports.mistaken(shapes, road=road, when_ms=step.when_ms)
+        state = reports.mistaken(shapes, ingest_path=ingest_path, when_ms=step.when_ms)
     if state is not None:
         reports.name(state, name, kind)
         if not elsewhere:
@@ -152,7 +154,7 @@ def standing(step: EventStep, state: Countable) -> Counted:
     """
     moved: tuple[int, ...] = ()
     if state.elsewhere:
-        since_ms, is_live = step.memory.accounts.metered_ms, state.roads & ~_COPYING
+        since_ms, is_live = step.memory.accounts.metered_ms, state.ingest_paths & ~_COPYING
         if since_ms < NEVER and (is_live or state.when_ms + METERED_SLACK_MS >= since_ms):
             moved = state.whole()
     return (state.dimensions(), state.amounts(), moved)
@@ -185,7 +187,7 @@ def taken_back(
 ) -> C | None:
     """Return a thing that `state` turns out to be, after what it counted was taken back."""
     other = reports.alike(
-        (state.shape(),), road=state.roads, kinds=state.kinds, when_ms=state.when_ms
+        (state.shape(),), ingest_path=state.ingest_paths, kinds=state.kinds, when_ms=state.when_ms
     )
     if other is None or other is state:
         return None

@@ -1,12 +1,14 @@
 """Which reports are of one thing: a request, a tool call or a prompt of a session.
 
 Reports of one name are of one thing. One that shares no kind of name with what is known is of the
-first thing alike that its road has not told of yet, since a road tells of each thing once: so of
-things alike there are as many as the road that tells of most says, in whatever order they come.
-A thing that another session told of before is remembered as `elsewhere` and counts nothing here.
+first thing alike that its ingest path has not told of yet, since an ingest path tells of each thing
+once: so of things alike there are as many as the ingest path that tells of most says, in whatever
+order they come. A thing that another session told of before is remembered as `elsewhere` and counts
+nothing here.
 
 The things of a session are remembered within a limit. Beyond it the oldest is settled: further
-reports of it change nothing. How many settled things alike each road told of is remembered too.
+reports of it change nothing. How many settled things alike each ingest path told of is remembered
+too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,10 +19,10 @@ from analytics.contracts.facts import Source
 Shape = tuple[object, ...]
 """What things alike have in common."""
 Signature = tuple[int, int]
-"""The roads that told of a thing, and the kinds of names that it has: both only grow."""
+"""The ingest paths that told of a thing, and the kinds of names that it has: both only grow."""
 
 INGEST_PATHS: Final = {source: 1 << number for number, source in enumerate(Source)}
-"""The bit of each road but a source's traces."""
+"""The bit of each ingest path but a source's traces."""
 SPAN_PATH: Final = 1 << len(INGEST_PATHS)
 """The bit of the traces of any source."""
 
@@ -43,8 +45,8 @@ class Report(Protocol):
     """Its other names, by lines; with `=` before it the key of what it was merged with."""
     when_ms: int
     """When it happened, by the first report."""
-    roads: int
-    """The roads that told of it."""
+    ingest_paths: int
+    """The ingest paths that told of it."""
     kinds: int
     """The kinds of names that are known of it."""
     elsewhere: bool
@@ -86,10 +88,10 @@ class Reports(Generic[R]):
         self._by_any = 0
         """Roads that told of anything that is known."""
         self._by_one = 0
-        """The roads by which the last thing came that made either of them what it is."""
+        """The ingest paths by which the last thing came that made either of them what it is."""
         self._alike: dict[Shape, dict[Signature, dict[str, R]]] | None = None
-        """The things of each shape, by the roads and kinds of names that they had when they came;
-        none until one has to be found by its shape."""
+        """The things of each shape, by the ingest paths and kinds of names that they had when
+        they came; none until one has to be found by its shape."""
 
     def __len__(self) -> int:
         """Return how many entries are held."""
@@ -110,25 +112,25 @@ class Reports(Generic[R]):
         """Say whether a thing is too old for another report to change it."""
         return name in self.settled
 
-    def may_have(self, road: int) -> bool:
-        """Say whether what a road tells without a name that is known may be known nevertheless.
+    def may_have(self, ingest_path: int) -> bool:
+        """Say whether what a path tells without a name that is known may be known nevertheless.
 
         Of kinds of things that are remembered by `put` and `add` only.
 
-        It is not, for one, if no road but this one told of anything.
+        It is not, for one, if no ingest path but this one told of anything.
         """
-        return not self._by_all & road or self._by_any & ~road != 0
+        return not self._by_all & ingest_path or self._by_any & ~ingest_path != 0
 
     def alike(
         self,
         shapes: Iterable[Shape],
         *,
-        road: int,
+        ingest_path: int,
         kinds: int,
         when_ms: int,
         elsewhere: bool = False,
     ) -> R | None:
-        """Return the nearest thing alike that a road has not told of, under no such kind of name.
+        """Return the nearest thing alike that a path has not told of, under no such kind of name.
 
         The first shape that there is any of counts. One that is `elsewhere`, or not, as the report
         is comes before the others.
@@ -136,10 +138,10 @@ class Reports(Generic[R]):
         for shape in shapes:
             free = [
                 one
-                for (roads, names), things in self._of(shape).items()
-                if not (roads & road or names & kinds)
+                for (ingest_paths, names), things in self._of(shape).items()
+                if not (ingest_paths & ingest_path or names & kinds)
                 for one in things.values()
-                if not (one.roads & road or one.kinds & kinds)
+                if not (one.ingest_paths & ingest_path or one.kinds & kinds)
             ]
             if free:
                 return min(
@@ -150,8 +152,8 @@ class Reports(Generic[R]):
                 )  # fmt: skip
         return None
 
-    def mistaken(self, shapes: Iterable[Shape], *, road: int, when_ms: int) -> R | None:
-        """Return a thing alike that a road said is elsewhere, and that others told of here.
+    def mistaken(self, shapes: Iterable[Shape], *, ingest_path: int, when_ms: int) -> R | None:
+        """Return a thing alike that an ingest path said is elsewhere, and that others told of here.
 
         It was taken for another of its kind, and is free for one that is this session's own.
         """
@@ -160,7 +162,7 @@ class Reports(Generic[R]):
             for shape in shapes
             for things in self._of(shape).values()
             for one in things.values()
-            if one.elsewhere and one.roads & road and one.roads & ~road
+            if one.elsewhere and one.ingest_paths & ingest_path and one.ingest_paths & ~ingest_path
         ]
         return min(free, key=lambda one: (abs(one.when_ms - when_ms), one.key), default=None)
 
@@ -181,10 +183,10 @@ class Reports(Generic[R]):
         known[key] = self.new[key] = state
         if not state.kinds & OWN:
             self.vague_count += 1
-        if state.roads != self._by_one:
-            self._by_one = state.roads
-            self._by_all &= state.roads
-            self._by_any |= state.roads
+        if state.ingest_paths != self._by_one:
+            self._by_one = state.ingest_paths
+            self._by_all &= state.ingest_paths
+            self._by_any |= state.ingest_paths
         if self._alike is not None:
             self._place(state)
         return len(known) > self._known_max and self._settle_oldest()
@@ -221,11 +223,11 @@ class Reports(Generic[R]):
             self.name(other, name, OWN)
 
     def merge(self, state: R, other: R) -> None:
-        """Let two things be one: the names and roads of `other` go to `state`."""
+        """Let two things be one: the names and ingest paths of `other` go to `state`."""
         self._drop(other)
         for name in (f"={other.key}", *_lines(other.also)):
             self.name(state, name, other.kinds)
-        state.roads |= other.roads
+        state.ingest_paths |= other.ingest_paths
 
     def shape_of(self, state: R) -> Shape | None:
         """Return the shape of a thing, if things are found by their shapes or may be."""
@@ -234,7 +236,7 @@ class Reports(Generic[R]):
     def changed(self, state: R, before: Shape | None) -> bool:
         """Take note that a thing is not what it was; say whether it may be one told of vaguely."""
         self.new[state.key] = state
-        self._by_any |= state.roads
+        self._by_any |= state.ingest_paths
         if before is None or before == state.shape():
             return False
         if self._alike is not None:
@@ -248,7 +250,7 @@ class Reports(Generic[R]):
             self.new.clear()
 
     def _of(self, shape: Shape) -> Mapping[Signature, Mapping[str, R]]:
-        """Return the things of a shape, by what roads and kinds of names they had at least."""
+        """Return the things of a shape, by what paths and kinds of names they had at least."""
         if self._alike is None:
             self._alike = {}
             for state in self.known.values():
@@ -277,7 +279,7 @@ class Reports(Generic[R]):
     def _place(self, state: R) -> None:
         if self._alike is not None:
             things = self._alike.setdefault(state.shape(), {})
-            things.setdefault((state.roads, state.kinds), {})[state.key] = state
+            things.setdefault((state.ingest_paths, state.kinds), {})[state.key] = state
 
     def _displace(self, state: R, shape: Shape) -> None:
         for things in self._alike.get(shape, {}).values() if self._alike is not None else ():

@@ -116,7 +116,7 @@ def _met(
     """Return the request that a report is of, if known, and whether it is another session's."""
     return meet(
         step, step.memory.requests, event, named_request(event),
-        shapes=(shape,), road=ingest_path_of(event, event.signal),
+        shapes=(shape,), ingest_path=ingest_path_of(event, event.signal),
     )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def _new_state(
     state = RequestState(
         named.name if is_own else event.id, step.when_ms, memory.project, memory.agent, "", "", ""
     )
-    state.roads = ingest_path_of(event, event.signal)
+    state.ingest_paths = ingest_path_of(event, event.signal)
     state.kinds, state.also = named.kind, "" if is_own else named.name
     state.elsewhere = elsewhere
     if not elsewhere:
@@ -189,7 +189,7 @@ def _first_told(
         key or event.id, step.when_ms, memory.project, memory.agent, model, event.skill,
         event.query_source, input_tokens, output_tokens, cache_read, cache_write, stated,
         cost or 0, duration_ms, False, False, duration_ms is not None and is_open(step.place),  # noqa: FBT003
-        SPAN_PATH if event.signal else step.road, OWN, "", elsewhere, apart,
+        SPAN_PATH if event.signal else step.ingest_path, OWN, "", elsewhere, apart,
         cost == 0,
     )  # fmt: skip
     unique = key
@@ -265,7 +265,7 @@ def _merge(
     memory, reports = step.memory, step.memory.requests
     before, duration_ms = standing(step, state), state.duration_ms
     shape, was_elsewhere = reports.shape_of(state), state.elsewhere
-    state.roads |= ingest_path_of(event, event.signal)
+    state.ingest_paths |= ingest_path_of(event, event.signal)
     state.elsewhere = elsewhere
     state.belong(memory.project, memory.agent)
     _take(state, event)

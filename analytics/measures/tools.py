@@ -105,7 +105,7 @@ def _first_told(step: EventStep, event: ToolFinished) -> Told:
     delta, tools = step.reach("", tool, skill, ""), memory.tools
     state = ToolState(
         key or event.id, step.when_ms, memory.project, memory.agent, tool, skill,
-        True, failed, False, added, removed, False, step.road, OWN if key else 0,  # noqa: FBT003
+        True, failed, False, added, removed, False, step.ingest_path, OWN if key else 0,  # noqa: FBT003
     )  # fmt: skip
     if key:
         step.identities.register((memory.owner, memory.key[0], TOOL, key))
@@ -153,7 +153,9 @@ def _met(step: EventStep, event: ToolEvent) -> tuple[ToolState | None, bool]:
         ):
             return None, False
     named = NamedReport(TOOL, key, OWN if key else 0, key)
-    return meet(step, reports, event, named, shapes=_shapes_of(event), road=ingest_path_of(event))
+    return meet(
+        step, reports, event, named, shapes=_shapes_of(event), ingest_path=ingest_path_of(event)
+    )
 
 
 def _shapes_of(event: ToolEvent) -> tuple[Shape, ...]:
@@ -192,7 +194,7 @@ def _take(state: ToolState, event: ToolEvent) -> None:
     state.tool = state.tool or event.tool
     if isinstance(event, ToolStarted):
         return
-    state.roads |= ingest_path_of(event)
+    state.ingest_paths |= ingest_path_of(event)
     if isinstance(event, ToolDecided):
         state.refused = state.refused or not event.accepted
         return

@@ -74,7 +74,7 @@ def build(
         signed_paths=frozenset(),
         gate=Gate(pulse, lag_ms_max=access.admission_lag_ms_max, chance=clocks.jitter),
     )
-    return Guard(api, checks, roads=INGEST_PATHS)
+    return Guard(api, checks, ingest_paths=INGEST_PATHS)
 
 
 def _add_health(api: FastAPI, asking: Asking) -> None:

@@ -64,7 +64,7 @@ def _show(report: "DoctorReport") -> None:
     typer.echo("")
     typer.echo("  path        answered    in the store")
     for arrival in report.arrivals:
-        typer.echo(f"  {arrival.road:<10} {_ms(arrival.answered_ms)}  {_stored(arrival)}")
+        typer.echo(f"  {arrival.ingest_path:<10} {_ms(arrival.answered_ms)}  {_stored(arrival)}")
     for sentence in (*report.problems, *report.complaints):
         typer.echo(f"\n{invocation.told(sentence)}")
     if report.is_well:

@@ -21,7 +21,10 @@ from apps.runtime import extras
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": ("up", "Start everything on this machine: broker, store, gateway, worker, dashboard."),
     "down": ("down", "Stop what `up` started, once all acknowledged events are in the store."),
-    "doctor": ("doctor", "Send one event by every road and show each arriving in the store."),
+    "doctor": (
+        "doctor",
+        "Send one event by every ingest path and show each arriving in the store.",
+    ),
     "connect": ("connect", "Make a coding agent on this machine send its telemetry here."),
     "disconnect": ("disconnect", "Put a coding agent's settings back as they were."),
     "import": ("import_", "Import the history of coding agents, so that it shows too."),

@@ -14,7 +14,7 @@ DAY_MS: Final = 86_400_000
 HEADERS: Final = {
     "ce_specversion": "Always 1.0.",
     "ce_id": "The id of the fact; with ce_source it is the identity of the record.",
-    "ce_source": "Tenant and road, as a URI reference.",
+    "ce_source": "Tenant and ingest path, as a URI reference.",
     "ce_type": "The event's type, with the prefix mainstem.",
     "ce_subject": "The key of the record.",
     "ce_time": "When it happened, RFC 3339 in UTC.",

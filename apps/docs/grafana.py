@@ -56,7 +56,11 @@ PANELS: Final = (
     GrafanaPanel(
         "Events, by verdict", "ops", {"{{status}}": _rate("gateway_events_total", "status")}
     ),
-    GrafanaPanel("Events, by road", "ops", {"{{road}}": _rate("gateway_events_total", "road")}),
+    GrafanaPanel(
+        "Events, by ingest path",
+        "ops",
+        {"{{ingest_path}}": _rate("gateway_events_total", "ingest_path")},
+    ),
     GrafanaPanel("Acknowledgement", "s", _quantiles("gateway_publish_seconds")),
     GrafanaPanel(
         "Waiting for the broker",

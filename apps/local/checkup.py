@@ -1,4 +1,4 @@
-"""What `doctor` finds out: whether events arrive by every road, and how the parts stand.
+"""What `doctor` finds out: whether events arrive by every ingest path, and how the parts stand.
 
 An arrival is a row in the store, looked for by the session that the sent event names; the time is
 from before sending until the row was seen. Nothing here changes anything but for those few events,
@@ -47,7 +47,7 @@ PROCESSES: Final = ("gateway", "worker", "dashboard", "api")
 class ProbeArrival(Struct, frozen=True, kw_only=True):
     """How one event fared; times are None where it got no further."""
 
-    road: str
+    ingest_path: str
     answered_ms: int | None = None
     stored_ms: int | None = None
     problem: str = ""
@@ -91,7 +91,7 @@ class DoctorReport(Struct, frozen=True, kw_only=True):
 
 
 def examine(home: Home, running: RunState, token: str) -> DoctorReport:
-    """Send one event by every road, and look at every part."""
+    """Send one event by every ingest path, and look at every part."""
     problems: list[str] = [*_managed(), *_absent(home, running)]
     reader = Reader(running.store_url, size_max=2)
     try:
@@ -125,25 +125,27 @@ def examine(home: Home, running: RunState, token: str) -> DoctorReport:
 
 def _arrivals(reader: Reader, sender: Sender) -> tuple[ProbeArrival, ...]:
     ingest_paths.warm()
-    return tuple(_arrival(reader, sender, road) for road in ingest_paths.INGEST_PATHS)
+    return tuple(_arrival(reader, sender, ingest_path) for ingest_path in ingest_paths.INGEST_PATHS)
 
 
-def _arrival(reader: Reader, sender: Sender, road: str) -> ProbeArrival:
-    session_id = f"doctor-{road}-{uuid4()}"
+def _arrival(reader: Reader, sender: Sender, ingest_path: str) -> ProbeArrival:
+    session_id = f"doctor-{ingest_path}-{uuid4()}"
     began = time.perf_counter()
     try:
-        ingest_paths.INGEST_PATHS[road](sender, session_id)
+        ingest_paths.INGEST_PATHS[ingest_path](sender, session_id)
     except MainstemError as error:
-        return ProbeArrival(road=road, problem=str(error))
+        return ProbeArrival(ingest_path=ingest_path, problem=str(error))
     answered_ms = _since_ms(began)
     try:
         stored = _wait_stored(reader, session_id)
     except MainstemError as error:
-        return ProbeArrival(road=road, answered_ms=answered_ms, problem=str(error))
+        return ProbeArrival(ingest_path=ingest_path, answered_ms=answered_ms, problem=str(error))
     if not stored:
         problem = f"answered, but not in the store after {ARRIVAL_WAIT_S:g} s"
-        return ProbeArrival(road=road, answered_ms=answered_ms, problem=problem)
-    return ProbeArrival(road=road, answered_ms=answered_ms, stored_ms=_since_ms(began))
+        return ProbeArrival(ingest_path=ingest_path, answered_ms=answered_ms, problem=problem)
+    return ProbeArrival(
+        ingest_path=ingest_path, answered_ms=answered_ms, stored_ms=_since_ms(began)
+    )
 
 
 def _wait_stored(reader: Reader, session_id: str) -> bool:

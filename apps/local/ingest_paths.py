@@ -1,4 +1,4 @@
-"""One event by every road into the gateway, sent as real senders send it.
+"""One event by every ingest path into the gateway, sent as real senders send it.
 
 Metric, log and span go out through the OpenTelemetry SDK and its OTLP/HTTP exporter; the hook as an
 HTTP POST; the last one over a WebSocket in the Centrifuge client protocol. Each names a session of
@@ -155,7 +155,7 @@ INGEST_PATHS: Final[Mapping[str, Callable[[Sender, str], None]]] = {
     "hook": hook,
     "websocket": websocket,
 }
-"""Every road by the name that `doctor` shows."""
+"""Every ingest path by the name that `doctor` shows."""
 
 
 def warm() -> None:

@@ -66,7 +66,7 @@ class Spans:
         self._tracer = tracer
         self._kinds = SpanKind
 
-    def begin(self, road: str, parent: Trace, *, events: int) -> PublishSpan:
+    def begin(self, ingest_path: str, parent: Trace, *, events: int) -> PublishSpan:
         """Begin the span of a message."""
         span = self._tracer.start_span(
             "publish",
@@ -76,7 +76,7 @@ class Spans:
                 "messaging.system": "kafka",
                 "messaging.operation.name": "send",
                 "messaging.batch.message_count": events,
-                "mainstem.ingest_path": road,
+                "mainstem.ingest_path": ingest_path,
             },
         )
         return PublishSpan(span)

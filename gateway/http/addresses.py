@@ -13,7 +13,7 @@ from typing import Any, Final
 from analytics.contracts.errors import BadSetting
 
 UNKNOWN: Final = "unknown"
-"""Whoever comes by a road that has no addresses, such as a Unix socket."""
+"""Whoever comes by an ingest path that has no addresses, such as a Unix socket."""
 PREFIX_BITS: Final = 64
 HEADER: Final = b"x-forwarded-for"
 HEADER_BYTES_MAX: Final = 4_096

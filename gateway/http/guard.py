@@ -54,10 +54,10 @@ class Guard:
         app: ASGIApp,
         checks: RequestChecks,
         *,
-        roads: Mapping[str, str],
+        ingest_paths: Mapping[str, str],
         sockets: Mapping[str, ASGIApp] = NO_SOCKETS,
     ) -> None:
-        """`roads` names the paths that are counted by name.
+        """`ingest paths` names the paths that are counted by name.
 
         `sockets` are what serves WebSockets by path: handed over from here, each stays open without
         the frames of a dozen layers of routing below it.
@@ -65,7 +65,7 @@ class Guard:
         self._app = app
         self._sockets = sockets
         self._checks = checks
-        self._ingest_paths = roads
+        self._ingest_paths = ingest_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request or socket through, or answer it."""
@@ -77,7 +77,7 @@ class Guard:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        road = self._ingest_paths.get(scope["path"], OTHER)
+        ingest_path = self._ingest_paths.get(scope["path"], OTHER)
         begun = time.perf_counter()
         status = 500
         told: dict[str, str] = {}
@@ -100,8 +100,8 @@ class Guard:
         finally:
             if (held := scope.pop(HELD, None)) is not None:
                 held.release()
-            metrics.REQUESTS.labels(road, str(status)).inc()
-            metrics.REQUEST_SECONDS.labels(road).observe(time.perf_counter() - begun)
+            metrics.REQUESTS.labels(ingest_path, str(status)).inc()
+            metrics.REQUEST_SECONDS.labels(ingest_path).observe(time.perf_counter() - begun)
 
     def _enter(self, scope: Scope, told: dict[str, str]) -> rate_limiter.Who:
         checks = self._checks

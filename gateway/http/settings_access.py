@@ -142,8 +142,8 @@ class AccessSettings(BaseSettings):
     rate_events_by_tenant: str = Field(
         "10000/1s+1000",
         pattern=PATTERN,
-        description=f"Events of a tenant, by every road, {SPELLED}. What comes faster waits, so "
-        "that one tenant's flood is not in front of the others' events.",
+        description=f"Events of a tenant, by every path, {SPELLED}. What comes faster waits, "
+        "so that one tenant's flood is not in front of the others' events.",
     )
     worker_group: str = Field(
         "mainstem-worker",

@@ -68,26 +68,26 @@ class Admission:
         self._new_id = new_id
         self._turns = Turns()
 
-    async def take(self, batch: EventBatch, *, grant: Grant, road: str) -> list[Receipt]:
+    async def take(self, batch: EventBatch, *, grant: Grant, ingest_path: str) -> list[Receipt]:
         """Return one verdict an event, in order, once each is acknowledged or refused."""
         if len(batch.items) > self._events_max:
             metrics.LIMITS_HIT.labels("batch_events_max").inc()
             raise TooLarge(f"more than {self._events_max} events; send fewer at a time")
-        span = begun(self._tracing, road, batch.traceparent, events=len(batch.items))
+        span = begun(self._tracing, ingest_path, batch.traceparent, events=len(batch.items))
         if span is None:
-            done = await self._take(batch, grant=grant, road=road)
+            done = await self._take(batch, grant=grant, ingest_path=ingest_path)
         else:
             traced = msgspec.structs.replace(batch, traceparent=span.traceparent)
             refused = len(batch.items)
             try:
-                done = await self._take(traced, grant=grant, road=road)
+                done = await self._take(traced, grant=grant, ingest_path=ingest_path)
                 refused = sum(verdict.status is Status.REFUSED for verdict in done)
             finally:
                 span.end(refused=refused)
-        metrics.count_events(road, (verdict.status for verdict in done))
+        metrics.count_events(ingest_path, (verdict.status for verdict in done))
         return done
 
-    async def _take(self, batch: EventBatch, *, grant: Grant, road: str) -> list[Receipt]:
+    async def _take(self, batch: EventBatch, *, grant: Grant, ingest_path: str) -> list[Receipt]:
         outgoing: list[OutgoingEvent] = []
         places: list[int] = []
         verdicts: list[Receipt | None] = [None] * len(batch.items)
@@ -105,7 +105,9 @@ class Admission:
                 letters.append(Letter(item, read.reason))
         publishing = self._publisher.publish(outgoing)
         if letters:
-            sending = send_dead_letters(self._publisher, letters, road=road, grant=grant)
+            sending = send_dead_letters(
+                self._publisher, letters, ingest_path=ingest_path, grant=grant
+            )
             published, _ = await asyncio.gather(publishing, sending)
         else:
             published = await publishing

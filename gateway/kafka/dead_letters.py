@@ -33,7 +33,7 @@ class Letter(Struct, frozen=True):
 
 
 async def send_dead_letters(
-    publisher: Publisher, letters: Sequence[Letter], *, road: str, grant: Grant
+    publisher: Publisher, letters: Sequence[Letter], *, ingest_path: str, grant: Grant
 ) -> None:
     """Keep the letters of a request, as far as that can be done."""
     kept = _first(letters)
@@ -42,7 +42,9 @@ async def send_dead_letters(
         metrics.LIMITS_HIT.labels("dead_letters").inc()
         metrics.DEAD_LETTERS.labels("counted").inc(len(rest))
         kept = [*kept, Letter(b"", _about(rest))]
-    await asyncio.gather(*(_keep(publisher, one, road=road, grant=grant) for one in kept))
+    await asyncio.gather(
+        *(_keep(publisher, one, ingest_path=ingest_path, grant=grant) for one in kept)
+    )
 
 
 def _first(letters: Sequence[Letter]) -> Sequence[Letter]:
@@ -60,10 +62,10 @@ def _about(rest: Sequence[Letter]) -> str:
     return f"{len(rest)} more of the same request were refused: {said}"
 
 
-async def _keep(publisher: Publisher, letter: Letter, *, road: str, grant: Grant) -> None:
+async def _keep(publisher: Publisher, letter: Letter, *, ingest_path: str, grant: Grant) -> None:
     try:
         await publisher.dead_letter(
-            letter.payload, reason=letter.reason, origin=road, tenant=grant.tenant
+            letter.payload, reason=letter.reason, origin=ingest_path, tenant=grant.tenant
         )
     except MainstemError:
         return

@@ -1,4 +1,4 @@
-"""The port through which every road into the gateway reaches the broker.
+"""The port through which every ingest path into the gateway reaches the broker.
 
 An event is `accepted` only after the broker has acknowledged it from all replicas; `duplicate` when
 the same id was already accepted; else `refused` with a reason, and may be sent again with the same

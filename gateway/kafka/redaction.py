@@ -1,4 +1,4 @@
-"""The publisher that the gateway's roads share: the filter of people's data, before the broker.
+"""The publisher that all ingest paths share: the filter of people's data, before the broker.
 
 Whatever comes in, over WebSocket, HTTP, OTLP, hooks, webhooks or from an import, passes here once,
 and so does what could not be read on its way to the dead letters. What clients tell each other over

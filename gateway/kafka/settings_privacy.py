@@ -1,4 +1,4 @@
-"""What a gateway can be told of people's data: what of it is kept, from whichever road it comes."""
+"""What a gateway can be told of people's data: what of it is kept, by whichever path it came."""
 
 from typing import Final
 

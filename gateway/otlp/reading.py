@@ -54,7 +54,7 @@ class Keys(Struct, frozen=True, kw_only=True):
 
 
 class Program(Struct, frozen=True, kw_only=True):
-    """A kind of sender: its road, its name (else the service's own) and the names it uses."""
+    """A kind of sender: ingest path, name (else the service's own) and the names it uses."""
 
     source: Source
     agent: str = ""

@@ -1,1 +1,1 @@
-"""What the gateway answers over HTTP, one module a road."""
+"""What the gateway answers over HTTP, one module an ingest path."""

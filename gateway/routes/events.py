@@ -81,11 +81,13 @@ def router(parts: Parts) -> APIRouter:
             batch = await parts.off_loop(request, len(body), read, body)
         except BadBody as error:
             letter = Letter(body, str(error))
-            await send_dead_letters(parts.publisher, [letter], road=INGEST_PATH, grant=grant)
+            await send_dead_letters(parts.publisher, [letter], ingest_path=INGEST_PATH, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent")) or batch.traceparent
         verdicts = await parts.admission.take(
-            msgspec.structs.replace(batch, traceparent=traceparent), grant=grant, road=INGEST_PATH
+            msgspec.structs.replace(batch, traceparent=traceparent),
+            grant=grant,
+            ingest_path=INGEST_PATH,
         )
         retry_after_ms = admission.postponed(verdicts)
         if retry_after_ms is None:

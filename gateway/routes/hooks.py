@@ -62,7 +62,7 @@ def router(parts: Parts) -> APIRouter:
             )
         except BadBody as error:
             letter = Letter(body, str(error))
-            await send_dead_letters(parts.publisher, [letter], road=INGEST_PATH, grant=grant)
+            await send_dead_letters(parts.publisher, [letter], ingest_path=INGEST_PATH, grant=grant)
             raise
         traceparent = admission.trace_of(request.headers.get("traceparent"))
         parts.publisher.post(

@@ -103,7 +103,7 @@ async def _take(
         )
     except BadBody as error:
         await send_dead_letters(
-            parts.publisher, [Letter(body, str(error))], road=signal, grant=grant
+            parts.publisher, [Letter(body, str(error))], ingest_path=signal, grant=grant
         )
         raise
     metrics.SPANS_FORGOTTEN.inc(parts.lineage.metered.take_forgotten())
@@ -114,7 +114,7 @@ async def _take(
     metrics.count_events(signal, (verdict.status for verdict in verdicts))
     _check(verdicts)
     letters = [Letter(refusal.payload, refusal.reason) for refusal in read.refused]
-    await send_dead_letters(parts.publisher, letters, road=signal, grant=grant)
+    await send_dead_letters(parts.publisher, letters, ingest_path=signal, grant=grant)
     return _partial(signal, read, verdicts, as_json=as_json)
 
 

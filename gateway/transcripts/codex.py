@@ -198,9 +198,9 @@ class CodexReader:
             kin = self._parents[kin]
         return True
 
-    def _asked(self, road: str, text: str, here: Moment) -> list[AgentEvent]:
+    def _asked(self, ingest_path: str, text: str, here: Moment) -> list[AgentEvent]:
         """Return the event of a prompt, which may be told in two ways."""
-        name = self._named("prompt", coercion.digest_of(text), road)
+        name = self._named("prompt", coercion.digest_of(text), ingest_path)
         return self._teller.prompt(here, name, text, length=len(text))
 
     def _failure(self, given: dict[str, Value], info: Value, here: Moment) -> list[AgentEvent]:
@@ -245,9 +245,9 @@ class CodexReader:
         late = known is False and call.failed is True
         return self._teller.returned(here, end.key, ToolResult(failed=True)) if late else []
 
-    def _named(self, kind: str, content: str, road: str = "") -> str:
+    def _named(self, kind: str, content: str, ingest_path: str = "") -> str:
         """Return the name of the next thing of a kind and content in its turn."""
-        key = (f"{kind} {road}", content)
+        key = (f"{kind} {ingest_path}", content)
         number = self._thread.repeats.get(key, 0) + 1
         self._thread.repeats[key] = number
         return derived(AGENT, kind, self._thread.scope, content, number)

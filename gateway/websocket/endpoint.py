@@ -271,7 +271,7 @@ class Sessions:
             send_dead_letters(
                 self._publisher,
                 [Letter(garbled.frame, garbled.reason)],
-                road=INGEST_PATH,
+                ingest_path=INGEST_PATH,
                 grant=garbled.grant,
             )
         )

@@ -52,7 +52,9 @@ def methods(way_in: Admission) -> Methods:
         grant = caller.grant
         try:
             grant.require(TokenScope.PUBLISH)
-            verdicts = await way_in.take(admission.split(data), grant=grant, road=INGEST_PATH)
+            verdicts = await way_in.take(
+                admission.split(data), grant=grant, ingest_path=INGEST_PATH
+            )
         except Forbidden:
             return codes.PERMISSION_DENIED
         except Refused as error:

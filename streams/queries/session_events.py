@@ -1,8 +1,8 @@
 """One session's events: lanes, densities, spans, prompts and failures.
 
 A session may hold hundreds of thousands of events. Nothing here returns all of them: what is drawn
-is counted into slots in the store, what is read is a page. An event reported by several roads is
-kept raw several times; costs are therefore taken once a request, the largest report.
+is counted into slots in the store, what is read is a page. An event reported by several ingest
+paths is kept raw several times; costs are therefore taken once a request, the largest report.
 """
 
 from typing import Any, Final, TypeVar

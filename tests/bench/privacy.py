@@ -136,7 +136,7 @@ async def _published() -> tuple[float, float]:
         for place, way in enumerate(ways):
             begun = time.process_time()
             for _ in range(COUNT):
-                await way.take(item, grant=GRANT, road="bench")
+                await way.take(item, grant=GRANT, ingest_path="bench")
             took = (time.process_time() - begun) / COUNT * 1e6
             least[place] = min(least[place], took)
     return least[0], least[1]

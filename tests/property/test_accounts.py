@@ -1,4 +1,4 @@
-"""Laws of the two accounts: the fuller one counts, by any road, in any order, through any restart.
+"""Laws of the two accounts: the fuller one counts, by any path, in any order, over any restart.
 
 `MAINSTEM_TESTS_HISTORIES` histories are drawn of each law.
 """
@@ -30,7 +30,7 @@ law = settings(max_examples=HISTORIES)
 
 
 class Report(Struct, frozen=True):
-    """What one road tells of one measure under some labels."""
+    """What one ingest path tells of one measure under some labels."""
 
     by_metrics: bool
     place: int
@@ -54,7 +54,7 @@ def told(accounts: Accounts, one: Report) -> dict[Labels, int]:
 
 
 def sums_of(history: list[Report], *, by_metrics: bool) -> dict[int, dict[Labels, int]]:
-    """Return what one road tells of each measure, by labels."""
+    """Return what one ingest path tells of each measure, by labels."""
     sums: dict[int, dict[Labels, int]] = {place: defaultdict(int) for place in range(WIDTH)}
     for one in history:
         if one.by_metrics is by_metrics:
@@ -157,7 +157,7 @@ def test_under_no_labels_more_is_counted_than_either_account_tells(history: list
 
 
 class Told(Struct, frozen=True):
-    """What happened in a session, and by which roads it is told."""
+    """What happened in a session, and by which ingest paths it is told."""
 
     session_id: str
     at_ms: int
@@ -218,7 +218,7 @@ def points_of(number: int, one: Told) -> list[AgentEvent]:
 
 
 def fuller(history: list[Told], session_id: str, name: str) -> int:
-    """Return the larger of what the two roads tell of a session."""
+    """Return the larger of what the two ingest paths tell of a session."""
     of_session = [one for one in history if one.session_id == session_id]
     return max(
         sum(int(getattr(one, name)) for one in of_session if one.by_events),

@@ -1,7 +1,8 @@
 """The law of identity: however a history is told, it comes to what the agent itself says.
 
-By any roads, in any order, again and again, by files of any session in any order of reading, live
-before or after, over any restart. `MAINSTEM_TESTS_HISTORIES` says how many histories are drawn.
+By any ingest paths, in any order, again and again, by files of any session in any order of reading,
+live before or after, over any restart. `MAINSTEM_TESTS_HISTORIES` says how many histories are
+drawn.
 """
 
 import os
@@ -54,8 +55,12 @@ def tellings(draw: DrawFn, manner: Manner, history: History) -> list[Telling]:
     teller = Teller(manner)
     parts: list[Telling] = []
     for session in history:
-        roads = (teller.by_logs, teller.by_traces, teller.by_hooks, teller.by_metrics)
-        parts += [_parted(draw, road(session)) for road in roads if draw(st.booleans())]
+        ingest_paths = (teller.by_logs, teller.by_traces, teller.by_hooks, teller.by_metrics)
+        parts += [
+            _parted(draw, ingest_path(session))
+            for ingest_path in ingest_paths
+            if draw(st.booleans())
+        ]
     files = [teller.transcript(session) for session in history]
     for _ in range(draw(st.integers(0, 2))):
         some = draw(st.lists(st.sampled_from(range(len(files))), unique=True))
@@ -113,19 +118,23 @@ FORKED: Final = (
 
 @pytest.mark.requirement("one-identity")
 @pytest.mark.parametrize(
-    "roads", [roads for size in range(5) for roads in combinations(INGEST_PATHS, size)]
+    "ingest_paths",
+    [ingest_paths for size in range(5) for ingest_paths in combinations(INGEST_PATHS, size)],
 )
 @pytest.mark.parametrize("request_ids", [True, False])
 @pytest.mark.parametrize("named_forks", [True, False])
-def test_a_fork_and_its_parent_come_to_what_the_agent_says_by_any_roads_in_any_order(
-    roads: tuple[str, ...], *, request_ids: bool, named_forks: bool
+def test_a_fork_and_its_parent_come_to_what_the_agent_says_by_any_ingest_paths_in_any_order(
+    ingest_paths: tuple[str, ...], *, request_ids: bool, named_forks: bool
 ) -> None:
     teller = Teller(Manner(request_ids=request_ids, named_forks=named_forks))
     tellers = {
         "logs": teller.by_logs, "traces": teller.by_traces, "hooks": teller.by_hooks,
         "metrics": teller.by_metrics,
     }  # fmt: skip
-    live = [[event for one in FORKED for event in tellers[road](one)] for road in roads]
+    live = [
+        [event for one in FORKED for event in tellers[ingest_path](one)]
+        for ingest_path in ingest_paths
+    ]
     files = [teller.transcript(session) for session in FORKED]
 
     for order in (files, files[::-1]):
@@ -150,14 +159,14 @@ TIED: Final = (
 
 @pytest.mark.requirement("one-identity")
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-@pytest.mark.parametrize("road", ["logs", "hooks"])
+@pytest.mark.parametrize("ingest_path", ["logs", "hooks"])
 @pytest.mark.parametrize("live", [(0,), (1,), (2,), (0, 1), (0, 1, 2)])
 @pytest.mark.parametrize("named_forks", [True, False])
 def test_of_prompts_alike_in_one_millisecond_one_is_the_copy_whatever_is_read_first(
-    order: tuple[int, ...], road: str, live: tuple[int, ...], *, named_forks: bool
+    order: tuple[int, ...], ingest_path: str, live: tuple[int, ...], *, named_forks: bool
 ) -> None:
     teller = Teller(Manner(message_ids=False, named_forks=named_forks))
-    by = {"logs": teller.by_logs, "hooks": teller.by_hooks}[road]
+    by = {"logs": teller.by_logs, "hooks": teller.by_hooks}[ingest_path]
     files = [teller.transcript(TIED[place]) for place in order]
 
     told = [*(by(TIED[place]) for place in live), imported(*files)]

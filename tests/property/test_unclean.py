@@ -1,8 +1,8 @@
-"""Text that is not clean costs nothing: no record, no neighbour, whichever road it came by.
+"""Text that is not clean costs nothing: no record, no neighbour, whichever ingest path it came by.
 
-On every road three records are told; one of them holds text of a kind that JSON, UTF-8 or the store
-cannot hold, as a value, as a name or in the session's id. The law: what reaches the log is what
-would have been told with U+FFFD in that text's place.
+On every ingest path three records are told; one of them holds text of a kind that JSON, UTF-8 or
+the store cannot hold, as a value, as a name or in the session's id. The law: what reaches the log
+is what would have been told with U+FFFD in that text's place.
 """
 
 import json
@@ -126,7 +126,7 @@ _REQUESTS: Final[dict[OtlpSignal, dict[str, Any]]] = {
 
 
 def _otlp(signal: OtlpSignal, *, as_json: bool) -> Road:
-    def road(body: bytes) -> list[Event]:
+    def ingest_path(body: bytes) -> list[Event]:
         taken = read(
             signal, body, as_json=as_json, tenant=DEFAULT_TENANT, received_ms=NOW_MS,
             keep_content=True,
@@ -134,7 +134,7 @@ def _otlp(signal: OtlpSignal, *, as_json: bool) -> Road:
         assert not taken.refused
         return list(taken.events)
 
-    return road
+    return ingest_path
 
 
 def _hooks(body: bytes) -> list[Event]:
@@ -274,15 +274,17 @@ _PROTOBUF: Final[dict[str, tuple[Road, bytes]]] = {
     )
     for signal in OtlpSignal
 }
-_CASES: Final = [(road, kind) for road in _JSON for kind in IN_JSON] + [
-    (road, kind) for road in _PROTOBUF for kind in IN_PROTOBUF
+_CASES: Final = [(ingest_path, kind) for ingest_path in _JSON for kind in IN_JSON] + [
+    (ingest_path, kind) for ingest_path in _PROTOBUF for kind in IN_PROTOBUF
 ]
 _PUT: Final = {**_JSON, **_PROTOBUF}
 
 
-@pytest.mark.parametrize(("road", "kind"), _CASES)
-def test_a_record_with_unclean_text_and_its_neighbours_are_told(road: str, kind: str) -> None:
-    take, body = _PUT[road]
+@pytest.mark.parametrize(("ingest_path", "kind"), _CASES)
+def test_a_record_with_unclean_text_and_its_neighbours_are_told(
+    ingest_path: str, kind: str
+) -> None:
+    take, body = _PUT[ingest_path]
     for position in range(len(MARKS)):
         unclean = _with(body, position, IN_JSON[kind])
         replaced = _with(body, position, clean.REPLACEMENT.encode())
@@ -291,16 +293,20 @@ def test_a_record_with_unclean_text_and_its_neighbours_are_told(road: str, kind:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-@pytest.mark.parametrize("road", ["otlp-logs", "events-list", "events-object", "events-lines"])
-def test_a_body_may_begin_with_a_byte_order_mark(road: str, encoding: str) -> None:
-    take, body = _PUT[road]
+@pytest.mark.parametrize(
+    "ingest_path", ["otlp-logs", "events-list", "events-object", "events-lines"]
+)
+def test_a_body_may_begin_with_a_byte_order_mark(ingest_path: str, encoding: str) -> None:
+    take, body = _PUT[ingest_path]
 
     assert _kept(take(body.decode().encode(encoding))) == _kept(take(body))
 
 
-@pytest.mark.parametrize("road", ["hooks", "transcript", "websocket-json", "webhook", "worker"])
-def test_each_line_may_begin_with_a_byte_order_mark(road: str) -> None:
-    take, body = _PUT[road]
+@pytest.mark.parametrize(
+    "ingest_path", ["hooks", "transcript", "websocket-json", "webhook", "worker"]
+)
+def test_each_line_may_begin_with_a_byte_order_mark(ingest_path: str) -> None:
+    take, body = _PUT[ingest_path]
     marked = b"\n".join(b"\xef\xbb\xbf" + line for line in body.strip().split(b"\n"))
 
     assert _kept(take(marked)) == _kept(take(body.strip()))

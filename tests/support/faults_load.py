@@ -96,11 +96,11 @@ class Load:
         source = Source(self._seed, name=f"f{number}-", sessions=self._pace.sessions)
         chance = random.Random(f"sender {self._seed} {number}")
         make = _WebSocket if number % 3 == 2 else _Http
-        road = make(self._url, bearer)
+        ingest_path = make(self._url, bearer)
         try:
-            await self._send(road.publish, _Sender(tenant, source, chance))
+            await self._send(ingest_path.publish, _Sender(tenant, source, chance))
         finally:
-            await road.close()
+            await ingest_path.close()
 
     async def _send(self, publish: Publish, sender: "_Sender") -> None:
         pace, loop = self._pace, asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""Histories of a coding agent: sessions that fork, and how each road and file tells of them.
+"""Histories of a coding agent: sessions that fork, and how each ingest path and file tells of them.
 
 A history is what truly happened; `Teller` says it as the agent's hooks, logs, traces and
 transcripts do, through the gateway's own readers. Ids are as an agent's are: unique, and kept by

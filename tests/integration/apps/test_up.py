@@ -30,18 +30,18 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 
 def _arrived(up: Up) -> dict[str, int | None]:
     report = json.loads(up.run("doctor", "--json").stdout)
-    return {one["road"]: one["stored_ms"] for one in report["arrivals"]}
+    return {one["ingest_path"]: one["stored_ms"] for one in report["arrivals"]}
 
 
 @pytest.mark.requirement("doctor-sees-arrivals")
 @pytest.mark.requirement("one-command")
-def test_one_event_by_every_road_arrives_in_the_store(up: Up) -> None:
+def test_one_event_by_every_ingest_path_arrives_in_the_store(up: Up) -> None:
     done = up.run("doctor", "--json")
 
     report = json.loads(done.stdout)
     assert done.returncode == 0, done.stdout
     assert report["is_well"]
-    assert [one["road"] for one in report["arrivals"]] == [
+    assert [one["ingest_path"] for one in report["arrivals"]] == [
         "metric", "log", "span", "hook", "websocket",
     ]  # fmt: skip
     assert all(one["answered_ms"] <= one["stored_ms"] for one in report["arrivals"])

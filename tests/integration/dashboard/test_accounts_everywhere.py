@@ -1,4 +1,4 @@
-"""Each reader of a store says the fuller account of every session, whichever road told of it."""
+"""Each reader of a store says the fuller account of every session, by whichever ingest path."""
 
 from typing import Any, Final
 

@@ -42,7 +42,7 @@ def _item(record: Record) -> Item:
 async def _sent(traceparent: str, spans: tracing.Spans | None) -> Record:
     publisher = MemoryPublisher()
     way_in = Admission(publisher, events_max=10, new_id=lambda: "id", tracing=spans)
-    await way_in.take(admission.split(_message(traceparent)), grant=GRANT, road="websocket")
+    await way_in.take(admission.split(_message(traceparent)), grant=GRANT, ingest_path="websocket")
     [record] = publisher.records
     return record
 

@@ -31,7 +31,7 @@ def _bomb(size: int) -> bytes:
     return gzip.compress(bytes(size), 9)
 
 
-@pytest.mark.parametrize("road", INGEST_PATHS)
+@pytest.mark.parametrize("ingest_path", INGEST_PATHS)
 @pytest.mark.parametrize(
     ("encoding", "body", "status"),
     [
@@ -50,7 +50,7 @@ def _bomb(size: int) -> bytes:
          "deflate", "zstd", "brotli"],
 )  # fmt: skip
 async def test_what_is_packed_is_refused_for_what_it_is(
-    road: str, encoding: str, body: bytes, status: int
+    ingest_path: str, encoding: str, body: bytes, status: int
 ) -> None:
     under_test = gateway(
         MemoryPublisher(), body_bytes_max=LIMIT, hook_bytes_max=LIMIT, hook_body_bytes_max=LIMIT
@@ -58,7 +58,7 @@ async def test_what_is_packed_is_refused_for_what_it_is(
 
     async with client(under_test, bearer=token()) as http:
         headers = {**JSON, "Content-Encoding": encoding}
-        answer = await http.post(road, content=body, headers=headers)
+        answer = await http.post(ingest_path, content=body, headers=headers)
 
     assert answer.status_code == status
 
@@ -72,12 +72,14 @@ ATTRIBUTE: Final = b'{"key":"a","value":%b}'
 LOGS: Final = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{},"attributes":[%b]}]}]}]}'
 
 
-@pytest.mark.parametrize("road", INGEST_PATHS)
+@pytest.mark.parametrize("ingest_path", INGEST_PATHS)
 @pytest.mark.parametrize("number", NUMBERS, ids=itertools.count())
-async def test_numbers_and_texts_without_an_end_are_answered(road: str, number: bytes) -> None:
+async def test_numbers_and_texts_without_an_end_are_answered(
+    ingest_path: str, number: bytes
+) -> None:
     async with client(gateway(MemoryPublisher()), bearer=token()) as http:
         answers = [
-            await http.post(road, content=body, headers=JSON)
+            await http.post(ingest_path, content=body, headers=JSON)
             for body in (STARTED % number, number, HOOK % (number, number), LOGS % number)
         ]
 
@@ -93,7 +95,7 @@ async def test_whatever_the_depth_it_is_answered(opened: bytes) -> None:
         for depth in (10, 90, 120, 300, 700, *range(900, 1_050, 10), DEEP):
             deep = opened * depth + b"1" + closed * depth
             values = b'{"arrayValue":{"values":[' * (depth // 3) + b"]}}" * (depth // 3)
-            for road, body in (
+            for ingest_path, body in (
                 ("/v1/events", STARTED % (b'1,"more":' + deep)),
                 ("/v1/events", deep),
                 ("/hooks/claude", HOOK % (deep, deep)),
@@ -101,7 +103,7 @@ async def test_whatever_the_depth_it_is_answered(opened: bytes) -> None:
                 ("/v1/logs", LOGS % (ATTRIBUTE % values)),
                 ("/v1/traces", deep),
             ):
-                answer = await http.post(road, content=body, headers=JSON)
+                answer = await http.post(ingest_path, content=body, headers=JSON)
                 statuses.add(answer.status_code)
 
     assert statuses <= {200, 400, 413}

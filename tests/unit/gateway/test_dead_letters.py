@@ -58,7 +58,7 @@ async def test_few_letters_are_all_kept_as_they_came() -> None:
     publisher = MemoryPublisher()
     letters = [Letter(b"%d" % number, f"reason {number}") for number in range(LETTERS_MAX)]
 
-    await send_dead_letters(publisher, letters, road=INGEST_PATH, grant=GRANT)
+    await send_dead_letters(publisher, letters, ingest_path=INGEST_PATH, grant=GRANT)
 
     assert [(letter.payload, letter.reason) for letter in publisher.dead_letters] == [
         (letter.payload, letter.reason) for letter in letters
@@ -70,7 +70,7 @@ async def test_letters_beyond_their_bytes_are_counted_and_the_first_is_always_ke
     large = Letter(b"x" * LETTERS_BYTES_MAX, "large")
 
     await send_dead_letters(
-        publisher, [large, large, Letter(b"y", "small")], road=INGEST_PATH, grant=GRANT
+        publisher, [large, large, Letter(b"y", "small")], ingest_path=INGEST_PATH, grant=GRANT
     )
 
     assert [letter.payload[:1] for letter in publisher.dead_letters] == [b"x", b""]
@@ -83,7 +83,7 @@ async def test_the_letter_about_the_rest_names_its_most_frequent_reasons() -> No
     publisher = MemoryPublisher()
     letters = [Letter(b"", f"reason {number % 50}") for number in range(1_000)]
 
-    await send_dead_letters(publisher, letters, road=INGEST_PATH, grant=GRANT)
+    await send_dead_letters(publisher, letters, ingest_path=INGEST_PATH, grant=GRANT)
 
     assert publisher.dead_letters[-1].reason.count("×") == REASONS_MAX
 
@@ -94,6 +94,8 @@ async def test_a_broker_that_is_away_keeps_no_letter_and_breaks_no_answer() -> N
     with pytest.raises(BrokerAway):
         await publisher.dead_letter(b"", reason="", origin="", tenant=TENANT)
 
-    await send_dead_letters(publisher, [Letter(b"x", "bad")] * 200, road=INGEST_PATH, grant=GRANT)
+    await send_dead_letters(
+        publisher, [Letter(b"x", "bad")] * 200, ingest_path=INGEST_PATH, grant=GRANT
+    )
 
     assert publisher.dead_letters == []

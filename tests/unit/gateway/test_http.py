@@ -1,4 +1,4 @@
-"""What the gateway answers over HTTP: each road, and each way to be refused."""
+"""What the gateway answers over HTTP: each ingest path, and each way to be refused."""
 
 import gzip
 import json
@@ -256,8 +256,8 @@ async def test_metrics_count_what_came_of_events_for_an_operator(
         shown = await http.get("/metrics")
 
     assert shown.headers["content-type"].startswith("text/plain")
-    assert 'gateway_events_total{road="events",status="accepted"}' in shown.text
-    assert 'gateway_requests_total{road="events",status="200"}' in shown.text
+    assert 'gateway_events_total{ingest_path="events",status="accepted"}' in shown.text
+    assert 'gateway_requests_total{route="events",status="200"}' in shown.text
 
 
 async def test_openapi_names_every_road(http: httpx.AsyncClient) -> None:

@@ -1,4 +1,4 @@
-"""What of people's data gets past the gateway, on every road."""
+"""What of people's data gets past the gateway, on every ingest path."""
 
 import json
 from typing import Final
@@ -52,7 +52,7 @@ HEADERS: Final = {"content-type": "application/json", "authorization": f"Bearer 
 
 @pytest.mark.requirement("privacy-filter")
 @pytest.mark.parametrize(("path", "body"), INGEST_PATHS)
-async def test_no_road_lets_a_prompt_pass(path: str, body: object) -> None:
+async def test_no_ingest_path_lets_a_prompt_pass(path: str, body: object) -> None:
     publisher = MemoryPublisher()
     async with client(gateway(publisher)) as http:
         answer = await http.post(path, content=json.dumps(body), headers=HEADERS)

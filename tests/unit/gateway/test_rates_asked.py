@@ -146,7 +146,7 @@ async def test_sockets_past_the_limit_of_their_address_get_429() -> None:
     assert dict(start["headers"])[b"retry-after"] == b"60"
 
 
-async def test_an_unknown_road_asks_the_limits_too() -> None:
+async def test_an_unknown_ingest_path_asks_the_limits_too() -> None:
     under_test = _under_test(rate_commands_by_token="1/60s")
 
     transport = httpx.ASGITransport(under_test.asgi)

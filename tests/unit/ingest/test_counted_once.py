@@ -1,4 +1,4 @@
-"""What the roads into the gateway tell of the same facts, folded by the core: each counts once."""
+"""What the ingest paths tell of the same facts, folded by the core: each counts once."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is one thing counts once, whichever road and whichever session's file tells of it."""
+"""What is one thing counts once, whichever ingest path and whichever session's file tells of it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -183,7 +183,9 @@ def test_without_a_request_id_live_and_imported_count_once(
     assert (measures.calls, measures.input_tokens, measures.cost_nanousd) == (1, 10, 250_000_000)
 
 
-def test_without_request_ids_as_many_alike_count_as_the_road_that_tells_of_most_says() -> None:
+def test_without_request_ids_as_many_alike_count_as_the_ingest_path_that_tells_of_most_says() -> (
+    None
+):
     tokens: dict[str, object] = {"model": "m", "input_tokens": 10, "output_tokens": 1}
     live = [event for at in "123" for event in logged("api_request", **tokens, sequence=at)]
     again = answered(1, request_id=False, uuid="9c3d44e5-f6a188another1")

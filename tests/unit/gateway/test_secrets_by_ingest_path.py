@@ -1,4 +1,4 @@
-"""Secrets of every kind, put wherever a sender may put them, on every road into the gateway."""
+"""Secrets of every kind, put wherever a sender may put them, on every ingest path."""
 
 import hashlib
 import hmac
@@ -131,15 +131,15 @@ def _kept(publisher: MemoryPublisher) -> bytes:
 @pytest.mark.requirement("privacy-filter")
 @pytest.mark.parametrize("keeps", [False, True], ids=["contents left out", "contents kept"])
 @pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("road", INGEST_PATHS)
-async def test_no_road_lets_a_secret_pass_wherever_it_stands(
-    road: str, place: str, keeps: bool
+@pytest.mark.parametrize("ingest_path", INGEST_PATHS)
+async def test_no_ingest_path_lets_a_secret_pass_wherever_it_stands(
+    ingest_path: str, place: str, keeps: bool
 ) -> None:
     publisher = MemoryPublisher()
     async with client(gateway(publisher, keep_content=keeps)) as http:
         for secret in SECRETS.values():
-            body = json.dumps(INGEST_PATHS[road](_said(place, secret)))
-            answer = await http.post(road, content=body, headers=HEADERS)
+            body = json.dumps(INGEST_PATHS[ingest_path](_said(place, secret)))
+            answer = await http.post(ingest_path, content=body, headers=HEADERS)
             assert answer.status_code == 200
 
     assert publisher.records
