@@ -40,7 +40,7 @@ from gateway.pool import calls
 from gateway.pool.chronicle import Chronicle
 from gateway.pool.pools import PoolOptions, Pools
 from gateway.pool.settings import rules_of
-from gateway.protocol.session import Manners
+from gateway.protocol.session import SessionOptions
 from gateway.routes import events, hooks, operations, otlp, pool, sse, stream, webhooks
 from gateway.routes.parts import Parts
 from gateway.settings import GatewaySettings
@@ -299,7 +299,7 @@ def _hooked(settings: GatewaySettings) -> webhooks.Hooked:
 def _rules(settings: GatewaySettings, *, node: str, version: str) -> EndpointOptions:
     return EndpointOptions(
         node=node,
-        manners=Manners(
+        session_options=SessionOptions(
             version=version,
             ping_ms=settings.ping_seconds * 1_000,
             pong_ms=int(settings.pong_seconds * 1_000),

@@ -65,7 +65,8 @@ class AnomalyFound(Fact, frozen=True, kw_only=True, omit_defaults=True, tag="ano
     """Minus the logarithm to ten of how probable something as odd is."""
     ingredient: Name = ""
     reason: Text = ""
-    blames: tuple[Contributor, ...] = ()
+    contributors: tuple[Contributor, ...] = field(default=(), name="blames")
+    """What it is made of; on the wire it has the name of version 1."""
 
 
 class ForecastPoint(Struct, frozen=True, kw_only=True, gc=False):

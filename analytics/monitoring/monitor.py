@@ -60,7 +60,7 @@ class DetectedAnomaly(Struct, frozen=True, kw_only=True):
     watch_id: int
     key: Key
     verdict: ReadingScore
-    blames: tuple[Contribution, ...]
+    contributors: tuple[Contribution, ...]
 
 
 class MonitoredSeries:
@@ -270,12 +270,16 @@ class SeriesMonitor:
     def _told(
         self, watched: MonitoredSeries, verdict: ReadingScore, readings: Mapping[Key, float]
     ) -> DetectedAnomaly:
-        blames: tuple[Contribution, ...] = ()
+        contributors: tuple[Contribution, ...] = ()
         if not watched.key.dimension and watched.is_count:
-            blames = self._blames(watched.key.measure, readings)
-        return DetectedAnomaly(watch_id=watched.id, key=watched.key, verdict=verdict, blames=blames)
+            contributors = self._contributors(watched.key.measure, readings)
+        return DetectedAnomaly(
+            watch_id=watched.id, key=watched.key, verdict=verdict, contributors=contributors
+        )
 
-    def _blames(self, measure: str, readings: Mapping[Key, float]) -> tuple[Contribution, ...]:
+    def _contributors(
+        self, measure: str, readings: Mapping[Key, float]
+    ) -> tuple[Contribution, ...]:
         """Return which parts of the whole moved, against what is usual for each."""
         before: dict[str, dict[str, float]] = {}
         after: dict[str, dict[str, float]] = {}

@@ -39,7 +39,7 @@ def channels_of(
 
     Without a `roll`, presence is that of this gateway alone.
     """
-    habits = FollowerOptions(
+    options = FollowerOptions(
         warm_records=settings.channel_warm_records,
         linger_ms=int(settings.channel_linger_seconds * 1_000),
         fetch_bytes=settings.channel_fetch_bytes,
@@ -65,7 +65,7 @@ def channels_of(
         recovery_bytes_max=settings.recovery_bytes_max,
         subscriptions_max=settings.subscriptions_max,
     )
-    follower = Follower(settings.broker, habits, now_ms=clock.now_ms)
+    follower = Follower(settings.broker, options, now_ms=clock.now_ms)
     archive = KafkaArchive(settings.broker, reach)
     keeping = _keeping(settings, clock)
 
@@ -106,8 +106,8 @@ def _keeping(settings: GatewaySettings, clock: Clock) -> Keeping | None:
     history_cache = RedisHistoryCache(
         client, room, prefix=settings.redis_prefix, timeout_s=settings.redis_timeout_seconds
     )
-    habits = Keeps(
+    options = Keeps(
         linger_s=settings.redis_history_linger_ms / 1_000,
         bytes_max=settings.redis_history_queue_bytes_max,
     )
-    return Keeping(history_cache, habits, now_ms=clock.now_ms, chance=random.random)
+    return Keeping(history_cache, options, now_ms=clock.now_ms, chance=random.random)

@@ -165,8 +165,8 @@ def _detail(one: AnomalyRow) -> None:
         f"{escaped(_expected(one))}; score {one.score:.3f}, found by {escaped(one.ingredient)}.</p>"
     )
     viewing.show(markup.heading(2, "This anomaly"), markup.panel(said, kind="alarm"))
-    if one.blames:
-        viewing.show(_blames(one))
+    if one.contributors:
+        viewing.show(_contributors(one))
     with st.container(horizontal=True, gap="small"):
         for word, label in (("useful", "Useful"), ("noise", "Noise"), ("", "Take back")):
             st.button(
@@ -175,15 +175,18 @@ def _detail(one: AnomalyRow) -> None:
             )  # fmt: skip
 
 
-def _blames(one: AnomalyRow) -> Html:
+def _contributors(one: AnomalyRow) -> Html:
     heads = (Heading("What", "wide"), Heading("Change", "number"), Heading("Share", "number"))
     rows = (
         (
-            escaped(f"{blame.get('dimension', '')} {blame.get('part', '') or 'none'}", most=90),
-            escaped(watching.amount(one.measure, float(blame.get("change", 0)))),
-            escaped(f"{100 * float(blame.get('share', 0)):.0f}%"),
+            escaped(
+                f"{part.get('dimension', '')} {part.get('part', '') or 'none'}",
+                most=90,
+            ),
+            escaped(watching.amount(one.measure, float(part.get("change", 0)))),
+            escaped(f"{100 * float(part.get('share', 0)):.0f}%"),
         )
-        for blame in one.blames[:8]
+        for part in one.contributors[:8]
     )
     return markup.table("What contributed most", heads, rows)
 

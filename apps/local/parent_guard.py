@@ -1,6 +1,6 @@
 """A child process that does not outlive the `mainstem up` that started it, however that one dies.
 
-`up` starts each child through this file, `python leash.py COMMAND…`, with one end of a pipe whose
+`up` starts each child by `python parent_guard.py COMMAND…`, with one end of a pipe whose
 other end only `up` holds. On Linux the kernel kills the child with its parent; elsewhere this
 process stays, watches the pipe and kills the child when the pipe closes. Standard library only and
 runnable without our package, so that it costs a child some 20 ms. The embedded PostgreSQL, which
@@ -33,7 +33,7 @@ def is_held(environment: Mapping[str, str]) -> bool:
 
 
 def command(arguments: Sequence[str]) -> list[str]:
-    """Return the command that runs `arguments` on a leash."""
+    """Return the command that runs `arguments` so that it ends with its parent."""
     return [sys.executable, "-I", "-S", __file__, *arguments]
 
 

@@ -58,7 +58,7 @@ class Stack:
         self.wiring = wiring
         self._settings = settings
         self._demo_speed = demo_speed
-        self._keepers: dict[str, Supervisor] = {}
+        self._supervisors: dict[str, Supervisor] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._pacing = Pacing(
             first_ms=settings.backoff_ms,
@@ -91,7 +91,7 @@ class Stack:
 
             await asyncio.to_thread(erasure.lift, self.wiring.store_url, tenants.DEMO)
             rate_max = self._settings.demo_rate_max
-            self._keep(demo_part(self.wiring, speed=self._demo_speed, rate_max=rate_max))
+            self._supervise(demo_part(self.wiring, speed=self._demo_speed, rate_max=rate_max))
         self._phase = "up"
         self._write_state()
 
@@ -143,18 +143,18 @@ class Stack:
             raise DidNotStart(f"the store's schema was not made: {_quoted(last_line(path), path)}")
 
     async def _ready(self, part: SupervisedProcess) -> None:
-        keeper = self._keep(part)
-        waiting = asyncio.create_task(keeper.ready.wait())
+        supervisor = self._supervise(part)
+        waiting = asyncio.create_task(supervisor.ready.wait())
         try:
             while not waiting.done():
                 await asyncio.wait({waiting}, timeout=self._settings.backoff_ms / 1000)
-                if keeper.failures >= START_FAILURES_MAX:
-                    raise DidNotStart(_did_not_start(keeper))
+                if supervisor.failures >= START_FAILURES_MAX:
+                    raise DidNotStart(_did_not_start(supervisor))
         finally:
             waiting.cancel()
 
-    def _keep(self, part: SupervisedProcess) -> Supervisor:
-        keeper = Supervisor(
+    def _supervise(self, part: SupervisedProcess) -> Supervisor:
+        supervisor = Supervisor(
             part,
             pacing=self._pacing,
             log_path=self.home.logs / f"{part.name}.log",
@@ -162,9 +162,9 @@ class Stack:
             hung_s=self._settings.hung_s,
             on_change=self._write_state,
         )
-        self._keepers[part.name] = keeper
-        self._spawn(keeper.run())
-        return keeper
+        self._supervisors[part.name] = supervisor
+        self._spawn(supervisor.run())
+        return supervisor
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         self._tasks.append(asyncio.create_task(work))
@@ -181,8 +181,8 @@ class Stack:
         self._renew("api")
 
     def _renew(self, name: str) -> None:
-        if name in self._keepers:
-            self._spawn(self._keepers[name].renew(self._settings.stop_wait_s))
+        if name in self._supervisors:
+            self._spawn(self._supervisors[name].renew(self._settings.stop_wait_s))
 
     async def _drain(self, hurry: asyncio.Event, say: Callable[[str], None]) -> int | None:
         from apps.local import drain
@@ -211,15 +211,17 @@ class Stack:
         return unread
 
     async def _end(self, name: str, wait_s: float) -> None:
-        keeper = self._keepers.get(name)
-        if keeper is not None and not await keeper.stop(wait_s):
+        supervisor = self._supervisors.get(name)
+        if supervisor is not None and not await supervisor.stop(wait_s):
             log.warning("part had to be killed", extra={"part": name})
 
     def _is_ready(self, name: str) -> bool:
-        return name in self._keepers and self._keepers[name].ready.is_set()
+        return name in self._supervisors and self._supervisors[name].ready.is_set()
 
     def _not_ready(self) -> str:
-        waits = [name for name, keeper in self._keepers.items() if not keeper.ready.is_set()]
+        waits = [
+            name for name, supervisor in self._supervisors.items() if not supervisor.ready.is_set()
+        ]
         named = ", ".join(waits) or "the store"
         wait_s = self._settings.ready_wait_s
         return f"not ready after {wait_s:g} s: {named}; the logs are in {str(self.home.logs)!r}"
@@ -227,7 +229,7 @@ class Stack:
     def _write_state(self) -> None:
         me = state.process(state.own_pid())
         assert me is not None
-        pids = {name: keeper.pid for name, keeper in self._keepers.items()}
+        pids = {name: supervisor.pid for name, supervisor in self._supervisors.items()}
         children = {name: state.process(pid) for name, pid in pids.items() if pid is not None}
         told = RunState(
             phase=self._phase,
@@ -251,13 +253,14 @@ class Stack:
     async def _turn_logs_over(self) -> None:
         while True:
             await asyncio.sleep(ROTATE_LOOK_S)
-            for keeper in self._keepers.values():
-                turn_over(keeper.log_path, self._settings.log_bytes_max)
+            for supervisor in self._supervisors.values():
+                turn_over(supervisor.log_path, self._settings.log_bytes_max)
 
 
-def _did_not_start(keeper: Supervisor) -> str:
-    said = _quoted(keeper.last_words(), keeper.log_path)
-    return f"the {keeper.part.name} ended {keeper.failures} times instead of getting ready: {said}"
+def _did_not_start(supervisor: Supervisor) -> str:
+    said = _quoted(supervisor.last_words(), supervisor.log_path)
+    name, times = supervisor.part.name, supervisor.failures
+    return f"the {name} ended {times} times instead of getting ready: {said}"
 
 
 def _quoted(words: str, path: object) -> str:

@@ -56,9 +56,9 @@ class LogReplaced(BrokerAway):
 class Follower:
     """See the module; `start` and `stop` frame its life."""
 
-    def __init__(self, broker: str, habits: FollowerOptions, *, now_ms: Callable[[], int]) -> None:
+    def __init__(self, broker: str, options: FollowerOptions, *, now_ms: Callable[[], int]) -> None:
         self._broker = broker
-        self._habits = habits
+        self._options = options
         self._now_ms = now_ms
         self._told: LogListener | None = None
         self._watches: dict[Place, int] = {}
@@ -130,13 +130,13 @@ class Follower:
         """Take one watch back; the last one lets the partition go after a while."""
         self._watches[place] -= 1
         if not self._watches[place]:
-            self._idle[place] = self._now_ms() + self._habits.linger_ms
+            self._idle[place] = self._now_ms() + self._options.linger_ms
 
     async def _run(self) -> None:
         failures = 0
         while True:
             consumer = LogConsumer(
-                self._broker, wait_ms=WAIT_MS, fetch_bytes=self._habits.fetch_bytes
+                self._broker, wait_ms=WAIT_MS, fetch_bytes=self._options.fetch_bytes
             )
             try:
                 await consumer.start()
@@ -200,7 +200,7 @@ class Follower:
             if known is not None and known[0] == epoch and known[1] >= span.first:
                 self._open[place] = None
                 continue
-            first = max(span.first, span.end - max(1, self._habits.warm_records))
+            first = max(span.first, span.end - max(1, self._options.warm_records))
             told.opened(place, epoch=epoch, first=first)
             metrics.CHANNEL_OPENED.inc()
             is_empty = span.first == span.end
@@ -252,7 +252,7 @@ class Follower:
                 self._reopen([place], "records were removed before they were read")
                 return
         lines: list[StreamPublication] = []
-        for offset, value in line_values(fresh, self._habits.signatures):
+        for offset, value in line_values(fresh, self._options.signatures):
             line = read(place.address, value, offset=offset)
             if line is None:
                 metrics.CHANNEL_UNREAD.inc()
@@ -297,7 +297,7 @@ class Follower:
         self._changed.set()
 
     def _epoch(self, log_id: str, place: Place) -> str:
-        return epoch_of(log_id, self._habits.generation, place)
+        return epoch_of(log_id, self._options.generation, place)
 
     def _to(self) -> LogListener:
         assert self._told is not None, "somebody is told before anything is watched"

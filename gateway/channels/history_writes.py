@@ -41,13 +41,13 @@ class Keeping:
     def __init__(
         self,
         history_cache: HistoryCache,
-        habits: HistoryWriteOptions,
+        options: HistoryWriteOptions,
         *,
         now_ms: Callable[[], int],
         chance: Callable[[], float],
     ) -> None:
         self._cache = history_cache
-        self._habits = habits
+        self._options = options
         self._now_ms = now_ms
         self._breaker = Breaker(PATIENCE, chance)
         self._waiting: deque[PublicationRun] = deque()
@@ -71,7 +71,7 @@ class Keeping:
         try:
             while True:
                 await self._filled.wait()
-                await asyncio.sleep(self._habits.linger_s)
+                await asyncio.sleep(self._options.linger_s)
                 await self.put_all()
         finally:
             await self._cache.close()
@@ -137,7 +137,7 @@ class Keeping:
         self._make_room()
 
     def _make_room(self) -> None:
-        while self._bytes > self._habits.bytes_max:
+        while self._bytes > self._options.bytes_max:
             dropped = self._waiting.popleft()
             self._bytes -= dropped.size
             metrics.HISTORY_CACHE_DROPPED.inc(len(dropped.lines))

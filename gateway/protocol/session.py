@@ -69,7 +69,7 @@ REFRESH_GRACE_MS: Final = 25_000
 """How long a connection outlives its token, so that a refresh can arrive."""
 
 
-class Manners(Struct, frozen=True, kw_only=True):
+class SessionOptions(Struct, frozen=True, kw_only=True):
     """The times a connection keeps, how many channels it enters, and what the gateway is called."""
 
     version: str
@@ -88,7 +88,7 @@ class Session:
         client: str,
         codec: Codec,
         verify: Callable[[str, int], Grant],
-        manners: Manners,
+        session_options: SessionOptions,
         meter: Meter,
         now_ms: int,
         jitter: float = 0.0,
@@ -100,15 +100,15 @@ class Session:
         self.client = client
         self._codec = codec
         self._verify = verify
-        self._manners = manners
+        self._options = session_options
         self._meter = meter
         self._jitter = jitter
-        self._subscriptions = Subscriptions(verify, channels_max=manners.channels_max)
+        self._subscriptions = Subscriptions(verify, channels_max=session_options.channels_max)
         self._opening: _Opening | None = None
         self._ping_due_ms = NEVER_MS
         self._pong_due_ms = NEVER_MS
         self._expires_due_ms = NEVER_MS
-        self._stale_due_ms = now_ms + manners.stale_ms
+        self._stale_due_ms = now_ms + session_options.stale_ms
 
     @property
     def due_ms(self) -> int:
@@ -155,8 +155,8 @@ class Session:
         if now_ms >= self._subscriptions.due_ms:
             effects += self._told(self._subscriptions.tick(now_ms=now_ms))
         if now_ms >= self._ping_due_ms:
-            self._ping_due_ms = now_ms + self._manners.ping_ms
-            self._pong_due_ms = now_ms + min(self._manners.pong_ms, self._manners.ping_ms)
+            self._ping_due_ms = now_ms + self._options.ping_ms
+            self._pong_due_ms = now_ms + min(self._options.pong_ms, self._options.ping_ms)
             effects += [*self.happen(Signal.PING_DUE), Write(Ping())]
         return effects
 
@@ -299,7 +299,7 @@ class Session:
             return codes.INTERNAL
         if grant.channel:
             return None
-        if len(set(grant.channels)) > self._manners.channels_max:
+        if len(set(grant.channels)) > self._options.channels_max:
             return codes.LIMIT_EXCEEDED
         return grant if self._meter.know(grant) else codes.TOO_MANY_CALLS
 
@@ -337,12 +337,12 @@ class Session:
         gathered = self.state is State.OPENING
         self.happen(Signal.JOINED if gathered else Signal.CONNECT_GOOD)
         self._stale_due_ms = NEVER_MS
-        half_ms = self._manners.ping_ms // 2
+        half_ms = self._options.ping_ms // 2
         self._ping_due_ms = at.now_ms + half_ms + int(half_ms * self._jitter)
         result = Connected(
             client=self.client,
-            version=self._manners.version,
-            ping=self._manners.ping_ms // 1_000,
+            version=self._options.version,
+            ping=self._options.ping_ms // 1_000,
             ttl=self._expire(self.grant, at=at),
             subs=opening.subs,
         )

@@ -32,7 +32,7 @@ from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
 from gateway.protocol.effects import Garbled, Opened
-from gateway.protocol.session import Manners, Session
+from gateway.protocol.session import Session, SessionOptions
 from gateway.registry.journal import Journal
 from gateway.registry.registry import Linked
 from gateway.websocket.connection import ConnectionContext, Receive, Socket
@@ -51,7 +51,7 @@ class EndpointOptions(Struct, frozen=True, kw_only=True):
     """What holds for all sockets of a gateway."""
 
     node: str
-    manners: Manners
+    session_options: SessionOptions
     bounds: SocketBounds
     connections_max: int
     commands_max: int
@@ -191,7 +191,7 @@ class Sessions:
             client=life.connection_id,
             codec=framer.codec,
             verify=self._verify,
-            manners=self._rules.manners,
+            session_options=self._rules.session_options,
             meter=meter,
             jitter=self._clocks.jitter(),
             now_ms=life.begun_ms,

@@ -2,7 +2,7 @@
 
 A batch that waits is not lost sight of: whoever gave it holds a ticket, which is done once the
 batch is in the store or is not ours to store any more. What may wait is limited by whoever asks for
-more (see `drive`); here it is only weighed.
+more (see `assignment`); here it is only weighed.
 """
 
 import asyncio

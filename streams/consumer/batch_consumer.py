@@ -59,7 +59,7 @@ LEAVE_WAIT_S: Final = 2.0
 
 
 class Positions(Protocol):
-    """Who says where partitions start: what the drive of a worker is to this module."""
+    """Who says where partitions start: what the assignment of a worker is to this module."""
 
     async def assigned(self, partitions: Iterable[TP], *, log_id: str, generation: int) -> None:
         """Take these partitions, and have each placed as soon as the store says where it starts."""

@@ -39,14 +39,14 @@ class BatchFetcher:
     def __init__(
         self,
         kafka: AIOKafkaConsumer,
-        cutter: BatchSplitter,
+        splitter: BatchSplitter,
         *,
         diverged: Callable[[TP, str], None],
         distrusted: Callable[[], None],
         log_suffix: str = "",
     ) -> None:
         self._kafka = kafka
-        self._cutter = cutter
+        self._splitter = splitter
         self._diverged = diverged
         self._distrusted = distrusted
         self._log_suffix = log_suffix
@@ -76,7 +76,7 @@ class BatchFetcher:
                 await self._look_for_loss(partition, fit.first_offset)
             if fit.records:
                 batches[tp] = list(
-                    self._cutter.cut(self._log_id, tp, fit.first_offset, fit.records)
+                    self._splitter.cut(self._log_id, tp, fit.first_offset, fit.records)
                 )
         return batches
 

@@ -1,4 +1,4 @@
-"""Tells Prometheus, and the worker's health, what the drive does."""
+"""Tells Prometheus, and the worker's health, what becomes of its partitions."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from streams.consumer.tracing import Traces
 
 
 class MetricsWatch:
-    """A `drive.Watch` that counts."""
+    """A `runtime.Watch` that counts."""
 
     def __init__(
         self, progress: ProgressMonitor, *, on_stored: Callable[[int], None], traces: Traces | None

@@ -6,7 +6,7 @@ is cut off from the store, leaves it to be sent again, under the id it had. Of s
 sends at a time, whatever worker filled the outbox, so normally each record is sent once. The outbox
 is looked at as soon as a commit has filled it, and now and then for what another worker left.
 
-The outbox has a limit: with `waiting_max` records in it `full` says so, and the drive stores no
+The outbox has a limit: with `waiting_max` records in it `full` says so, and the worker stores no
 more until some are sent. A worker goes by its last look and by what it has added since, so several
 may together go beyond the limit by what they store between two looks.
 """

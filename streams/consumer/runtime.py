@@ -1,4 +1,4 @@
-"""What the drive of a worker needs around it, and whom it tells; a simulation can be both."""
+"""What partition assignment needs around it, and whom it tells; a simulation can be both."""
 
 from collections.abc import Collection
 from typing import Protocol
@@ -9,7 +9,7 @@ from streams.consumer.partition_processor import Stored
 
 
 class Runtime(Protocol):
-    """What a drive needs of the world, so that a simulation can be one."""
+    """What an assignment needs of the world, so that a simulation can be one."""
 
     def now_ms(self) -> int:
         """Return the time, in epoch milliseconds."""

@@ -180,12 +180,12 @@ class Stream:
             bytes_max=settings.batch_bytes_max,
             waiting_bytes_max=settings.waiting_bytes_max,
         )
-        self._drive = PartitionAssignment(
+        self._assignment = PartitionAssignment(
             parts.recipes, parts.checkpoints, self, watch=watch, waits=waits, bounds=bounds
         )
         transport.bind(
             self.app,
-            self._drive,
+            self._assignment,
             FetchLimits(
                 records_max=settings.batch_records_max,
                 bytes_max=settings.batch_bytes_max,
@@ -194,7 +194,7 @@ class Stream:
                 log_generation=settings.log_generation,
             ),
         )
-        self.app.give = self._drive.give
+        self.app.give = self._assignment.give
         self.app.task(self._beside)
         self.app.on_before_shutdown.connect(self._on_before_shutdown, weak=False)
 
@@ -218,7 +218,7 @@ class Stream:
         self._progress.joined = False
         try:
             async with asyncio.timeout(self._settings.stop_wait_s):
-                await self._drive.close()
+                await self._assignment.close()
                 await self._consumer.commit()
         except TimeoutError:
             log.warning("the batch in hand was left; it will be taken up again")
@@ -272,7 +272,7 @@ class Stream:
             self._showing(),
         )
         tasks = [asyncio.ensure_future(work) for work in works]
-        failed = asyncio.ensure_future(self._drive.failed())
+        failed = asyncio.ensure_future(self._assignment.failed())
         ends: set[asyncio.Future[Any]] = {failed, *tasks}
         try:
             while not self._progress.stalled:
@@ -305,7 +305,7 @@ class Stream:
             await asyncio.sleep(LAG_LOOK_S)
 
     async def _look_at_lag(self) -> None:
-        held, reached = self._drive.held(), self._drive.reached()
+        held, reached = self._assignment.held(), self._assignment.reached()
         try:
             if not held:
                 await self._parts.prepare()
@@ -320,14 +320,14 @@ class Stream:
             if fetched is not None and max(listed, fetched) < reached.get(tp, 0):
                 end = max(listed, fetched)
                 reason = f"it ends at offset {end}, and was stored up to {reached[tp]}"
-                self._drive.diverged(tp, reason)
-        self._progress.seen(self._drive.reached(), ends, now_ms=self.now_ms())
+                self._assignment.diverged(tp, reason)
+        self._progress.seen(self._assignment.reached(), ends, now_ms=self.now_ms())
 
     async def _ticking(self) -> None:
         while True:
             await asyncio.sleep(self._settings.tick_ms / 1_000)
-            metrics.WAITING_BYTES.set(self._drive.waiting_bytes)
-            await self._drive.tick()
+            metrics.WAITING_BYTES.set(self._assignment.waiting_bytes)
+            await self._assignment.tick()
 
     async def _caring(self) -> None:
         while True:

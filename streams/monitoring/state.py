@@ -56,7 +56,7 @@ _ADD_SCORES: Final = (
 _SCORE_TYPES: Final = ("timestamptz", "int8", "float8", "float8", "float8", "float4")
 _ADD_ANOMALY: Final = """
 insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part, value,
-                       expected_low, expected_high, score, rarity, ingredient, reason, blames)
+                       expected_low, expected_high, score, rarity, ingredient, reason, contributors)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 on conflict (anomaly_id) do nothing
 """
@@ -146,9 +146,9 @@ def event_of(tenant: str, anomaly: DetectedAnomaly) -> AnomalyFound:
         rarity=verdict.rarities.get(verdict.ingredient, 0.0),
         ingredient=verdict.ingredient,
         reason=verdict.reason,
-        blames=tuple(
+        contributors=tuple(
             Contributor(dimension=one.dimension, part=one.part, change=one.change, share=one.share)
-            for one in anomaly.blames
+            for one in anomaly.contributors
         ),
     )
 
@@ -170,7 +170,7 @@ def _add_anomaly(db: Db, anomaly: DetectedAnomaly, event: AnomalyFound) -> None:
         [event.id, event.tenant, instant(event.at_ms), anomaly.watch_id, event.measure,
          event.dimension, event.part, event.value, event.expected_low, event.expected_high,
          event.score, event.rarity, event.ingredient, event.reason,
-         Jsonb(msgspec.to_builtins(event.blames))],
+         Jsonb(msgspec.to_builtins(event.contributors))],
     )  # fmt: skip
 
 

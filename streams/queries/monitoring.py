@@ -36,7 +36,7 @@ class AnomalyRow(Struct, frozen=True, kw_only=True):
     rarity: float
     ingredient: str
     reason: str
-    blames: list[dict[str, Any]]
+    contributors: list[dict[str, Any]]
     feedback: str
     feedback_by: str
 
@@ -158,7 +158,7 @@ def _ms(column: str, name: str) -> str:
 
 _ANOMALIES: Final = f"""
 select anomaly_id, {_ms("at", "at_ms")}, watch_id, measure, dimension, part, value, expected_low,
-       expected_high, score, rarity, ingredient, reason, blames, feedback, feedback_by
+       expected_high, score, rarity, ingredient, reason, contributors, feedback, feedback_by
   from anomalies
  where tenant = %(tenant)s and at > to_timestamp(%(from_ms)s / 1000.0)
    and at <= to_timestamp(%(until_ms)s / 1000.0) and score >= %(score_min)s

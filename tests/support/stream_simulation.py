@@ -1,8 +1,8 @@
 """A broker, workers and a store on a virtual clock, with faults drawn from a seed.
 
 Everything between a record and the store's rows is the real thing: decoding, the fold, the step,
-the drive, the outbox. What is made up is the log, the checkpoint store's faults, and time. One seed
-decides all of it, so a run that fails can be run again. Nothing sleeps.
+the assignment, the outbox. What is made up is the log, the checkpoint store's faults, and time. One
+seed decides all of it, so a run that fails can be run again. Nothing sleeps.
 
 A broker may be replaced by another with an empty log; what the old one had acknowledged and no
 worker had stored goes with it, as a memory-only broker's does, and is left out of the truth.
@@ -113,7 +113,7 @@ class Silent:
 
 
 class SimulatedWorker:
-    """A drive with a consumer's positions; it is the world that its drive lives in."""
+    """An assignment with a consumer's positions; it is the world that its assignment lives in."""
 
     def __init__(self, flow: "Flow") -> None:
         self._flow = flow
@@ -122,7 +122,7 @@ class SimulatedWorker:
         self.broker = flow.broker
         self.checkpoints = FaultyCheckpoint(flow.store, flow.chance, flow.faults)
         waits = Waits(retry_ms=50, retry_ms_max=400, fenced_ms=2_000)
-        self.drive = PartitionAssignment(
+        self.assignment = PartitionAssignment(
             recipes(PRICES, RULES, MERGE_RULES),
             self.checkpoints,
             self,
@@ -236,7 +236,7 @@ class Flow:
         for tp in PARTS:
             batch = worker.fetch(tp, self.chance.randint(1, 12))
             if batch is not None:
-                self._fly(worker.drive.take(batch))
+                self._fly(worker.assignment.take(batch))
         await self._turn(self.chance.randint(0, 12))
 
     async def _deliver_twice(self) -> None:
@@ -244,8 +244,8 @@ class Flow:
         for tp in PARTS:
             batch = worker.fetch(tp, 8)
             if batch is not None:
-                self._fly(worker.drive.take(batch))
-                self._fly(worker.drive.take(batch))
+                self._fly(worker.assignment.take(batch))
+                self._fly(worker.assignment.take(batch))
 
     async def _lose(self) -> None:
         """Drop a batch on the way: the next one begins after a hole."""
@@ -253,7 +253,7 @@ class Flow:
         worker.fetch(self.chance.choice(PARTS), 4)
 
     async def _tick(self) -> None:
-        self._fly(self.chance.choice(self.workers).drive.tick())
+        self._fly(self.chance.choice(self.workers).assignment.tick())
         await self._turn(2)
 
     async def _wait(self) -> None:
@@ -261,7 +261,7 @@ class Flow:
 
     async def _rebalance(self) -> None:
         for worker in self.workers:
-            worker.drive.revoked(list(worker.positions))
+            worker.assignment.revoked(list(worker.positions))
             worker.positions.clear()
         await self._assign(self._shares())
 
@@ -276,8 +276,8 @@ class Flow:
             if self.chance.random() < 0.5:
                 task.cancel()
         if self.chance.random() < 0.5:
-            await worker.drive.kill()
-        worker.drive.revoked(list(worker.positions))
+            await worker.assignment.kill()
+        worker.assignment.revoked(list(worker.positions))
         self.workers[index] = SimulatedWorker(self)
         await self._assign(self._shares())
 
@@ -325,7 +325,7 @@ class Flow:
                 worker.broker = self.broker
                 worker.positions = {}
                 self._fly(
-                    worker.drive.assigned(
+                    worker.assignment.assigned(
                         share, log_id=self.broker.cluster_id, generation=self._generation
                     )
                 )
@@ -385,8 +385,8 @@ class Flow:
         for _ in range(CLOSING_ROUNDS):
             await self._read_all(reader)
             self.now_ms += 2 * 3_600_000
-            await reader.drive.tick()
-            while reader.drive.is_closing:
+            await reader.assignment.tick()
+            while reader.assignment.is_closing:
                 await self._turn(1)
             await self._publish()
 
@@ -397,4 +397,4 @@ class Flow:
                 break
             for batch in batches:
                 if batch is not None:
-                    await reader.drive.take(batch)
+                    await reader.assignment.take(batch)

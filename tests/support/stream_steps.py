@@ -34,7 +34,7 @@ class Written(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """A batch as the drive takes it."""
+    """A batch as the assignment takes it."""
 
     log_id: str
     topic: str

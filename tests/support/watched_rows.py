@@ -33,7 +33,7 @@ def series(
         )
     db.execute(
         "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part, value,"
-        " expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+        " expected_low, expected_high, score, rarity, ingredient, reason, contributors)"
         f" values (%s, %s, {_AT}, %s, 'cost_usd', 'model', %s, 9.5, 0.8, 1.6, 0.999, 1e-6,"
         " 'residual', %s, %s)",
         [ANOMALY_ID if tenant == "local" else f"{tenant}-1", tenant, last_ms - odd * MINUTE_MS,

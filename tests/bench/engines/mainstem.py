@@ -1,7 +1,7 @@
 """What the three runs of Mainstem share: the worker as it ships, with a recipe for the task.
 
 The log lies in the topic of connections, and the worker takes it as ever: Faust, record batches,
-the drive, the step. What the recipe has of its own is the series (by connection) and the widths.
+the assignment, the step. What the recipe has of its own is the series (by connection) and widths.
 """
 
 import asyncio

@@ -52,8 +52,8 @@ class Following:
     def crash(self, warm: int) -> None:
         """Lose what waits, and begin to follow again from a little before the end."""
         self._at = max(self._log.first, self._log.end - warm)
-        habits = HistoryWriteOptions(linger_s=0, bytes_max=3_000)
-        self.keeping = Keeping(self._cache, habits, now_ms=self._clock, chance=lambda: 0.5)
+        options = HistoryWriteOptions(linger_s=0, bytes_max=3_000)
+        self.keeping = Keeping(self._cache, options, now_ms=self._clock, chance=lambda: 0.5)
 
     def read(self, number: int) -> None:
         """Read the next records."""

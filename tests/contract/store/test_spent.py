@@ -25,7 +25,8 @@ def _fill(db: "psycopg.Connection[tuple[object, ...]]") -> None:
         for word in ("", "noise"):
             db.execute(
                 "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part,"
-                " expected_low, expected_high, score, rarity, ingredient, reason, blames, feedback)"
+                " expected_low, expected_high, score, rarity, ingredient, reason, contributors,"
+                " feedback)"
                 " values (%s, 't', %s, 1, 'm', '', '', 0, 1, 1, 0, 'i', 'r', '[]', %s)",
                 [f"{name} {word}", at, word],
             )

@@ -76,7 +76,7 @@ class Arriving:
         """Let a reading be odd."""
         self._db.execute(
             "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part,"
-            " value, expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+            " value, expected_low, expected_high, score, rarity, ingredient, reason, contributors)"
             " values (%s, 'local', to_timestamp(%s / 1000.0), 1, 'cost_usd', '', '', 9, 1, 2, 0.9,"
             " 3, 'level', 'too much', '[]')",
             [name, at_ms],

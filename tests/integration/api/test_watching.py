@@ -22,7 +22,7 @@ def found(fleet: Db, now_ms: int) -> Db:
     for number, tenant in enumerate(("local", "local", "local", "other")):
         fleet.execute(
             "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part,"
-            " value, expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+            " value, expected_low, expected_high, score, rarity, ingredient, reason, contributors)"
             " values (%s, %s, to_timestamp(%s / 1000.0), 1, 'cost_usd', 'model', %s, 9, 1, 2,"
             " 0.999, 3, 'level', 'too much', %s)",
             [f"a{number}", tenant, now_ms - number * MINUTE_MS, f"m{number}",
@@ -67,7 +67,7 @@ async def test_anomalies_come_newest_first_in_pages(client: Clients, found: Db) 
     ids = [one["anomaly_id"] for page in (first, second) for one in page["anomalies"]]
     assert ids == ["a0", "a1", "a2"]
     assert second["next"] is None
-    assert first["anomalies"][0]["blames"][0]["part"] == "Bash"
+    assert first["anomalies"][0]["contributors"][0]["part"] == "Bash"
 
 
 async def test_anomalies_are_filtered_by_what_they_are_of(client: Clients, found: Db) -> None:

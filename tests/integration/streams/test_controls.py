@@ -151,7 +151,7 @@ def test_an_alert_that_fires_is_acknowledged_and_no_other(db: Db) -> None:
 def test_words_on_anomalies_are_of_three_kinds(db: Db) -> None:
     db.execute(
         "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part,"
-        " expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+        " expected_low, expected_high, score, rarity, ingredient, reason, contributors)"
         " values ('x', %s, now(), 1, 'tokens', '', '', 0, 1, 1, 0, 'level', 'high', '[]')",
         [TENANT],
     )

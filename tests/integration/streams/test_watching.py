@@ -27,8 +27,8 @@ KILLS: Final = (20, 95, 120, 141)
 DEADLINE_S: Final = 60
 TABLES: Final = {
     "scores": "select at, watch_id, value, low, high, score from scores order by 1, 2",
-    "anomalies": "select anomaly_id, at, measure, dimension, part, value, score, reason, blames"
-    " from anomalies order by 1",
+    "anomalies": "select anomaly_id, at, measure, dimension, part, value, score, reason,"
+    " contributors from anomalies order by 1",
     "alerts": "select fingerprint, labels, annotations, state, value, active_at, starts_at, ends_at"
     " from alerts order by 1",
     "changes": "select at, fingerprint, was, state, value from alert_changes order by 1, 2",

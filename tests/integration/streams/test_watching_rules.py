@@ -154,7 +154,7 @@ def test_words_on_anomalies_change_from_which_score_a_series_is_told_of(
     _watched(database_url, reached_ms=T0_MS + MINUTES * MINUTE_MS)
     db.execute(
         "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part, value,"
-        " expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+        " expected_low, expected_high, score, rarity, ingredient, reason, contributors)"
         " select 'a', tenant, now(), watch_id, measure, dimension, part, 1, 0, 0, 1, 3, 'value',"
         " '', '[]' from watched where tenant = %s and measure = 'cost_usd' and dimension = ''",
         [TENANT],

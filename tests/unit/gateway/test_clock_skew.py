@@ -11,7 +11,7 @@ from gateway.http.rate_limiter import Unmetered
 from gateway.protocol import codes
 from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.effects import Shut, Write
-from gateway.protocol.session import Manners, Session
+from gateway.protocol.session import Session, SessionOptions
 from gateway.protocol.transitions import State
 from tests.support.gateway import KEY, NOW_MS, signed
 
@@ -72,7 +72,9 @@ def _connected(ahead_s: int) -> Session:
         client="c1",
         codec=CODEC,
         verify=lambda text, wall_ms: verifier.verify(text, now_ms=wall_ms),
-        manners=Manners(version="v", ping_ms=600_000, pong_ms=10_000, stale_ms=15_000),
+        session_options=SessionOptions(
+            version="v", ping_ms=600_000, pong_ms=10_000, stale_ms=15_000
+        ),
         meter=Unmetered(),
         now_ms=0,
     )

@@ -21,7 +21,7 @@ from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codec_protobuf import ProtobufCodec
 from gateway.protocol.effects import CallMethod, Effect, Enter, Shut, Write
 from gateway.protocol.messages import Codec, Reply, Subscribed
-from gateway.protocol.session import Manners, Session
+from gateway.protocol.session import Session, SessionOptions
 from gateway.protocol.transitions import State
 from tests.support.gateway import KEY, NOW_MS, token
 
@@ -51,7 +51,7 @@ FRAMES = st.lists(LINES, max_size=4).map(b"\n".join) | st.binary(max_size=200)
 CODECS: Final[dict[str, Codec]] = {
     "json": JsonCodec(commands_max=8), "protobuf": ProtobufCodec(commands_max=8),
 }  # fmt: skip
-MANNERS = Manners(version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000)
+MANNERS = SessionOptions(version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000)
 VERIFIER = Verifier(KEY, cached_max=10)
 KNOWN_CLOSES: Final = {close.code for close in codes.CLOSES}
 
@@ -61,7 +61,7 @@ def _session(codec: Codec) -> Session:
         client="c1",
         codec=codec,
         verify=lambda text, wall_ms: VERIFIER.verify(text, now_ms=wall_ms),
-        manners=MANNERS,
+        session_options=MANNERS,
         meter=Unmetered(),
         jitter=0.0,
         now_ms=0,

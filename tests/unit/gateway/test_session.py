@@ -22,13 +22,13 @@ from gateway.protocol.effects import (
     Write,
 )
 from gateway.protocol.messages import Called, History, PresenceRequest, PresenceStats, Publish, Rpc
-from gateway.protocol.session import Manners, Session
+from gateway.protocol.session import Session, SessionOptions
 from gateway.protocol.transitions import Signal, State
 from tests.support.gateway import KEY, NOW_MS, signed, token
 
 CODEC = JsonCodec(commands_max=10)
 VERIFIER = Verifier(KEY, cached_max=10)
-MANNERS = Manners(version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000)
+MANNERS = SessionOptions(version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000)
 
 
 def _session(jitter: float = 0.0) -> Session:
@@ -36,7 +36,7 @@ def _session(jitter: float = 0.0) -> Session:
         client="c1",
         codec=CODEC,
         verify=lambda text, wall_ms: VERIFIER.verify(text, now_ms=wall_ms),
-        manners=MANNERS,
+        session_options=MANNERS,
         meter=Unmetered(),
         jitter=jitter,
         now_ms=0,

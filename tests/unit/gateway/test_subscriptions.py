@@ -14,7 +14,7 @@ from gateway.protocol.codec_json import JsonCodec
 from gateway.protocol.codes import ErrorReply
 from gateway.protocol.effects import Effect, Enter, Leave, Live, Shut, Write
 from gateway.protocol.messages import Position, Publication, Subscribed
-from gateway.protocol.session import Manners, Session
+from gateway.protocol.session import Session, SessionOptions
 from gateway.protocol.subscription_states import (
     ASKED,
     TRANSITIONS,
@@ -26,7 +26,9 @@ from tests.support.gateway import KEY, NOW_MS, signed, token
 
 CODEC = JsonCodec(commands_max=100)
 VERIFIER = Verifier(KEY, cached_max=100)
-MANNERS = Manners(version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000, channels_max=3)
+MANNERS = SessionOptions(
+    version="v", ping_ms=25_000, pong_ms=10_000, stale_ms=15_000, channels_max=3
+)
 JOINED = Subscribed(recoverable=True, epoch="e", offset=7)
 SUBSCRIBE = {"id": 7, "subscribe": {"channel": "x"}}
 UNSUBSCRIBE = {"id": 8, "unsubscribe": {"channel": "x"}}
@@ -41,7 +43,7 @@ def _session(verify: Callable[[str, int], Grant] = _verify, **claims: object) ->
         client="c1",
         codec=CODEC,
         verify=verify,
-        manners=MANNERS,
+        session_options=MANNERS,
         meter=Unmetered(),
         jitter=0.0,
         now_ms=0,

@@ -301,7 +301,7 @@ def _app(broker: str) -> faust.App:
     return faust.App("test", broker=broker, autodiscover=False)
 
 
-def _drive() -> PartitionAssignment:
+def _assignment() -> PartitionAssignment:
     neither: Any = None
     return PartitionAssignment(
         RECIPES, MemoryCheckpoint(), neither, watch=neither, waits=Waits(), bounds=Bounds()
@@ -312,13 +312,13 @@ LIMITS = FetchLimits(records_max=7, bytes_max=8, fetch_wait_ms=9, fetch_bytes_ma
 
 
 def test_faust_finds_the_transport_of_record_batches_by_the_scheme_of_its_broker() -> None:
-    app, drive = _app("batch+kafka://127.0.0.1:1"), _drive()
+    app, assignment = _app("batch+kafka://127.0.0.1:1"), _assignment()
 
-    transport.bind(app, drive, LIMITS)
+    transport.bind(app, assignment, LIMITS)
 
     assert isinstance(app.transport, transport.Transport)
     assert isinstance(app.consumer, BatchConsumer)
-    assert app.consumer.intake == Intake(drive, LIMITS)
+    assert app.consumer.intake == Intake(assignment, LIMITS)
 
 
 async def test_an_app_that_was_not_told_where_its_partitions_start_says_what_to_do() -> None:
@@ -331,7 +331,7 @@ async def test_an_app_that_was_not_told_where_its_partitions_start_says_what_to_
 
 def test_an_app_on_another_transport_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"not batch\+kafka"):
-        transport.bind(_app("kafka://127.0.0.1:1"), _drive(), LIMITS)
+        transport.bind(_app("kafka://127.0.0.1:1"), _assignment(), LIMITS)
 
 
 async def test_a_held_partition_is_not_handed_on_until_it_is_let_go_on() -> None:

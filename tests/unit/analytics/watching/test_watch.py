@@ -116,8 +116,8 @@ def test_an_anomaly_of_the_whole_names_the_part_that_moved_most() -> None:
 
     assert not quiet.anomalies
     [anomaly] = [one for one in found.anomalies if one.key == COST]
-    assert (anomaly.blames[0].dimension, anomaly.blames[0].part) == ("model", "m")
-    assert anomaly.blames[0].share > 0.9
+    assert (anomaly.contributors[0].dimension, anomaly.contributors[0].part) == ("model", "m")
+    assert anomaly.contributors[0].share > 0.9
     assert "expected" in anomaly.verdict.reason
 
 

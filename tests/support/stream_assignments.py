@@ -1,4 +1,4 @@
-"""A drive on a clock that only sleeping moves, over checkpoint stores that are slow or away."""
+"""An assignment on a clock that only sleeping moves, over stores that are slow or away."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -99,12 +99,12 @@ class Slow(MemoryCheckpoint):
 def drive_of(
     checkpoints: MemoryCheckpoint, bounds: Bounds = BOUNDS
 ) -> tuple[PartitionAssignment, Clockwork, Silent]:
-    """Return a drive, its world and its watch."""
+    """Return an assignment, its world and its watch."""
     world, watch = Clockwork(), Silent()
-    drive = PartitionAssignment(
+    assignment = PartitionAssignment(
         RECIPES, checkpoints, world, watch=watch, waits=WAITS, bounds=bounds
     )
-    return drive, world, watch
+    return assignment, world, watch
 
 
 def ids(checkpoints: MemoryCheckpoint) -> list[str]:

@@ -11,7 +11,7 @@ from analytics.measures.rows import BatchOutcome
 from streams.store.checkpoint import Checkpoint, DeadLetter
 from tests.support import facts
 from tests.support.checkpoint_memory import MemoryCheckpoint
-from tests.support.stream_drives import (
+from tests.support.stream_assignments import (
     EVENTS,
     PARTITION,
     WAITS,
@@ -67,15 +67,15 @@ async def test_a_partition_is_placed_where_the_store_says_that_it_starts() -> No
 @pytest.mark.requirement("new-log-starts-anew")
 async def test_another_cluster_is_another_log_that_starts_at_zero() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, world, _ = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
-    await drive.take(item(EVENTS))
+    assignment, world, _ = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
+    await assignment.take(item(EVENTS))
 
-    await drive.assigned([PARTITION], log_id="cluster-b", generation=1)
+    await assignment.assigned([PARTITION], log_id="cluster-b", generation=1)
     stale = item(EVENTS, first_offset=6)
-    await drive.take(stale)
+    await assignment.take(stale)
     fresh = [facts.request("n", id="new", at_ms=facts.T0_MS)]
-    await drive.take(item(fresh, log_id="cluster-b"))
+    await assignment.take(item(fresh, log_id="cluster-b"))
 
     assert world.placed == [(PARTITION, 0), (PARTITION, 0)]
     assert ids(checkpoints) == [*(event.id for event in EVENTS), "new"]
@@ -83,46 +83,46 @@ async def test_another_cluster_is_another_log_that_starts_at_zero() -> None:
 
 async def test_a_store_that_is_away_is_waited_for_with_backoff_and_the_batch_is_kept() -> None:
     checkpoints = Away(6)
-    drive, world, _ = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    assignment, world, _ = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
 
-    await drive.take(item(EVENTS))
+    await assignment.take(item(EVENTS))
 
     assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     assert len(ids(checkpoints)) == 6
-    assert drive.waiting == {}
+    assert assignment.waiting == {}
 
 
 async def test_a_revoked_partition_is_let_go_in_the_middle_of_a_wait() -> None:
     checkpoints = Away(1_000_000)
-    drive, world, _ = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
-    taking = asyncio.create_task(drive.take(item(EVENTS)))
+    assignment, world, _ = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
+    taking = asyncio.create_task(assignment.take(item(EVENTS)))
     await until(lambda: len(world.slept) >= 3)
 
-    drive.revoked([PARTITION])
+    assignment.revoked([PARTITION])
     await taking
 
     assert ids(checkpoints) == []
-    assert drive.held() == {}
+    assert assignment.held() == {}
 
 
 async def test_a_batch_of_a_partition_that_is_not_ours_is_passed_over() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, _, _ = drive_of(checkpoints)
+    assignment, _, _ = drive_of(checkpoints)
 
-    await drive.take(item(EVENTS))
+    await assignment.take(item(EVENTS))
 
     assert ids(checkpoints) == []
 
 
 async def test_a_hole_puts_the_partition_back_to_where_the_store_is() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, world, watch = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
-    await drive.take(item(EVENTS[:2]))
+    assignment, world, watch = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
+    await assignment.take(item(EVENTS[:2]))
 
-    await drive.take(item(EVENTS[3:], first_offset=3))
+    await assignment.take(item(EVENTS[3:], first_offset=3))
 
     assert world.placed[-1] == (PARTITION, 2)
     assert watch.seen["rewound"] == 1
@@ -131,16 +131,16 @@ async def test_a_hole_puts_the_partition_back_to_where_the_store_is() -> None:
 @pytest.mark.requirement("fenced-worker-writes-nothing")
 async def test_a_fenced_partition_is_left_alone_and_claimed_back_after_a_while() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, world, watch = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    assignment, world, watch = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
     await checkpoints.claim(cluster_id=LOG, topic=PARTITION.topic, partition=0)
 
-    await drive.take(item(EVENTS))
-    await drive.tick()
-    assert (ids(checkpoints), drive.reached()) == ([], {})
+    await assignment.take(item(EVENTS))
+    await assignment.tick()
+    assert (ids(checkpoints), assignment.reached()) == ([], {})
     world.at_ms += WAITS.fenced_ms
-    await drive.tick()
-    await drive.take(item(EVENTS))
+    await assignment.tick()
+    await assignment.take(item(EVENTS))
 
     assert watch.seen["fenced"] == 1
     assert world.placed[-1] == (PARTITION, 0)
@@ -149,16 +149,16 @@ async def test_a_fenced_partition_is_left_alone_and_claimed_back_after_a_while()
 
 async def test_time_passes_only_for_a_partition_whose_records_are_all_stored() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, world, _ = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
-    await drive.take(item(EVENTS))
+    assignment, world, _ = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
+    await assignment.take(item(EVENTS))
     world.at_ms += 7_200_000
 
     world.is_quiet = False
-    await drive.tick()
+    await assignment.tick()
     closed_early = [cell.closed for cell in checkpoints.cells[1, 0].values()]
     world.is_quiet = True
-    await drive.tick()
+    await assignment.tick()
 
     assert not any(closed_early)
     assert all(cell.closed for cell in checkpoints.cells[1, 0].values())
@@ -166,19 +166,19 @@ async def test_time_passes_only_for_a_partition_whose_records_are_all_stored() -
 
 async def test_after_closing_nothing_is_begun_any_more() -> None:
     checkpoints = MemoryCheckpoint()
-    drive, _, _ = drive_of(checkpoints)
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    assignment, _, _ = drive_of(checkpoints)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
 
-    await drive.close()
-    await drive.take(item(EVENTS))
+    await assignment.close()
+    await assignment.take(item(EVENTS))
 
     assert ids(checkpoints) == []
 
 
 async def test_what_nobody_expected_is_told_to_whoever_runs_thedrive_of() -> None:
-    drive, _, _ = drive_of(Broken())
+    assignment, _, _ = drive_of(Broken())
 
-    await drive.assigned([PARTITION], log_id=LOG, generation=1)
+    await assignment.assigned([PARTITION], log_id=LOG, generation=1)
 
     async with asyncio.timeout(5):
-        assert isinstance(await drive.failed(), KeyError)
+        assert isinstance(await assignment.failed(), KeyError)
