@@ -1,4 +1,4 @@
-"""A store of the version before keeps its dead letters, their terms and its checkpoints."""
+"""A store of the version before keeps its dead letters, their terms, its checkpoints and anomalies."""
 
 import psycopg
 
@@ -7,6 +7,7 @@ from streams.queries import system
 from streams.store import schema
 
 NEW_VERSION = 26
+CONTRIBUTORS_VERSION = 32
 AT_MS = 1_767_225_600_000
 
 
@@ -43,3 +44,21 @@ def test_dead_letters_their_terms_and_checkpoints_survive_new_names(empty_url: s
     assert reached == [(3, 8)]
     assert terms == [("a", "dead_letters", 9)]
     assert "dead_letters" in tenant_terms.FIELDS
+
+
+def test_what_anomalies_are_made_of_survives_its_new_name(empty_url: str) -> None:
+    before = [one for one in schema.shipped() if one.version < CONTRIBUTORS_VERSION]
+    schema.migrate(empty_url, migrations=before)
+    with psycopg.connect(empty_url, autocommit=True) as db:
+        db.execute(
+            "insert into anomalies (anomaly_id, tenant, at, watch_id, measure, dimension, part,"
+            " expected_low, expected_high, score, rarity, ingredient, reason, blames)"
+            " values ('x', 't', to_timestamp(%s), 1, 'm', '', '', 0, 1, 1, 0, 'i', 'r', %s)",
+            [AT_MS / 1_000, '[{"part": "Bash"}]'],
+        )
+
+    schema.migrate(empty_url)
+
+    with psycopg.connect(empty_url, autocommit=True) as db:
+        kept = db.execute("select anomaly_id, contributors from anomalies").fetchall()
+    assert kept == [("x", [{"part": "Bash"}])]
