@@ -1,4 +1,4 @@
-"""A store of the version before keeps its dead letters, their terms, its checkpoints and anomalies."""
+"""A store of the version before keeps dead letters, their terms, checkpoints and anomalies."""
 
 import psycopg
 
