@@ -152,7 +152,7 @@ STREAMS: Final = Gauge(
 )
 CHANNEL_OPENED: Final = Counter(
     "gateway_channel_opened",
-    "Partitions that began to be followed, or began anew.",
+    "Partitions that began to be followed, or began again.",
     registry=REGISTRY,
 )
 CHANNEL_GAPS: Final = Counter(
@@ -168,7 +168,7 @@ CHANNEL_DELIVERIES: Final = Counter(
 )
 CHANNEL_JOINS: Final = Counter(
     "gateway_channel_joins",
-    "Channels joined, by what came of it (fresh, memory, archive, gap, refused).",
+    "Channels joined, by outcome (fresh, memory, archive, gap, refused).",
     ["outcome"],
     registry=REGISTRY,
 )

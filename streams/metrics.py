@@ -31,7 +31,7 @@ DUPLICATES: Final = Counter(
 )
 BACKFILLED: Final = Counter("streams_backfilled", "Imported events.", ["topic"], registry=REGISTRY)
 REVISED: Final = Counter(
-    "streams_windows_revised", "Windows of several partitions that were told of once more.",
+    "streams_windows_revised", "Windows of several partitions that were published again.",
     registry=REGISTRY,
 )  # fmt: skip
 FORCED: Final = Counter(
@@ -134,7 +134,7 @@ LOST: Final = Counter(
     registry=REGISTRY,
 )  # fmt: skip
 RESTARTS: Final = Counter(
-    "streams_restarts", "Times the stream was built anew, by reason.", ["reason"], registry=REGISTRY
+    "streams_restarts", "Times the stream was rebuilt, by reason.", ["reason"], registry=REGISTRY
 )
 RESULTS_SENT: Final = Counter(
     "streams_results_sent", "Records of the outbox that the broker acknowledged.", registry=REGISTRY

@@ -197,7 +197,7 @@ class StreamsSettings(BaseSettings):
         "group still says it is ours.",
     )
     stalled_ms: int = Field(
-        60_000, ge=1_000, description="Lag without progress after which a worker starts anew."
+        60_000, ge=1_000, description="Lag without progress after which a worker starts again."
     )
     stop_wait_s: float = Field(
         20, ge=1, description="Longest time that a batch in hand may take after SIGTERM."

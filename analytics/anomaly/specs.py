@@ -24,7 +24,7 @@ class SeriesKind(StrEnum):
     GAUGE = "gauge"
     """A level, such as a queue's length."""
     COUNTER = "counter"
-    """A total that grows and starts anew at a restart; its rate a second is judged."""
+    """A total that grows and starts again at a restart; its rate a second is judged."""
     RATE = "rate"
     """A rate or a share, judged as it is."""
     LATENCY = "latency"

@@ -3,7 +3,7 @@
 They are one of a session's two accounts, see `accounts`. A metric that is not in the table is kept
 raw and counts in no sum. Running totals are turned into growth: each start of a series is a counter
 of its own, so two programs that send totals in turn both count; a smaller total of one start is a
-counter that began anew; a point older than the last one adds nothing.
+counter that began again; a point older than the last one adds nothing.
 """
 
 from math import isfinite

@@ -1,7 +1,7 @@
 """What is due when: one heap of names, planned anew at no cost to those already in it.
 
 A name has one deadline; planning it again replaces that. Old entries stay in the heap until their
-time or until they are more than the living ones, then it is built anew, so it never holds more than
+time or until they are more than the living ones, then it is rebuilt, so it never holds more than
 twice the names plus a constant.
 """
 

@@ -50,7 +50,7 @@ STATES: Final[dict[AgentState, str]] = {
     AgentState.ACTIVE: "holds work, and takes more while its capacity allows",
     AgentState.IDLE: "has held no work for the idle time; still takes some",
     AgentState.UNHEALTHY: "did not show itself in time; gets nothing more, keeps what it holds",
-    AgentState.RECYCLING: "is older than it may get; finishes what it holds, then registers anew",
+    AgentState.RECYCLING: "is older than it may get; finishes what it holds, then registers again",
     AgentState.FAILED: "was given up; what it held went back",
     AgentState.DRAINING: "leaves; finishes what it holds",
     AgentState.SUSPENDED: "lost its connection; keeps what it holds until a deadline, may return",
@@ -59,7 +59,7 @@ STATES: Final[dict[AgentState, str]] = {
 """What each state means."""
 
 SIGNALS: Final[dict[AgentSignal, str]] = {
-    AgentSignal.REGISTERED: "it told its skills, for the first time or anew",
+    AgentSignal.REGISTERED: "it told its skills, for the first time or again",
     AgentSignal.PASSED: "it showed itself and takes work",
     AgentSignal.MISSED: "it did not show itself in time",
     AgentSignal.GAVE_UP: "it has not shown itself for so long that it is given up",

@@ -49,7 +49,7 @@ class Member:
         self.told(joining, now_ms=now_ms)
 
     def told(self, joining: Joining, *, now_ms: int) -> None:
-        """Take what the agent says of itself, now or anew."""
+        """Take what the agent says of itself, now or again."""
         self.card = joining.card
         self.connection_id = joining.connection_id
         self.capacity = joining.capacity

@@ -39,7 +39,7 @@ def watching(settings: StreamsSettings) -> StageOptions:
 
 
 def notifying(settings: StreamsSettings) -> NoticeRules:
-    """Return how the settings ask receivers to be told of alerts."""
+    """Return how the settings ask for alerts to be sent."""
     return NoticeRules(
         manner=SendOptions(
             timeout_s=settings.notify_timeout_s,

@@ -131,7 +131,7 @@ def _now(found: Address) -> None:
 
 
 def is_quiet(one: Alert) -> bool:
-    """Say whether nobody is told of an alert."""
+    """Say whether nobody is notified of an alert."""
     return bool(one.silenced_by or one.inhibited_by)
 
 
@@ -140,7 +140,7 @@ def _tiles(loud: dict[str, list[Alert]], mute: list[Alert]) -> Html:
     silenced = sum(1 for one in mute if one.silenced_by)
     return markup.tiles((
         Tile("Firing", text.whole(len(loud["firing"])), escaped(f"{taken} acknowledged")),
-        Tile("Pending", text.whole(len(loud["pending"])), escaped("held too shortly yet")),
+        Tile("Pending", text.whole(len(loud["pending"])), escaped("not held long enough yet")),
         Tile("Silenced", text.whole(silenced), escaped(f"{len(mute) - silenced} inhibited")),
         Tile("Resolved", text.whole(len(loud["resolved"])), escaped("lately")),
     ))  # fmt: skip
@@ -276,6 +276,6 @@ def _history() -> None:
         viewing.show(markup.table("The newest changes", heads, rows))
     viewing.show(markup.heading(2, "Who was told in 7 days"))
     if not sent.value:
-        viewing.show(markup.note("Nobody was told of anything."))
+        viewing.show(markup.note("No notification was sent."))
         return
     viewing.show(receiving.notices("The newest notifications", sent.value))

@@ -1,7 +1,7 @@
 """Charts: lines and stacked bars over time, as Vega-Lite with every colour set for contrast.
 
 A chart is a constant specification and a table of numbers, so that a refresh sends numbers only
-and the picture moves instead of being drawn anew. Columns are numbers throughout and go to the
+and the picture moves instead of being redrawn. Columns are numbers throughout and go to the
 browser as Arrow without passing through pandas; they are named by place, so that a series may be
 called anything. Series differ by dash as well as by colour where they are lines. A chart is drawn
 as SVG and has one label; its numbers are beside it as a table.

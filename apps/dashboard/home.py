@@ -1,6 +1,6 @@
 """Overview: what needs a person now, and what the fleet does, costs and how it fares.
 
-Text comes first and alone answers the page, drawn anew each second; charts follow, less often. One
+Text comes first and alone answers the page, redrawn each second; charts follow, less often. One
 question to the store answers the whole page, shared by all who look at the same range.
 """
 

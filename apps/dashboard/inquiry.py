@@ -1,6 +1,6 @@
 """What Explore asks: a question put together from parts, or an expression, and what it comes to.
 
-A question is read from the address, so whoever has the link asks the same. Both kinds of question
+A question is read from the address, so anyone with the link asks the same. Both kinds of question
 come to the same: panels of lines over one grid of time, the largest line first. A point that has
 nothing is 0 where it is a sum of the store's, and missing where an expression has no value.
 """

@@ -1,6 +1,6 @@
 """Receivers on the Alerts page: who is told, a test of each, and the file of routing.
 
-A test goes the way of every notice: the worker sends it, and what came of it is shown below. The
+A test goes the way of every notice: the worker sends it, and its outcome is shown below. The
 file is shown without its secrets; where it says `<secret>` the kept one stays.
 """
 
@@ -62,7 +62,7 @@ def editor() -> None:
 
 
 def notices(title: str, found: Iterable[Told]) -> Html:
-    """Return a table of who was told of what, and how that went."""
+    """Return a table of notifications and their outcomes."""
     now_ms, zone = viewing.now_ms(), viewing.zone()
 
     def row(one: Told) -> tuple[Html, ...]:

@@ -147,7 +147,7 @@ def _rehearse(file: RuleFile, body: str) -> None:
 
 def _rehearsed(found: Rehearsed) -> Html:
     tried = min(found.rules, rehearsal.RULES_MAX)
-    brief = f"{text.plural(found.pending, 'series', 'series')} held too shortly to fire."
+    brief = f"{text.plural(found.pending, 'series', 'series')} not held long enough to fire."
     if not found.episodes:
         return markup.note(f"Never, of {text.plural(tried, 'rule')} that were tried. {brief}")
     now_ms, zone = viewing.now_ms(), viewing.zone()

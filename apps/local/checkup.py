@@ -197,7 +197,7 @@ def _explained(home: Home, arrivals: tuple[ProbeArrival, ...], lags: tuple[Lag, 
     behind = sum(lag.records for lag in lags)
     if behind:
         worker_log = home.logs / "worker.log"
-        advice = f"its log is {worker_log}; `mainstem down`, then `mainstem up`, starts it anew"
+        advice = f"its log is {worker_log}; `mainstem down`, then `mainstem up`, restarts it"
         return [f"the worker is {behind} records behind: {advice}"]
     return [
         (
@@ -228,7 +228,7 @@ def _managed() -> list[str]:
         if names:
             found.append(
                 f"{path} sets {', '.join(sorted(names))}, which overrules what `mainstem connect"
-                " claude-code` wrote; ask whoever manages this machine"
+                " claude-code` wrote; ask the administrator of this machine"
             )
     return found
 

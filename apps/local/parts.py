@@ -141,7 +141,7 @@ def worker_part(wiring: Callable[[], Wiring], metrics_port: int) -> SupervisedPr
 
 
 def dashboard_part(wiring: Callable[[], Wiring], port: int) -> SupervisedProcess:
-    """Return the dashboard, wired anew at each start as the worker is."""
+    """Return the dashboard, wired again at each start as the worker is."""
     return SupervisedProcess(
         name="dashboard",
         command=lambda: own(wiring(), "dashboard"),
@@ -151,7 +151,7 @@ def dashboard_part(wiring: Callable[[], Wiring], port: int) -> SupervisedProcess
 
 
 def api_part(wiring: Callable[[], Wiring], port: int) -> SupervisedProcess:
-    """Return the query API, wired anew at each start as the worker is."""
+    """Return the query API, wired again at each start as the worker is."""
     return SupervisedProcess(
         name="api",
         command=lambda: own(wiring(), "api"),

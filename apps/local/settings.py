@@ -37,7 +37,7 @@ class LocalSettings(BaseSettings):
         10.0,
         ge=0,
         le=3_600,
-        description="Seconds that a part may not answer before it is started anew; 0 is for ever.",
+        description="Seconds that a part may not answer before it is restarted; 0 is for ever.",
     )
     backoff_ms: int = Field(
         250, ge=10, le=60_000, description="Pause before the first restart of a part; then doubled."

@@ -4,7 +4,7 @@ Start: broker and store at once; the gateway when the broker answers; schema, wo
 query API when the store does (a worker waits for the schema by itself). Stop: the gateway takes no
 more and flushes, the worker reads every topic to the end it has now (bounded by `drain_wait_s`),
 then worker, dashboard, query API, broker and store end. A broker that ended by itself comes back as
-a new, empty log, so the worker is started anew too.
+a new, empty log, so the worker is restarted too.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Keeps one process running: starts it, waits until it answers, restarts it with growing pauses.
 
-One that ran and does not answer any more, stopped or stuck, is ended by force and starts anew too.
+One that ran and does not answer any more, stopped or stuck, is ended by force and starts again too.
 
 The process ends when we do (see `parent_guard`). It runs in a process group of its own, so that
 Ctrl-C in a terminal reaches `up` alone and everything is stopped in order. Its output goes to a log
@@ -27,7 +27,7 @@ PROBE_MS: Final = 50
 ONCE_STOP_S: Final = 5.0
 TAIL_BYTES: Final = 8_192
 HUNG_S: Final = 10.0
-"""How long a part may not answer before it is started anew."""
+"""How long a part may not answer before it is restarted."""
 LOOKS: Final = 5
 """How often in that time it is asked."""
 ABORT_S: Final = 0.5
@@ -44,7 +44,7 @@ class Command(Struct, frozen=True):
 
 
 class SupervisedProcess(Struct, frozen=True, kw_only=True):
-    """One process of the stack: `command` is asked anew at each start."""
+    """One process of the stack: `command` is asked again at each start."""
 
     name: str
     command: Callable[[], Command]
@@ -100,7 +100,7 @@ class Supervisor:
         return await self._end(wait_s)
 
     async def renew(self, wait_s: float) -> None:
-        """End the process so that it starts anew at once."""
+        """End the process so that it starts again at once."""
         self._is_renewing = True
         await self._end(wait_s)
 
@@ -155,7 +155,7 @@ class Supervisor:
             await asyncio.sleep(self._hung_s / LOOKS)
             if await is_alive():
                 answered = time.monotonic()
-        log.warning("part does not answer; it is started anew", extra={"part": self.part.name})
+        log.warning("part does not answer; it is restarted", extra={"part": self.part.name})
         self._signal(signal.SIGABRT)  # its stacks go to its log
         await asyncio.sleep(ABORT_S)
         with contextlib.suppress(ProcessLookupError):

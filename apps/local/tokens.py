@@ -25,7 +25,7 @@ FIRST_SCOPES: Final = ("publish", "subscribe")
 FIRST_USER: Final = "local"
 FIRST_TTL_S: Final = 365 * 86_400
 RENEWED_S: Final = 30 * 86_400
-"""How long before its end this machine's token is made anew."""
+"""How long before its end this machine's token is made again."""
 DAY_S: Final = 86_400
 
 

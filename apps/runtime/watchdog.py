@@ -1,4 +1,4 @@
-"""A process that does not answer ends itself, so that whoever supervises it starts it anew.
+"""A process that does not answer ends itself, so that whoever supervises it restarts it.
 
 Compose restarts what has ended, not what is unhealthy. So each process has a clock outside of
 Python (`faulthandler`'s, which needs no lock of the interpreter) that ends it with the stacks of

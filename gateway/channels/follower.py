@@ -2,7 +2,7 @@
 
 Each partition is told in the order of the log, nothing left out and nothing twice, over any number
 of reconnects. Where that cannot be (records were removed before they were read, the log went back,
-another log is at the same address) the partition is opened anew, which its hub makes known. While
+another log is at the same address) the partition is opened again, which its hub makes known. While
 the broker is away nothing is told; the follower tries on, and goes on from where it was.
 """
 
@@ -192,7 +192,7 @@ class Follower:
         wanted = [place for place in self._watches if place not in self._open]
         spans = await consumer.spans(wanted) if wanted else {}
         if not await consumer.same():
-            raise LogReplaced("another log answers; it is opened anew")
+            raise LogReplaced("another log answers; it is opened again")
         told = self._to()
         for place, span in spans.items():
             epoch = self._epoch(consumer.log_id, place)
@@ -230,7 +230,7 @@ class Follower:
             return
         if consumer.reconnected():
             if not await consumer.same():
-                raise LogReplaced("another log answers; it is opened anew")
+                raise LogReplaced("another log answers; it is opened again")
             self._go_on(consumer)
             return
         for place, records in found.items():
@@ -283,7 +283,7 @@ class Follower:
 
     def _reopen(self, places: list[Place], reason: str) -> None:
         for place in places:
-            log.warning("a partition is opened anew", extra={"place": place, "reason": reason})
+            log.warning("a partition is opened again", extra={"place": place, "reason": reason})
             metrics.CHANNEL_GAPS.inc()
             self._open.pop(place, None)
             self._to().closed(place)

@@ -255,7 +255,7 @@ class LiveHub:
         self._board.closed(place)
 
     async def _join(self, seat: Seat, since: Position | None) -> Joined | ErrorReply | None:
-        """Return what the client is told; nothing where the partition began anew meanwhile."""
+        """Return what the client is told; nothing where the partition began again meanwhile."""
         channel = seat.channel
         place = seat.place
         if place is None:

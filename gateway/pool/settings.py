@@ -60,7 +60,7 @@ class PoolSettings(BaseSettings):
         WEEK_S, gt=0, le=WEEK_S, description="Seconds idle after which an agent is sent away."
     )
     pool_age_seconds: float = Field(
-        86_400, gt=0, le=WEEK_S, description="Seconds after which an agent registers anew."
+        86_400, gt=0, le=WEEK_S, description="Seconds after which an agent registers again."
     )
     pool_drain_seconds: float = Field(
         300, gt=0, le=WEEK_S, description="Seconds a leaving agent has for what it holds."

@@ -116,7 +116,7 @@ class Release(Struct, frozen=True):
 
 
 class WorkResult(Struct, frozen=True):
-    """The agent says what came of it."""
+    """The agent reports the outcome."""
 
     lease: Id
     ok: bool = True
@@ -154,7 +154,7 @@ class Recall(Struct, frozen=True, tag_field="type", tag="pool.recall"):
 
 
 class Outcome(Struct, frozen=True, tag_field="type", tag="pool.result"):
-    """What came of it."""
+    """The outcome."""
 
     lease: str
     agent: str

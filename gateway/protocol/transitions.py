@@ -48,7 +48,7 @@ class Signal(StrEnum):
     REFRESH_UNASKED = "refresh of a token that never runs out, or with none"
     MISUSED = "a channel's token for another channel, user or tenant"
     STATE_SHORT = "a channel the server put the client in has a gap"
-    STATE_GONE = "a channel the server put the client in began anew"
+    STATE_GONE = "a channel the server put the client in began again"
     FLOODED = "more than a client may send"
     MALFORMED = "a frame that is no command"
     OTHER_CODEC = "a frame in another encoding"

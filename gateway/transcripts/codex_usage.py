@@ -37,7 +37,7 @@ class Counts(Struct, frozen=True):
         return f"{self.input}/{self.cached}/{self.written}/{self.output}/{self.reasoning}"
 
     def less(self, other: "Counts") -> "Counts | None":
-        """Return what this total has more than an earlier one; None where it began anew."""
+        """Return what this total has more than an earlier one; None where it began again."""
         rest = Counts(
             self.input - other.input,
             self.cached - other.cached,

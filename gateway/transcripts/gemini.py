@@ -1,6 +1,6 @@
 """Gemini CLI's chats, record by record over all files of an import, into events that count once.
 
-A chat is a file of JSON lines: a head, messages, and `$set` records that write all messages anew
+A chat is a file of JSON lines: a head, messages, and `$set` records that write all messages again
 when a session is resumed, with the same ids, other times and no tokens; older versions wrote one
 JSON document, and a newer one that resumes it copies it. A message is written again when its tools
 come back. Its tokens are given once, so other tokens of one id are another request. A subagent's

@@ -6,7 +6,7 @@ records of one partition's fetch, with the one range of offsets that they cover.
 
 - the batches of a partition follow each other without a hole, from where `Positions` last said;
 - a batch knows which log it came from: a broker replaced by another, whose log starts at 0 again,
-  is noticed before its first record is handed on, and `Positions` is asked anew;
+  is noticed before its first record is handed on, and `Positions` is asked again;
 - a log that was restored or cut off is noticed too: the record before the first is read once more,
   where a partition is placed and after each new connection, and has to be the one that was stored
   (see `fingerprints`); records that were removed before they were read are counted and said;

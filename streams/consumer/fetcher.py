@@ -69,7 +69,7 @@ class BatchFetcher:
             if fit is None:
                 continue  # not placed yet: `move` will come back for these
             if fit.misfit:
-                self._places.leave(tp)  # nothing is handed on until it is placed anew
+                self._places.leave(tp)  # nothing is handed on until it is placed again
                 self._diverged(tp, fit.misfit)
                 continue
             if fit.misses:

@@ -88,7 +88,7 @@ class ProgressMonitor:
         return "; ".join(f"{part}: {reason}" for part, reason in self._waiting.items())
 
     def started_anew(self) -> None:
-        """Forget the past: the stream was built anew."""
+        """Forget the past: the stream was rebuilt."""
         self._since_ms.clear()
         self._age_ms = 0
 

@@ -79,10 +79,10 @@ class Parts(Struct, frozen=True, kw_only=True):
 
 
 class StreamFailed(MainstemError):
-    """A stream that cannot go on, and may if it is built anew."""
+    """A stream that cannot go on, and may if it is rebuilt."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the stream has to be built anew: {reason}")
+        super().__init__(f"the stream has to be rebuilt: {reason}")
         self.reason = reason
 
 

@@ -1,7 +1,7 @@
 """A worker: Kafka in, store out, until it is told to stop.
 
 Its stream (see `stream`) lives once; a stream whose broker is away, that stalls, or that fails for
-a reason nobody expected is built anew after a wait. To stop is to finish the batch in hand;
+a reason nobody expected is rebuilt after a wait. To stop is to finish the batch in hand;
 whatever comes after it is still on the broker, and the store knows where to go on.
 """
 
@@ -60,7 +60,7 @@ class Worker:
             return "broker"
 
     async def _run(self, stream: Stream, stopping: asyncio.Event) -> str:
-        """Run a stream; return why it has to be built anew, or nothing."""
+        """Run a stream; return why it has to be rebuilt, or nothing."""
         started = asyncio.ensure_future(stream.app.start())
         stop = asyncio.ensure_future(stopping.wait())
         try:

@@ -5,7 +5,7 @@ for everybody drops whole partitions and chunks anyway. One run removes what bec
 the run before, and once a day it looks further back, for what came late.
 
 Minutes are not deleted but added up, in place, to 5-minute rows of log 0, which no topic has: a
-period that is made anew from them comes to the same sums, whoever makes it. Rollups go row by row;
+period that is made again from them comes to the same sums, whoever makes it. Rollups go row by row;
 what a wider one is still to be made of waits (see `tenant_terms` for what a tenant can have).
 """
 

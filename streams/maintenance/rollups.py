@@ -4,7 +4,7 @@ One run takes marked periods, the newest first, and makes each of them anew as a
 from the 1-minute windows, an hour from its 5 minutes, a day from its hours, and the totals of each.
 Reading the windows, writing the rollups and taking the marks away is one transaction of one
 snapshot: a commit that the snapshot does not hold leaves its mark behind, so nothing is missed and
-nothing is added twice. A wider period is made anew at most once per narrower one (an hour every
+nothing is added twice. A wider period is made again at most once per narrower one (an hour every
 5 minutes), for whoever reads takes what is marked from the narrower level (see `queries.cover`).
 
 A period is made once a run: commits mark the newest again and again, and what they add waits for

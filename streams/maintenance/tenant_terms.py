@@ -1,7 +1,7 @@
 """For how long a tenant's rows are kept: as everybody's, or less where the tenant asked for less.
 
 Everybody's terms bound what is there at all, since whole partitions and chunks are dropped by them;
-so a tenant can only have less. What a width is made of has to stay as long as it may be made anew,
+so a tenant can only have less. What a width is made of has to stay as long as it may be made again,
 which is as long as everybody's 1-minute windows are kept: within that time the rollups of a tenant
 go all at once or not at all. Minutes may go earlier by themselves: they are added up to 5 minutes.
 """

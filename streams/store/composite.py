@@ -19,7 +19,7 @@ from psycopg.pq import Format
 from streams.store.columns import Columns, Value
 
 PATTERNS_MAX: Final = 4_096
-"""Layouts of sparse rows that are kept; another one is made anew in some 20 µs."""
+"""Layouts of sparse rows that are kept; another one is made again in some 20 µs."""
 OIDS: Final = {
     "bool": 16,
     "bytea": 17,

@@ -1,4 +1,4 @@
-"""Forms of secrets, as samples to be drawn anew in each test: none is a secret of anybody's.
+"""Forms of secrets, as samples to be redrawn in each test: none is a secret of anybody's.
 
 Each line has an id, the name of the service that has to stand before it (`-` if none has to), and
 the form: what is in braces is drawn, a kind of character and how many. The ids of `PUBLIC` are

@@ -1,4 +1,4 @@
-"""Passwords and sessions as people and programs say them, to be drawn anew: none is anybody's.
+"""Passwords and sessions as people and programs say them, to be redrawn: none is anybody's.
 
 Each kind has texts with `{s}` where a secret stands, and what is drawn for it.
 """

@@ -306,7 +306,7 @@ class _Flush:
 
 
 def _first_told(group: GroupState, logs: Mapping[str, Log], now_ms: int) -> dict[str, int]:
-    """Return since when somebody knows of each alert, anew for an alert that began anew."""
+    """Return since when somebody knows of each alert, anew for an alert that began again."""
     known = {pair for log in group.logs.values() for pair in log.firing.items()}
     return {
         name: group.first_told.get(name, now_ms) if (name, since) in known else now_ms

@@ -13,7 +13,7 @@ import msgspec
 from tests.bench.engines.task import Measured, Task
 from tests.support.stack import ROOT
 
-RUN_S: Final = 1_800.0
+RUN_S: Final = 600.0
 """A slow engine takes two minutes on a machine of its own."""
 SAID_SHOWN: Final = 2_000
 """Characters of a failed engine's output that are shown."""
